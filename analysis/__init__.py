@@ -1,0 +1,1 @@
+"""Stored run in, labelled arrays and figure out."""

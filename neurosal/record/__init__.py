@@ -1,0 +1,1 @@
+"""Record: probes, schema, writer, store and resumption."""

@@ -1,0 +1,1 @@
+"""Measure: arrays in, arrays out."""
