@@ -1,0 +1,1 @@
+"""neurosal: circuits that learn without weight symmetry."""

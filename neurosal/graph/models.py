@@ -1,0 +1,39 @@
+"""What a population computes from the input it receives."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from neurosal.graph.value import Kinded
+
+Activation = Literal["linear", "relu", "tanh", "sigmoid", "gelu", "elu", "softplus"]
+
+
+class Model(Kinded):
+    """A neuron model. ``carries`` says which signals live in it."""
+
+    family: ClassVar[str] = "population model"
+    carries: ClassVar[frozenset[str]] = frozenset()
+
+
+class Source(Model):
+    """Activity is given from outside: the data."""
+
+    kind: ClassVar[str] = "source"
+    carries: ClassVar[frozenset[str]] = frozenset({"activity", "error"})
+
+
+class Rate(Model):
+    """``h = f(b + Σ W h_source)`` with a bias per unit and area that starts at zero; ``δ = e * f'(a)``."""
+
+    kind: ClassVar[str] = "rate"
+    carries: ClassVar[frozenset[str]] = frozenset({"activity", "error"})
+    activation: Activation = "relu"
+    bias: bool = True
+
+
+class Relay(Model):
+    """Error relay: linear, carries error only, along feedback projections (Li et al. 2024, arXiv 2405.20594)."""
+
+    kind: ClassVar[str] = "relay"
+    carries: ClassVar[frozenset[str]] = frozenset({"error"})

@@ -1,0 +1,72 @@
+"""The contract of local plasticity. Members live in `neurosal.plasticity`, one file each, or in other packages."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, Protocol
+
+from pydantic import Field
+
+from neurosal.graph.value import Kinded
+
+Signal = Literal["pre_activity", "post_activity", "pre_error", "post_error"]
+
+
+class Local(Protocol):
+    """What a synapse can see. Tensors carry replicas R first, then samples N and units; asking for what is not there is a bug.
+
+    ``correlate(post, pre)`` sums the product of two signals over samples into the shape of the weight, with the reduction of the plasticity.
+    """
+
+    pre_activity: Any
+    post_activity: Any
+    pre_error: Any
+    post_error: Any
+    weight: Any
+
+    def correlate(self, post: Any, pre: Any) -> Any: ...
+
+
+class Plasticity(Kinded):
+    """How the weights of a projection change: two pure functions with explicit state.
+
+    ``product`` names the post- and pre-synaptic signal whose correlation *is* the change, where the change has that form. Projections with
+    the same product share it: it is computed once. A member with another form leaves it None and overrides `update`.
+    """
+
+    family: ClassVar[str] = "plasticity"
+    needs: ClassVar[frozenset[str]] = frozenset()
+    product: ClassVar[tuple[Signal, Signal] | None] = None
+    plastic: ClassVar[bool] = True
+    for_router: ClassVar[bool] = False
+
+    rate: float = Field(default=1.0, ge=0, description="factor on the optimiser's learning rate")
+
+    def init(self, weight: Any) -> dict[str, Any]:
+        """State beside the weights, as named tensors; most rules need none."""
+        return {}
+
+    def update(self, local: Local, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """The proposed change, with the sign of a gradient (the optimiser subtracts it), and the new state."""
+        assert self.product is not None, f"{type(self).__name__} has no product and no update of its own"
+        post, pre = self.product
+        return local.correlate(getattr(local, post), getattr(local, pre)), state
+
+
+class RouterPlasticity(Plasticity):
+    """How a router's projection P and prototypes C change. It sees no error: no task signal enters a route.
+
+    ``update_router`` gets and returns a dict of tensors, all with replicas first: ``weight`` [R, rank, I], ``prototypes`` [R, K, rank], ``usage``
+    [R, K]; ``seen`` holds ``centred`` u [R, N, I], ``query`` q [R, N, rank], ``norm`` |P u| [R, N, 1], ``scores`` s [R, N, K].
+    """
+
+    for_router: ClassVar[bool] = True
+    usage_rate: float = Field(default=0.01, gt=0, le=1, description="rate of the running average of area usage")
+    needs_data: ClassVar[bool] = False
+
+    def update_router(self, state: dict[str, Any], seen: dict[str, Any], lr: Any) -> dict[str, Any]:
+        """The changed entries of `state`. `lr` is the optimiser's rate of this step, a number or a tensor [R, 1, 1]."""
+        return {}
+
+    def fit_router(self, state: dict[str, Any], centred: Any, seeds: list[int]) -> dict[str, Any]:
+        """The changed entries of `state` after seeing training inputs (u, [R, N, I]) once, before training (if ``needs_data``)."""
+        return {}

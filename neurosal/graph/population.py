@@ -1,0 +1,35 @@
+"""Populations: the nodes of a circuit."""
+
+from __future__ import annotations
+
+from math import prod
+
+from pydantic import Field, model_validator
+
+from neurosal.graph.models import Model, Rate
+from neurosal.graph.value import Value
+
+
+class Population(Value):
+    """Units with one model. Give ``size`` (units in a row) or ``shape`` (e.g. channels, height, width), never both.
+
+    ``areas`` > 1 gives the population that many full sets of incoming weights and biases, of which a router selects one for each sample.
+    """
+
+    size: int | None = Field(default=None, gt=0)
+    shape: tuple[int, ...] | None = Field(default=None, min_length=1)
+    model: Model = Field(default_factory=Rate)
+    areas: int = Field(default=1, gt=0)
+
+    @model_validator(mode="after")
+    def _one_extent(self) -> Population:
+        if (self.size is None) == (self.shape is None):
+            raise ValueError("either size or shape, one of the two")
+        if self.shape is not None and any(extent <= 0 for extent in self.shape):
+            raise ValueError("positive extents in shape")
+        return self
+
+    @property
+    def units(self) -> int:
+        """How many units there are."""
+        return self.size if self.size is not None else prod(self.shape or ())

@@ -1,0 +1,210 @@
+"""What all descriptions share: frozen, keyword-only values that compare by content and travel through plain dicts.
+
+A `Value` refuses unknown fields and reports every wrong field at once. A `Kinded` value belongs to a family (wirings, initialisers, models,
+plasticities, ...) whose members register themselves by subclassing, so that other packages add members without an edit here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, NoReturn, Self, TypeAlias, TypeVar
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from neurosal.errors import CircuitError, NeurosalError, Problem, near
+
+T = TypeVar("T")
+Leaf: TypeAlias = tuple[tuple[str | int, ...], str, str, str]  # path, expected, found, remedy
+
+
+class FrozenMap(dict[str, T]):
+    """A dict that cannot be changed after it was made (values must not change under those who hold them)."""
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise TypeError("this mapping is part of a frozen value; make a new value instead")
+
+    __setitem__ = __delitem__ = update = pop = popitem = clear = setdefault = __ior__ = _refuse  # type: ignore[assignment]
+
+    def __hash__(self) -> int:  # type: ignore[override]
+        return hash(frozenset(self.items()))
+
+    def __reduce__(self) -> tuple[type, tuple[dict[str, T]]]:
+        return FrozenMap, (dict(self),)
+
+    def __copy__(self) -> FrozenMap[T]:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> FrozenMap[T]:
+        return self
+
+
+class Value(BaseModel):
+    """A frozen description. Raises the family's own error (default `CircuitError`) listing every wrong field."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False, strict=False)
+    error: ClassVar[type[NeurosalError]] = CircuitError
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**fields)
+        except ValidationError as error:
+            raise self.error(problems_of(error, type(self), place=type(self).__name__)) from None
+
+    # Without this mark pydantic calls __init__ for nested values too, and the first wrong one would hide all others.
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists, strings and numbers, with defaults written out. Fields that are None are left out."""
+        result: dict[str, Any] = {"kind": self.kind} if isinstance(self, Kinded) else {}
+        for field in type(self).model_fields:
+            value = getattr(self, field)
+            if value is not None:
+                result[field] = plain(value)
+        return result
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], *, place: str = "") -> Self:
+        """The value that `to_dict` wrote.
+
+        Raises:
+            NeurosalError: of the family, with one `Problem` for each wrong field.
+        """
+        try:
+            return cls.model_validate(data)
+        except ValidationError as error:
+            raise cls.error(problems_of(error, cls, place=place)) from None
+
+    def replace(self, **changes: Any) -> Self:
+        """A copy with some fields changed, validated like a new one."""
+        fields = {name: getattr(self, name) for name in type(self).model_fields}
+        return type(self)(**(fields | changes))
+
+    def __repr__(self) -> str:
+        defaults = {name: field.get_default(call_default_factory=True) for name, field in type(self).model_fields.items()
+                    if not field.is_required()}
+        shown = ", ".join(
+            f"{name}={getattr(self, name)!r}"
+            for name in type(self).model_fields
+            if name not in defaults or getattr(self, name) != defaults[name]
+        )
+        return f"{type(self).__name__}({shown})"
+
+    __str__ = __repr__
+
+
+class Kinded(Value):
+    """A value of a family with several kinds, written ``{kind: name, ...}`` in dicts and files.
+
+    A direct subclass is a family; subclasses of it that set ``kind`` are its members.
+    """
+
+    kind: ClassVar[str] = ""
+    family: ClassVar[str] = ""
+    members: ClassVar[dict[str, type[Kinded]]]
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        if cls.__dict__.get("family"):
+            cls.members = {}
+        elif cls.__dict__.get("kind"):
+            known = cls.members.get(cls.kind)
+            assert known is None or known.__qualname__ == cls.__qualname__, f"two members are called {cls.kind!r}: {known}, {cls}"
+            cls.members[cls.kind] = cls
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        if cls.__dict__.get("family"):
+            return core_schema.no_info_plain_validator_function(cls.parse)
+        return handler(source)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], *, place: str = "") -> Self:
+        """The member of the family that ``data["kind"]`` names."""
+        try:
+            return cls.parse(data)
+        except PydanticCustomError as error:
+            wrapped = ValidationError.from_exception_data(cls.__name__, [{"type": error, "loc": (), "input": data}])
+            raise cls.error(problems_of(wrapped, cls, place=place)) from None
+
+    @classmethod
+    def parse(cls, data: Any) -> Self:
+        """`data` as a member: itself when it is one, else built from its dict."""
+        if isinstance(data, cls):
+            return data
+        if not isinstance(data, Mapping):
+            raise PydanticCustomError("family", "a {family}", {"family": f"{cls.family} as a mapping with a kind"})
+        fields = dict(data)
+        kind = fields.pop("kind", None)
+        if cls.kind and kind in (None, cls.kind):
+            member: type[Kinded] = cls
+        elif isinstance(kind, str) and kind in cls.members:
+            member = cls.members[kind]
+        else:
+            found = "no kind" if kind is None else f"kind {kind!r}"
+            context = {"family": f"the kind of a {cls.family}", "found": found, "remedy": near(kind, cls.members), "at": "kind"}
+            raise PydanticCustomError("kind", "{family}", context)
+        if not issubclass(member, cls):
+            raise PydanticCustomError("family", "a {family}", {"family": f"{cls.kind} {cls.family}"})
+        try:
+            return member.model_validate(fields)
+        except ValidationError as error:
+            raise PydanticCustomError("nested", "nested", {"problems": list(_leaves(error, member))}) from None
+
+
+def plain(value: Any) -> Any:
+    """`value` as plain dicts, lists, strings and numbers."""
+    if isinstance(value, Value):
+        return value.to_dict()
+    if isinstance(value, Mapping):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(entry) for entry in value]
+    return value
+
+
+def problems_of(error: ValidationError, model: type[BaseModel], place: str = "") -> list[Problem]:
+    """Every problem that pydantic found, with its full path, in our own words."""
+    return [
+        Problem(place=".".join(str(part) for part in (*([place] if place else []), *path)) or model.__name__, expected=expected,
+                found=found, remedy=remedy)
+        for path, expected, found, remedy in _leaves(error, model)
+    ]
+
+
+def _leaves(error: ValidationError, model: type[BaseModel]) -> Iterator[Leaf]:
+    for entry in error.errors():
+        path = tuple(part for part in entry["loc"] if part != "[key]")
+        context = entry.get("ctx") or {}
+        if entry["type"] == "nested":
+            for inner, expected, found, remedy in context["problems"]:
+                yield (*path, *inner), expected, found, remedy
+        elif entry["type"] == "extra_forbidden":
+            owner = _model_at(model, path[:-1])
+            known = list(owner.model_fields) if owner else []
+            yield path, "a known field", f"{path[-1]!r}", near(path[-1], known)
+        elif entry["type"] == "missing":
+            yield path, "a value (the field is required)", "nothing", ""
+        elif entry["type"] == "kind":
+            yield (*path, "kind"), context["family"], context["found"], context["remedy"]
+        else:
+            message = entry["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+            yield path, message, shown(entry["input"]), str(context.get("remedy", ""))
+
+
+def _model_at(model: type[BaseModel], path: tuple[str | int, ...]) -> type[BaseModel] | None:
+    """The model whose field a path inside `model` names, where it can be told from annotations."""
+    current: Any = model
+    for part in path:
+        fields = getattr(current, "model_fields", None)
+        if fields is not None and part in fields:
+            current = fields[part].annotation
+        arguments = getattr(current, "__args__", ())
+        current = next((entry for entry in arguments if isinstance(entry, type) and issubclass(entry, BaseModel)), current)
+    return current if isinstance(current, type) and issubclass(current, BaseModel) else None
+
+
+def shown(value: Any, limit: int = 60) -> str:
+    """`value` as it is shown in a message: its repr, cut."""
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}... ({type(value).__name__})"

@@ -1,0 +1,74 @@
+"""Which units a projection connects. The tensor functions of a wiring (apply, pull, correlate) are registered with the engine by its type."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+
+from neurosal.graph.value import Kinded
+
+
+class Wiring(Kinded):
+    """A kind of connection between two populations."""
+
+    family: ClassVar[str] = "wiring"
+
+    def weight_shape(self, post: int, pre: int) -> tuple[int, ...]:
+        """Shape of the weights of one replica and one area, for that many post- and pre-synaptic units."""
+        raise TypeError(f"{type(self).__name__} has no weights of its own")
+
+    def mismatch(self, post: int, pre: int) -> str | None:
+        """Why these sizes do not fit this wiring, or None."""
+        return None
+
+    def reversed(self) -> Wiring:
+        """The wiring of the opposite direction, with its own weights."""
+        return self
+
+
+class Dense(Wiring):
+    """Every unit to every unit: ``post = W pre`` with W (post, pre)."""
+
+    kind: ClassVar[str] = "dense"
+
+    def weight_shape(self, post: int, pre: int) -> tuple[int, ...]:
+        return (post, pre)
+
+
+class OneToOne(Wiring):
+    """Unit i to unit i: ``post = w * pre``. With constant weights it is a skip."""
+
+    kind: ClassVar[str] = "one_to_one"
+
+    def weight_shape(self, post: int, pre: int) -> tuple[int, ...]:
+        return (post,)
+
+    def mismatch(self, post: int, pre: int) -> str | None:
+        return None if post == pre else f"as many units at both ends, found {pre} and {post}"
+
+
+class Router(Wiring):
+    """Chooses one area of the target for each sample, from the activity h of the source (SAL; the reconstruction SAL-R is ours).
+
+    ``u = h - running mean``, ``q = P u / |P u|``, ``s = C q``, area ``argmax s``: P the projection's weights (rank, pre), C the prototypes
+    (areas, rank), random unit vectors. How P and C change is the projection's plasticity; `Fixed` leaves both as they were drawn.
+
+    Args:
+        rank: dimension of the routing space.
+        centre_rate: rate of the running mean per training step; 0 switches centring off. The rate is 1/t in the first 1/rate steps.
+    """
+
+    kind: ClassVar[str] = "router"
+    rank: int = Field(default=16, gt=0)
+    centre_rate: float = Field(default=0.01, ge=0, le=1)
+
+    def weight_shape(self, post: int, pre: int) -> tuple[int, ...]:
+        return (self.rank, pre)
+
+
+class SameRoute(Wiring):
+    """The target takes the areas that the router ``of`` chose for another population with as many areas."""
+
+    kind: ClassVar[str] = "same_route"
+    of: str

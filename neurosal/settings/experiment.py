@@ -1,0 +1,100 @@
+"""What is asked: arms × seeds × varied settings, on one data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import Field, field_validator, model_validator
+
+from neurosal.data.spec import DataSpec
+from neurosal.errors import ExperimentError
+from neurosal.graph.circuit import Circuit
+from neurosal.graph.value import FrozenMap, Value
+from neurosal.settings.training import Training
+
+
+class Recipe(Value):
+    """A circuit by name: a function of the library with its arguments, then a rule with its options."""
+
+    error = ExperimentError
+    circuit: str
+    arguments: Mapping[str, Any] = Field(default_factory=dict)
+    rule: str = "bp"
+    options: Mapping[str, Any] = Field(default_factory=dict)
+
+    @field_validator("arguments", "options", mode="after")
+    @classmethod
+    def _freeze(cls, entries: Mapping[str, Any]) -> FrozenMap[Any]:
+        return FrozenMap(entries)
+
+
+class Arm(Value):
+    """One contender: a circuit (written out, or as a recipe), what it trains differently, and what a table must say beside its numbers.
+
+    Args:
+        recipe, circuit: exactly one of the two.
+        training: changes to the experiment's training, in the same nesting, e.g. ``{"optimizer": {"lr": 0.1}}``.
+        label: name in tables and figures.
+        note: what a reader must know (tuned rate, weight transport, larger step, ...).
+    """
+
+    error = ExperimentError
+    recipe: Recipe | None = None
+    circuit: Circuit | None = None
+    training: Mapping[str, Any] = Field(default_factory=dict)
+    label: str | None = None
+    note: str = ""
+
+    @field_validator("training", mode="after")
+    @classmethod
+    def _freeze(cls, entries: Mapping[str, Any]) -> FrozenMap[Any]:
+        return FrozenMap(entries)
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Arm:
+        if (self.recipe is None) == (self.circuit is None):
+            raise ValueError("either recipe or circuit, one of the two")
+        return self
+
+
+class Experiment(Value):
+    """Arms (name → circuit) × seeds × varied settings, data, training, what to record.
+
+    Seeds and varied settings of one arm are the replicas of one tensor program. ``vary`` maps paths inside the optimiser that keep shapes
+    (``"optimizer.lr"``) to the values to try; what changes shapes belongs into arms.
+    """
+
+    error = ExperimentError
+    name: str = Field(pattern=r"^[a-z0-9_-]+$")
+    title: str = ""
+    data: DataSpec
+    arms: Mapping[str, Arm] = Field(min_length=1)
+    seeds: tuple[int, ...] = Field(default=(0, 1, 2, 3, 4), min_length=1)
+    vary: Mapping[str, tuple[float, ...]] = Field(default_factory=dict)
+    training: Training = Field(default_factory=Training)
+    analyses: tuple[str, ...] = ("learning_curves", "symmetry", "areas")
+
+    @field_validator("arms", "vary", mode="after")
+    @classmethod
+    def _freeze(cls, entries: Mapping[str, Any]) -> FrozenMap[Any]:
+        return FrozenMap(entries)
+
+    def training_of(self, arm: str) -> Training:
+        """The training of one arm: the experiment's with the arm's changes laid over it.
+
+        Raises:
+            ExperimentError: with every field that does not fit.
+        """
+        changes = self.arms[arm].training
+        return Training.from_dict(overlaid(self.training.to_dict(), changes), place=f"arms.{arm}.training")
+
+
+def overlaid(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `changes` laid over it, mapping by mapping; a mapping that names another kind replaces the whole."""
+    result = dict(base)
+    for key, change in changes.items():
+        below = result.get(key)
+        nested = isinstance(change, Mapping) and isinstance(below, Mapping) and change.get("kind", below.get("kind")) == below.get("kind")
+        result[key] = overlaid(below, change) if nested else change  # type: ignore[arg-type]
+    return result

@@ -1,0 +1,40 @@
+"""How a network is trained, as a value."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from neurosal.errors import ExperimentError
+from neurosal.graph.value import Value
+from neurosal.settings.optimizers import SGD, Optimizer
+from neurosal.settings.probes import Probe
+
+Loss = Literal["cross_entropy", "mse", "bce"]
+
+
+class Training(Value):
+    """Settings of one training run.
+
+    Args:
+        epochs: passes over the training part.  batch_size: samples a step (the last batch of an epoch may be smaller).
+        loss: "cross_entropy" (takes logits), "mse" (mean over outputs) or "bce" (takes logits, mean over outputs).
+        optimizer: e.g. ``SGD(lr=0.1)``.
+        evaluate_every: epochs between evaluations on the validation and test parts; before the first step and after the last there is always one.
+        log_every: steps between records of the training loss.
+        checkpoint_every: epochs between checkpoints; None writes one at the end only.
+        record: probes.
+        dtype: "float32" or "float64".
+    """
+
+    error = ExperimentError
+    epochs: int = Field(default=25, gt=0)
+    batch_size: int = Field(default=16, gt=0)
+    loss: Loss = "cross_entropy"
+    optimizer: Optimizer = Field(default_factory=SGD)
+    evaluate_every: int = Field(default=1, gt=0)
+    log_every: int = Field(default=10, gt=0)
+    checkpoint_every: int | None = Field(default=5, gt=0)
+    record: tuple[Probe, ...] = ()
+    dtype: Literal["float32", "float64"] = "float32"
