@@ -1,1 +1,22 @@
-"""Data sets as values with fingerprints."""
+"""Data sets as values with fingerprints: numpy in, numpy out.
+
+`load` finds a set by its name, `from_arrays` takes arrays, `DataSpec` is the request that an experiment file holds.
+"""
+
+from neurosal.data.catalogue import names
+from neurosal.data.dataset import Dataset, Part, from_arrays
+from neurosal.data.loading import listing, load
+from neurosal.data.specification import DataSpec, MeanAndDeviation, Split, Subset
+
+__all__ = [
+    "DataSpec",
+    "Dataset",
+    "MeanAndDeviation",
+    "Part",
+    "Split",
+    "Subset",
+    "from_arrays",
+    "listing",
+    "load",
+    "names",
+]

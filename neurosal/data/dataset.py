@@ -1,0 +1,331 @@
+"""A data set as a value: the published content and the request that says how it is split and scaled.
+
+Because both are kept, the order in which a split, a subset and a scaling are asked for does not matter: statistics
+are always those of the training part that is in force, and the request can be written down and loaded again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from neurosal.data.content import PARTS, Content, freeze, make_content
+from neurosal.data.scaling import scale
+from neurosal.data.specification import DataSpec, MeanAndDeviation, Split, Subset
+from neurosal.data.splitting import parts_of
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Part:
+    """Samples for one use: training, validation or testing.
+
+    Attributes:
+        inputs: float32 [N, features...] by the input's name.
+        y: class labels int64 [N], or targets float32 [N, O].
+        index: rows of the data set.
+    """
+
+    inputs: Mapping[str, Array]
+    y: Array
+    index: Array
+
+    @property
+    def x(self) -> Any:
+        """The inputs: one array, or a mapping where there are several."""
+        return self.inputs["input"] if set(self.inputs) == {"input"} else self.inputs
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Inputs and labels with their split, scaling, source and fingerprint. Compares by content.
+
+    Attributes:
+        content: what was published or given, unscaled.
+        spec: how it is split and scaled.
+
+    Raises:
+        DataError: when split, subset or scaling do not fit the content.
+
+    Example:
+        >>> data = load("digits").scaled("symmetric").split(train=0.8, test=0.2, seed=1)
+        >>> data.train.x.shape, data.test.y.shape
+        ((1438, 64), (359,))
+    """
+
+    content: Content
+    spec: DataSpec
+
+    def __post_init__(self) -> None:
+        # Asked for now, so that a request that does not fit fails here and not in the middle of a run.
+        _ = self._rows
+        if isinstance(self.spec.scaling, MeanAndDeviation):
+            for name, raw in self.content.inputs.items():
+                scale(raw[:1], self.spec.scaling, self.content.value_range, np.zeros(1, np.int64), place=name)
+
+    @cached_property
+    def _rows(self) -> tuple[Array, Array, Array]:
+        """Rows of the content for training, validation and testing."""
+        return parts_of(self.content, self.spec.split, self.spec.subset)
+
+    @cached_property
+    def _used(self) -> Array:
+        """Rows of the content that are in any part."""
+        return np.sort(np.concatenate(self._rows))
+
+    @property
+    def name(self) -> str:
+        """The name it was loaded by."""
+        return self.content.name
+
+    @property
+    def source(self) -> str:
+        """Where it came from."""
+        return self.content.source
+
+    @property
+    def licence(self) -> str:
+        """Its licence."""
+        return self.content.licence
+
+    @property
+    def sha256(self) -> str:
+        """Fingerprint of the unscaled content, the same on every machine and whatever the split and the scaling."""
+        return self.content.sha256
+
+    @property
+    def scaling(self) -> str:
+        """How values were scaled, in words."""
+        scaling = self.spec.scaling
+        if isinstance(scaling, MeanAndDeviation):
+            numbers = {name: getattr(scaling, name) for name in ("mean", "std")}
+            shown = {
+                name: f"{len(value)} values" if isinstance(value, tuple) else f"{value:g}"
+                for name, value in numbers.items()
+            }
+            return (
+                f"mean {shown['mean']}, std {shown['std']} of {'unit scaled' if scaling.of == 'unit' else 'raw'} values"
+            )
+        if scaling in ("unit", "symmetric"):
+            known = self.content.value_range
+            basis = f"{known[0]:g} to {known[1]:g}" if known else "each feature's range over the training part"
+            return f"{scaling}: {basis} becomes {'0 to 1' if scaling == 'unit' else '-1 to 1'}"
+        return (
+            "standardise: mean and deviation of each feature over the training part"
+            if scaling == "standardise"
+            else "none"
+        )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes in the labels' order; empty where targets are numbers."""
+        return self.content.classes
+
+    @property
+    def outputs(self) -> int:
+        """How many outputs a network needs: classes, or targets a sample."""
+        return len(self.classes) if self.classes else int(self.content.targets.shape[1])
+
+    @property
+    def features(self) -> Any:
+        """Shape of one sample, or a mapping of shapes where there are several inputs."""
+        shapes = {name: array.shape[1:] for name, array in self.inputs.items()}
+        return shapes["input"] if set(shapes) == {"input"} else shapes
+
+    @cached_property
+    def inputs(self) -> Mapping[str, Array]:
+        """Scaled inputs float32 [N, features...] by the input's name, of all samples in use."""
+        scaled = {}
+        position = self._position(self._rows[0])
+        for name, raw in self.content.inputs.items():
+            rows = raw if len(self._used) == len(raw) else raw[self._used]
+            array = scale(rows, self.spec.scaling, self.content.value_range, position, place=name)
+            scaled[name] = freeze(array.reshape(len(array), -1) if self.spec.shape == "flat" else array)
+        return MappingProxyType(scaled)
+
+    @property
+    def x(self) -> Any:
+        """The inputs: one array float32 [N, features...], or a mapping where there are several."""
+        return self.inputs["input"] if set(self.inputs) == {"input"} else self.inputs
+
+    @cached_property
+    def y(self) -> Array:
+        """Class labels int64 [N], or targets float32 [N, O], of all samples in use."""
+        return freeze(self.content.targets[self._used])
+
+    def _position(self, rows: Array) -> Array:
+        """Rows of the content as rows of `x` and `y`."""
+        return freeze(np.searchsorted(self._used, rows))
+
+    def _part(self, number: int) -> Part:
+        index = self._position(self._rows[number])
+        # A part that lies in one piece, such as an official split, is a view and costs no memory.
+        whole = len(index) and index[-1] - index[0] + 1 == len(index)
+        rows: Any = slice(int(index[0]), int(index[-1]) + 1) if whole else index
+        inputs = {name: freeze(array[rows]) for name, array in self.inputs.items()}
+        return Part(inputs=MappingProxyType(inputs), y=freeze(self.y[rows]), index=index)
+
+    @cached_property
+    def train(self) -> Part:
+        """Samples to train on."""
+        return self._part(0)
+
+    @cached_property
+    def validation(self) -> Part:
+        """Samples to choose settings by; may be empty."""
+        return self._part(1)
+
+    @cached_property
+    def test(self) -> Part:
+        """Samples that are only tested on; may be empty."""
+        return self._part(2)
+
+    def split(
+        self,
+        train: int | float | None = None,
+        validation: int | float | None = None,
+        test: int | float | None = None,
+        *,
+        seed: int = 0,
+        stratified: bool = True,
+    ) -> Dataset:
+        """The same data, parted otherwise; see `Split` for what shares mean. Replaces an earlier split.
+
+        Example:
+            >>> load("optdigits").split(validation=0.1).test.y.shape     # the official test part stays
+            (1797,)
+        """
+        split = Split(train=train, validation=validation, test=test, seed=seed, stratified=stratified)
+        return Dataset(self.content, self.spec.replace(split=split))
+
+    def subset(
+        self,
+        train: int | float | None = None,
+        validation: int | float | None = None,
+        test: int | float | None = None,
+        *,
+        seed: int = 0,
+        stratified: bool = True,
+    ) -> Dataset:
+        """Fewer samples of each part: a number or a fraction; None keeps the part whole. Replaces an earlier subset."""
+        subset = Subset(train=train, validation=validation, test=test, seed=seed, stratified=stratified)
+        return Dataset(self.content, self.spec.replace(subset=subset))
+
+    def scaled(self, scaling: str | None = None, *, mean: Any = None, std: Any = None, of: str = "unit") -> Dataset:
+        """The same data, scaled otherwise: ``none``, ``unit``, ``symmetric``, ``standardise``, or by `mean` and `std`.
+
+        Replaces an earlier scaling: it always starts from the values as published.
+        """
+        if scaling is None or mean is not None or std is not None:
+            fields = {"mean": mean, "std": std, "of": of}
+            given = {name: value for name, value in fields.items() if value is not None}
+            return Dataset(self.content, self.spec.replace(scaling=MeanAndDeviation(**given)))
+        return Dataset(self.content, self.spec.replace(scaling=scaling))
+
+    def flat(self) -> Dataset:
+        """Each sample as one vector."""
+        return Dataset(self.content, self.spec.replace(shape="flat"))
+
+    def natural(self) -> Dataset:
+        """Each sample in its own shape, images as images."""
+        return Dataset(self.content, self.spec.replace(shape="natural"))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The request, as an experiment file holds it: ``DataSpec.from_dict(...).load()`` gives the same data."""
+        return self.spec.to_dict()
+
+    def provenance(self) -> dict[str, Any]:
+        """What goes into a run: request, source, licence, fingerprints and sizes, in plain values."""
+        digest = hashlib.sha256()
+        for part in self._rows:
+            digest.update(np.asarray(part, "<i8").tobytes() + b";")
+        return {
+            "name": self.name,
+            "request": self.to_dict(),
+            "source": self.source,
+            "licence": self.licence,
+            "sha256": self.sha256,
+            "published": self.content.published,
+            "split_sha256": digest.hexdigest(),
+            "samples": {name: len(rows) for name, rows in zip(PARTS, self._rows, strict=True)},
+            "scaling": self.scaling,
+            "outputs": self.outputs,
+        }
+
+    def __len__(self) -> int:
+        return len(self._used)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Dataset):
+            return NotImplemented
+        return (self.sha256, self.classes, self.spec) == (other.sha256, other.classes, other.spec)
+
+    def __hash__(self) -> int:
+        return hash((self.sha256, self.classes))
+
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{name} {len(rows)}" for name, rows in zip(PARTS, self._rows, strict=True))
+        kind = f"{len(self.classes)} classes" if self.classes else f"{self.outputs} targets"
+        shapes = ", ".join(
+            f"{name} {'×'.join(map(str, array.shape[1:]))}" for name, array in self.content.inputs.items()
+        )
+        return f"Dataset({self.name}: {shapes}, {kind}; {sizes}; scaling {self.scaling}; sha256 {self.sha256[:12]})"
+
+
+def from_arrays(
+    x: Any,
+    y: Any,
+    *,
+    name: str = "arrays",
+    classes: int | Sequence[str] | None = None,
+    train: Any = None,
+    validation: Any = None,
+    test: Any = None,
+    value_range: tuple[float, float] | None = None,
+    source: str = "arrays given by the caller",
+    licence: str = "unknown",
+) -> Dataset:
+    """A data set from arrays in memory. Arrays are copied: what is done to them later does not change the data set.
+
+    Args:
+        x: one input [N, features...], or a mapping from inputs' names to arrays.
+        y: class labels [N] (integers or text), or targets [N] or [N, O] (floats, or integers in two dimensions).
+        classes: how many classes there are, or their names; by default those up to the largest label.
+        train: row numbers to train on; by default those in no other part.
+        validation: row numbers of the validation part.
+        test: row numbers of the test part.
+        value_range: smallest and largest value that an input can have, for `Dataset.scaled`.
+        source: where the data came from; goes into every run.
+        licence: its licence.
+
+    Returns:
+        The data set, unscaled, in its natural shape.
+
+    Raises:
+        DataError: with every problem: NaN or infinite values, lengths that differ, labels outside the classes, parts
+            that overlap.
+
+    Example:
+        >>> data = from_arrays(np.eye(4), [0, 1, 0, 1], test=[3])
+        >>> len(data.train), data.classes
+        (3, ('0', '1'))
+    """
+    samples = len(y) if hasattr(y, "__len__") else 0
+    if train is None:
+        taken = [np.asarray(part).reshape(-1) for part in (validation, test) if part is not None and len(part)]
+        train = np.setdiff1d(np.arange(samples), np.concatenate(taken)) if taken else np.arange(samples)
+    content = make_content(
+        x, y, name=name, classes=classes, parts=(train, validation, test), value_range=value_range,
+        source=source, licence=licence,
+    )  # fmt: skip
+    return Dataset(content, DataSpec(name=name, scaling="none", shape="natural"))
