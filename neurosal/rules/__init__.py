@@ -1,0 +1,17 @@
+"""Learning rules: functions from a circuit to a circuit, one file each. The feedback graph that they add *is* the rule.
+
+Example:
+    >>> from neurosal import rules
+    >>> sorted(rules.__all__)
+    ['bp', 'dfa', 'fa', 'kp', 'kp_tied', 'pfa', 'pfa_o', 'sal', 'shallow']
+"""
+
+from neurosal.rules.backpropagation import bp
+from neurosal.rules.direct_feedback_alignment import dfa
+from neurosal.rules.feedback_alignment import fa
+from neurosal.rules.kolen_pollack import kp, kp_tied
+from neurosal.rules.product_feedback_alignment import pfa, pfa_o
+from neurosal.rules.selective_adaptive import sal
+from neurosal.rules.shallow import shallow
+
+__all__ = ["bp", "dfa", "fa", "kp", "kp_tied", "pfa", "pfa_o", "sal", "shallow"]
