@@ -1,1 +1,5 @@
 """Functions that return a circuit."""
+
+from neurosal.circuits.mlp import mlp
+
+__all__ = ["mlp"]

@@ -55,11 +55,11 @@ class Value(BaseModel):
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain dicts, lists, strings and numbers, with defaults written out. Fields that are None are left out."""
+        """Plain dicts, lists, strings and numbers, defaults written out. None is left out where it is the default."""
         result: dict[str, Any] = {"kind": self.kind} if isinstance(self, Kinded) else {}
-        for field in type(self).model_fields:
+        for field, information in type(self).model_fields.items():
             value = getattr(self, field)
-            if value is not None:
+            if value is not None or information.default is not None:
                 result[field] = plain(value)
         return result
 
@@ -74,6 +74,23 @@ class Value(BaseModel):
             return cls.model_validate(data)
         except ValidationError as error:
             raise cls.error(problems_of(error, cls, place=place)) from None
+
+    def to_yaml(self) -> str:
+        """The value as YAML text, with defaults written out; `from_yaml` reads it back equal."""
+        from neurosal.graph.files import to_yaml
+
+        return to_yaml(self.to_dict())
+
+    @classmethod
+    def from_yaml(cls, text: str) -> Self:
+        """The value that a YAML text describes.
+
+        Raises:
+            NeurosalError: of the family; each problem says its line and path.
+        """
+        from neurosal.graph.files import load_value
+
+        return load_value(cls, text)
 
     def replace(self, **changes: Any) -> Self:
         """A copy with some fields changed, validated like a new one."""
