@@ -1,1 +1,17 @@
-"""Measure: arrays in, arrays out."""
+"""Measure: labelled arrays in, labelled arrays out, with `dim=`. The same statistics of plain arrays and tensors, with
+`axis=`, are in `base`."""
+
+from neurosal.stats.routing import dead_areas, usage_entropy
+from neurosal.stats.seeds import mean_and_deviation
+from neurosal.stats.symmetry import angle, chance_band, norm_ratio, path, sign_concordance
+
+__all__ = [
+    "angle",
+    "chance_band",
+    "dead_areas",
+    "mean_and_deviation",
+    "norm_ratio",
+    "path",
+    "sign_concordance",
+    "usage_entropy",
+]
