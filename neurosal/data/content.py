@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from neurosal.errors import DataError, Problem
 
 Array = np.ndarray[Any, Any]
 SAFE_NAME = re.compile(r"[a-z0-9][a-z0-9_-]*")
+MOST_CLASSES = 100_000
 PARTS = ("train", "validation", "test")
 
 
@@ -197,21 +198,20 @@ def _targets(y: Any, classes: int | Sequence[str] | None, problems: list[Problem
 def _labels(
     labels: Array, classes: int | Sequence[str] | None, problems: list[Problem]
 ) -> tuple[Array, tuple[str, ...]]:
-    low, high = int(labels.min()), int(labels.max())
-    if isinstance(classes, int | np.integer):
-        names = tuple(str(label) for label in range(classes))
-    elif classes is not None:
-        names = tuple(str(label) for label in classes)
-        if len(set(names)) != len(names):
-            problems.append(_problem("classes", "different names", repr(names)))
-    else:
-        # A label is an index: a huge one is a mistake, and naming all classes below it would fill the memory.
-        names = tuple(str(label) for label in range(high + 1)) if 0 <= high <= 100_000 else ()
-    if low < 0 or high >= len(names):
-        outside = int(((labels < 0) | (labels >= len(names))).sum())
-        place = int(np.argmax((labels < 0) | (labels >= len(names))))
-        found = f"{outside} outside, the first {int(labels[place])} at [{place}]"
-        problems.append(_problem("y", f"labels from 0 to {max(len(names), 1) - 1}", found))
+    named = None if classes is None or isinstance(classes, int | np.integer) else tuple(str(label) for label in classes)
+    if named is not None and len(set(named)) != len(named):
+        problems.append(_problem("classes", "different names", repr(named)))
+    wanted = int(labels.max()) + 1 if classes is None else len(named) if named is not None else int(cast(int, classes))
+    # A label is an index: a huge one is a mistake, and naming all classes below it would fill the memory.
+    count = max(1, min(wanted, MOST_CLASSES))
+    if classes is not None and wanted != count:
+        problems.append(_problem("classes", f"from 1 to {MOST_CLASSES}", str(wanted)))
+    outside = (labels < 0) | (labels >= count)
+    if outside.any():
+        first = int(np.argmax(outside))
+        found = f"{int(outside.sum())} outside, the first {int(labels[first])} at [{first}]"
+        problems.append(_problem("y", f"labels from 0 to {count - 1}", found))
+    names = tuple(str(label) for label in range(count)) if named is None else named
     return labels.astype(np.int64), names
 
 

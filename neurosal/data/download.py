@@ -51,6 +51,8 @@ def _fetch_file(address: str, path: Path) -> None:
             raise _failed(address, f"{promised} bytes", f"{size}: the connection broke off")
         Path(aside).replace(path)
     except (urllib.error.URLError, HTTPException, OSError, ValueError) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it holds the connection
         raise _failed(address, "a file to download", str(error) or type(error).__name__) from None
     finally:
         Path(aside).unlink(missing_ok=True)

@@ -94,7 +94,11 @@ def listing(folder: str | Path | None = None) -> list[dict[str, Any]]:
     """What is known about each data set, and where it would be read from (empty: it is not on this machine)."""
     rows = []
     for entry in CATALOGUE.values():
-        found = next(_places(entry.name, entry, folder), None)
+        try:
+            found = next(_places(entry.name, entry, folder), None)
+            where = found.where if found else ""
+        except DataError as error:
+            where = f"incomplete: {error.problems[0]}"
         rows.append(
             {
                 "name": entry.name,
@@ -103,7 +107,7 @@ def listing(folder: str | Path | None = None) -> list[dict[str, Any]]:
                 "features": "×".join(map(str, entry.shape)),
                 "classes": len(entry.classes),
                 "licence": entry.licence,
-                "found": found.where if found else "",
+                "found": where,
             }
         )
     return rows
@@ -143,8 +147,8 @@ def _in_folder(name: str, entry: Entry | None, root: Path, where: str) -> Iterat
         present = {key: file for key, file in files.items() if file is not None}
         if len(present) == len(files):
             yield Found(where=where, raw=present)
-        elif present and place != root:
-            # Passing over a half-copied folder would read another copy than the user means.
+        elif present and place != root and where != "cache":
+            # Passing over a half-copied folder would read another copy than the user means. A download can go on.
             missing = [entry.raw_files[key] for key in files if key not in present]
             raise _problem(str(place), f"all files of {name}", f"no {', no '.join(missing)}", "Copy them too.")
 
@@ -235,7 +239,7 @@ def _assemble(arrays: dict[str, Array], entry: Entry | None, place: str) -> tupl
             )
     for key in ("x", "y"):
         train, test = arrays[f"{key}_train"], arrays[f"{key}_test"]
-        if train.shape[1:] != test.shape[1:] or train.dtype.kind != test.dtype.kind:
+        if train.shape[1:] != test.shape[1:] or (train.dtype.kind in "biuf") != (test.dtype.kind in "biuf"):
             found = f"{train.dtype} {train.shape} and {test.dtype} {test.shape}"
             problems.append(
                 Problem(place=f"{place}: {key}_train, {key}_test", expected="samples of one kind", found=found)
