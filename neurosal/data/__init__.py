@@ -6,7 +6,7 @@
 from neurosal.data.catalogue import names
 from neurosal.data.dataset import Dataset, Part, from_arrays
 from neurosal.data.loading import listing, load
-from neurosal.data.specification import DataSpec, MeanAndDeviation, Split, Subset
+from neurosal.data.spec import DataSpec, MeanAndDeviation, Split, Subset
 
 __all__ = [
     "DataSpec",

@@ -17,7 +17,7 @@ import numpy as np
 
 from neurosal.data.content import PARTS, Content, freeze, make_content
 from neurosal.data.scaling import scale
-from neurosal.data.specification import DataSpec, MeanAndDeviation, Split, Subset
+from neurosal.data.spec import DataSpec, MeanAndDeviation, Split, Subset
 from neurosal.data.splitting import parts_of
 
 Array = np.ndarray[Any, Any]

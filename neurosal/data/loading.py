@@ -15,7 +15,7 @@ from neurosal.data.content import SAFE_NAME, Content, make_content
 from neurosal.data.dataset import Dataset
 from neurosal.data.download import fetch
 from neurosal.data.files import read_idx, read_npz, read_semeion
-from neurosal.data.specification import DataSpec, MeanAndDeviation, Split, Subset
+from neurosal.data.spec import DataSpec, MeanAndDeviation, Split, Subset
 from neurosal.errors import DataError, NeurosalError, Problem, near
 
 Array = np.ndarray[Any, Any]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from neurosal.data.specification import MeanAndDeviation
+from neurosal.data.spec import MeanAndDeviation
 from neurosal.errors import DataError, Problem
 
 Array = np.ndarray[Any, Any]

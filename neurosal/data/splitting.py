@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from neurosal.data.content import PARTS, Content, freeze
-from neurosal.data.specification import Split, Subset, count
+from neurosal.data.spec import Split, Subset, count
 from neurosal.errors import DataError, Problem
 
 Array = np.ndarray[Any, Any]

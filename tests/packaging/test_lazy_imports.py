@@ -1,0 +1,45 @@
+"""What must work, and start fast, without torch and Brian2."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+WITHOUT_ENGINES = (
+    "neurosal",
+    "neurosal.graph",
+    "neurosal.checks",
+    "neurosal.rules",
+    "neurosal.settings",
+    "neurosal.library",
+    "neurosal.stats",
+    "neurosal.data",
+    "neurosal.circuits",
+    "neurosal.experiments",
+    "neurosal.analysis",
+)
+
+
+def run(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("module", WITHOUT_ENGINES)
+def test_a_module_imports_with_torch_and_brian2_blocked(module: str) -> None:
+    done = run(f"import sys; sys.modules['torch'] = sys.modules['brian2'] = None; import {module}")
+    assert done.returncode == 0, done.stderr
+
+
+def test_none_of_them_imports_torch_or_brian2_where_they_are_present() -> None:
+    imports = "; ".join(f"import {module}" for module in WITHOUT_ENGINES)
+    done = run(f"import sys; {imports}; print(sorted({{'torch', 'brian2'}} & set(sys.modules)))")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+
+
+def test_data_loads_with_torch_blocked() -> None:
+    done = run("import sys; sys.modules['torch'] = None; from neurosal import data; print(len(data.load('digits')))")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "1797"
