@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import prod
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -64,6 +65,9 @@ CREDIT = "stats/credit"
 ROUTING = "stats/routing"
 PROJECTIONS = "projections"
 PROBES = "probes"
+
+# Columns of /graph that list populations; all others list projections.
+POPULATION_COLUMNS = (POPULATION, "size", "areas", "model")
 
 # Variables.
 LOSS = "loss"
@@ -194,6 +198,37 @@ def weight_dimensions(post: str, pre: str) -> tuple[str, str]:
 
 
 # Groups by topic ----------------------------------------------------------------------------------------------------
+
+
+def graph(circuit: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Columns of `/graph` from a circuit's dict. `pair` is the first projection the other way round, or "".
+
+    Args:
+        circuit: what `Circuit.to_dict` made.
+    """
+    columns: dict[str, list[Any]] = {name: [] for name in POPULATION_COLUMNS}
+    for name, fields in circuit.get("populations", {}).items():
+        size = fields["size"] if "size" in fields else prod(fields["shape"])
+        for column, value in zip(
+            POPULATION_COLUMNS, (name, size, fields["areas"], fields["model"]["kind"]), strict=True
+        ):
+            columns[column].append(value)
+    edges = circuit.get("projections", {})
+    columns[PROJECTION] = list(edges)
+    for column in ("source", "target", "pathway"):
+        columns[column] = [fields[column] for fields in edges.values()]
+    for column in ("wiring", "weights", "plasticity"):
+        columns[column] = [fields[column]["kind"] for fields in edges.values()]
+    returning = {"feedforward": "feedback", "feedback": "feedforward", "lateral": "lateral"}
+    columns[PAIR] = [
+        next((
+            other for other, back in edges.items()
+            if other != name and back["pathway"] == returning.get(fields["pathway"])
+            and (back["source"], back["target"]) == (fields["target"], fields["source"])
+        ), "")
+        for name, fields in edges.items()
+    ]  # fmt: skip
+    return columns
 
 
 def training_metrics() -> Group:

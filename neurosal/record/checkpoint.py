@@ -1,0 +1,136 @@
+"""Checkpoints: tensors as safetensors, all else as JSON, written aside and renamed, the newest two kept."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neurosal.errors import Problem, StoreError
+from neurosal.record import faults, schema
+from neurosal.record.files import PARTIAL, read_json, sync_folder
+from neurosal.record.status import check_version
+
+TENSORS = "tensors.safetensors"
+CONTENT = "checkpoint.json"
+KEPT = 2
+
+Tensors = dict[str, np.ndarray[Any, Any]]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A state to go on from.
+
+    Args:
+        tensors: arrays by name.
+        meta: what else the trainer keeps (step, random streams, ...).
+        lengths: length of each group of the record at that moment.
+    """
+
+    tensors: Tensors
+    meta: dict[str, Any]
+    lengths: dict[str, int]
+
+
+def save(folder: Path, checkpoint: Checkpoint) -> Path:
+    """Write the next checkpoint of a run and drop the oldest above two. Waits until it is on the disk.
+
+    Args:
+        folder: the run's folder of checkpoints.
+        checkpoint: what to write.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    folder.mkdir(exist_ok=True)
+    existing = _numbered(folder)
+    final = folder / f"{max(existing, default=0) + 1:08d}"
+    aside = final.with_name(final.name + PARTIAL)
+    if aside.exists():
+        shutil.rmtree(aside)
+    aside.mkdir()
+    # np.asarray keeps arrays without axes, which np.ascontiguousarray does not.
+    try:
+        save_file({name: np.asarray(entry, order="C") for name, entry in checkpoint.tensors.items()}, aside / TENSORS)
+    except SafetensorError as error:  # says in words what the system refused
+        code = re.search(r"os error (\d+)", str(error))
+        number = int(code.group(1)) if code else errno.EIO
+        raise OSError(number, os.strerror(number), str(aside / TENSORS)) from error
+    content = {"schema": schema.VERSION, "lengths": checkpoint.lengths, "meta": checkpoint.meta}
+    (aside / CONTENT).write_text(json.dumps(content))
+    (aside / TENSORS).chmod((aside / CONTENT).stat().st_mode)  # safetensors makes files for their owner only
+    for name in (TENSORS, CONTENT):
+        with (aside / name).open("rb") as file:
+            os.fsync(file.fileno())
+    sync_folder(aside)
+    faults.reach(faults.CHECKPOINT_WRITTEN)
+    aside.rename(final)
+    sync_folder(folder)
+    faults.reach(faults.CHECKPOINT_RENAMED)
+    for number in sorted(existing)[: -(KEPT - 1)]:
+        old = existing[number]
+        shutil.rmtree(old.rename(old.with_name(old.name + PARTIAL)))  # a half-removed one must not look complete
+    return final
+
+
+def newest(folder: Path) -> Checkpoint | None:
+    """The newest checkpoint that can be read; None where there is none.
+
+    Raises:
+        StoreError: when there are some and none can be read, with what is wrong with each.
+    """
+    problems: list[Problem] = []
+    for _, path in sorted(_numbered(folder).items(), reverse=True):
+        try:
+            return load(path)
+        except StoreError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise StoreError(problems)
+    return None
+
+
+def load(path: Path) -> Checkpoint:
+    """One checkpoint.
+
+    Raises:
+        StoreError: for one that is damaged or of another schema.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    content = read_json(path / CONTENT)
+    check_version(content.get("schema"), path / CONTENT)
+    remedy = f"Remove the folder {path.name} to go on from the one before it."
+    lengths, meta = content.get("lengths"), content.get("meta")
+    if not isinstance(meta, dict) or not isinstance(lengths, dict):
+        raise StoreError(
+            Problem(place=str(path / CONTENT), expected="lengths and meta", found=", ".join(content), remedy=remedy)
+        )
+    try:
+        tensors = load_file(path / TENSORS)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise StoreError(
+            Problem(place=str(path / TENSORS), expected="tensors", found=str(error), remedy=remedy)
+        ) from None
+    return Checkpoint(tensors, meta, {str(group): int(length) for group, length in lengths.items()})
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Drop what checkpoints that were cut short left behind."""
+    for path in folder.glob(f"*{PARTIAL}"):
+        shutil.rmtree(path)
+
+
+def _numbered(folder: Path) -> dict[int, Path]:
+    if not folder.is_dir():
+        return {}
+    return {int(path.name): path for path in folder.iterdir() if path.name.isdecimal() and path.is_dir()}

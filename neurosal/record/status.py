@@ -1,0 +1,158 @@
+"""How a run stands: `status.json` (a heartbeat) and the lock that its writer holds."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from neurosal.errors import Problem, StoreError
+from neurosal.record import schema
+from neurosal.record.files import damaged, read_json, write_json
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover - no such locks on this system
+    fcntl = None  # type: ignore[assignment]
+
+LOCK_FILE = ".lock"
+STATES = ("running", "done", "diverged", "interrupted", "failed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """How a run stands.
+
+    Args:
+        state: "running", "done", "diverged", "interrupted" or "failed". A run that was killed still says "running";
+            see `alive`.
+        step, epoch: of the newest record.
+        pid: process that wrote this.
+        started, updated: times (ISO 8601, UTC).
+        message: why it ended as it did.
+        alive: whether a process holds the run open for writing.
+    """
+
+    state: str
+    step: int = 0
+    epoch: float = 0.0
+    pid: int = 0
+    started: str = ""
+    updated: str = ""
+    message: str = ""
+    alive: bool = False
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to do."""
+        return self.state == "done"
+
+
+def now() -> str:
+    """The time, as it is stored."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def write_status(folder: Path, status: Status) -> None:
+    """Replace `status.json`."""
+    fields = {name: value for name, value in vars(status).items() if name != "alive"}
+    write_json(folder / schema.STATUS_FILE, {"schema": schema.VERSION, **fields})
+
+
+def read_status(folder: str | Path) -> Status | None:
+    """How the run in a folder stands; None where there is no run. Opens nothing but `status.json`.
+
+    Raises:
+        StoreError: for a status that is damaged or of another schema.
+    """
+    folder = Path(folder)
+    path = folder / schema.STATUS_FILE
+    if not path.is_file():
+        return None
+    content = read_json(path)
+    check_version(content.pop("schema", None), path)
+    types: dict[str, type | tuple[type, ...]] = {
+        "state": str, "step": int, "epoch": (int, float), "pid": int, "started": str, "updated": str, "message": str,
+    }  # fmt: skip
+    for name, value in content.items():
+        if name not in types:
+            raise damaged(path, f"one of {', '.join(types)}", repr(name))
+        if not isinstance(value, types[name]) or isinstance(value, bool):
+            raise damaged(path, f"{name} as {types[name]}", repr(value))
+    if content.get("state") not in STATES:
+        raise damaged(path, f"state as one of {', '.join(STATES)}", repr(content.get("state")))
+    return Status(**content, alive=locked(folder))
+
+
+def check_version(found: Any, place: Path) -> None:
+    """Refuse what another version of the schema wrote.
+
+    Raises:
+        StoreError: unless the major version is ours and the minor version is not newer.
+    """
+    try:
+        major, minor = (int(part) for part in str(found).split("."))
+    except ValueError:
+        raise damaged(place, f"a schema version such as {schema.VERSION}", repr(found)) from None
+    ours = tuple(int(part) for part in schema.VERSION.split("."))
+    if major != ours[0] or minor > ours[1]:
+        remedy = "Open it with the release of neurosal that wrote it (see environment.json), or a newer one."
+        raise StoreError(
+            Problem(place=str(place), expected=f"schema {schema.VERSION}", found=f"schema {found}", remedy=remedy)
+        )
+
+
+class Lock:
+    """Held by the one process that writes a run; the system drops it when the process ends, however it ends."""
+
+    def __init__(self, folder: Path) -> None:
+        """Take the lock.
+
+        Raises:
+            StoreError: when another process has it.
+        """
+        self._descriptor: int | None = None
+        if fcntl is None:  # pragma: no cover
+            return
+        descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            remedy = "Wait for it or end it, or choose another --store."
+            raise StoreError(
+                Problem(
+                    place=str(folder), expected="a run that no process writes", found="one that does", remedy=remedy
+                )
+            ) from None
+        except OSError:
+            os.close(descriptor)  # some network file systems have no locks; recording works without
+            return
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def locked(folder: Path) -> bool:
+    """Whether a process holds the run in `folder` open for writing."""
+    if fcntl is None:  # pragma: no cover
+        return False
+    try:
+        descriptor = os.open(folder / LOCK_FILE, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return False

@@ -1,0 +1,362 @@
+"""A zarr store (format 3) that grows, and stays readable at its last commit whatever stops the writer.
+
+Each array's own metadata states a preallocated shape that doubles when it is full. The root's metadata holds, inline,
+the consolidated metadata of the whole tree with the *committed* shapes; zarr and xarray read that one, for the root and
+for any group of it. So a commit is the replacement of one small file, and all groups change together.
+
+Chunks are uncompressed and lie flat in the array's folder. New entries are written in place, only ever past the
+committed length: nothing that a reader can see is touched, so a write that is cut short harms nothing, and a chunk that
+is half full can be filled later without being copied. This guards against the end of the process at any moment. Against
+the loss of power only checkpoints are guarded: they wait for the disk.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import struct
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neurosal.errors import Problem, StoreError
+from neurosal.record import faults, schema
+from neurosal.record.files import PARTIAL, damaged, read_json
+from neurosal.record.status import check_version
+
+ROOT = "zarr.json"
+CHUNK_BYTES = 2**20  # small things are grouped to this along the growing dimension
+REPLICA_BYTES = 2**26  # a row above this is cut into one chunk a replica
+
+Metadata = dict[str, Any]
+
+
+class GrowingArray:
+    """An array of a store that grows along one axis: axis 1 after `replica`, or axis 0 where there is none.
+
+    Letters: R replicas (1 where the array has no such axis), L rows along the growing axis.
+    """
+
+    def __init__(self, root: Path, path: str, metadata: Metadata) -> None:
+        self.path = path
+        self.metadata = metadata
+        self._folder = root / path
+        dims = metadata["dimension_names"]
+        self.axis = next(axis for axis, dim in enumerate(dims) if dim in schema.GROWING)
+        shape, chunk = metadata["shape"], metadata["chunk_grid"]["configuration"]["chunk_shape"]
+        self.dtype = np.dtype(metadata["data_type"]).newbyteorder("<")
+        self.replicas = shape[0] if self.axis else 1
+        self.rest = tuple(shape[self.axis + 1 :])
+        self._chunk_replicas = chunk[0] if self.axis else 1
+        self._chunk_rows = chunk[self.axis]
+        self._row_bytes = self.dtype.itemsize * math.prod(self.rest)
+        self._capacity = shape[self.axis]
+
+    def write(self, start: int, values: np.ndarray[Any, Any]) -> None:
+        """Write values [R, rows, ...] at rows `start` and following."""
+        rows = values.shape[1]
+        if start + rows > self._capacity:
+            self._capacity = max(start + rows, 2 * self._capacity, self._chunk_rows)
+            self._write_metadata(self._capacity)
+        values = np.ascontiguousarray(values, dtype=self.dtype)
+        first = start
+        while first < start + rows:
+            chunk, offset = divmod(first, self._chunk_rows)
+            count = min(self._chunk_rows - offset, start + rows - first)
+            for replica in range(0, self.replicas, self._chunk_replicas):
+                block = values[replica : replica + self._chunk_replicas, first - start : first - start + count]
+                self._write_block(self._chunk_file(replica // self._chunk_replicas, chunk), offset, block)
+            first += count
+
+    def _chunk_file(self, replica: int, chunk: int) -> Path:
+        key = [replica, chunk] if self.axis else [chunk]
+        return self._folder / ".".join(["c", *(str(part) for part in key), *("0" for _ in self.rest)])
+
+    def _write_block(self, file: Path, offset: int, block: np.ndarray[Any, Any]) -> None:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            # zarr reads whole chunks only; what is not written yet takes no place on the disk.
+            size = self._chunk_replicas * self._chunk_rows * self._row_bytes
+            if os.fstat(descriptor).st_size < size:
+                os.ftruncate(descriptor, size)
+            if block.shape[1] == self._chunk_rows:
+                write_at(descriptor, np.ascontiguousarray(block), 0)
+                return
+            for index, rows in enumerate(block):
+                write_at(descriptor, rows, (index * self._chunk_rows + offset) * self._row_bytes)
+        finally:
+            os.close(descriptor)
+
+    def trim(self, length: int) -> None:
+        """Give the array its final shape and drop chunks past it. Comes after the commit of that length."""
+        faults.reach(faults.TRIM)
+        self._capacity = length
+        self._write_metadata(length)
+        chunks = -(-length // self._chunk_rows)
+        for file in self._folder.iterdir():
+            parts = file.name.split(".")
+            if parts[0] == "c" and int(parts[1 + self.axis]) >= chunks:
+                file.unlink()
+
+    def with_length(self, length: int) -> Metadata:
+        """The metadata with that length."""
+        shape = list(self.metadata["shape"])
+        shape[self.axis] = length
+        return {**self.metadata, "shape": shape}
+
+    def _write_metadata(self, length: int) -> None:
+        write_metadata(self._folder, self.with_length(length))
+
+
+class Store:
+    """The tree of one run on disk, opened for writing by one process."""
+
+    def __init__(self, root: Path, attributes: Mapping[str, Any]) -> None:
+        self.root = root
+        self.attributes = dict(attributes)
+        self.lengths: dict[str, int] = {}  # by group: rows written, committed with the next commit
+        self._nodes: dict[str, Metadata] = {}
+        self._growing: dict[str, dict[str, GrowingArray]] = {}
+
+    @classmethod
+    def create(cls, root: Path, attributes: Mapping[str, Any]) -> Store:
+        """A new store; what lies there is removed."""
+        if root.exists():
+            shutil.rmtree(root)
+        root.mkdir(parents=True)
+        return cls(root, {schema.VERSION_ATTRIBUTE: schema.VERSION, **attributes})
+
+    @classmethod
+    def open(cls, root: Path) -> Store:
+        """The store as it was committed last.
+
+        Raises:
+            StoreError: for a store that is damaged or of another schema.
+        """
+        path = root / ROOT
+        content = read_json(path)
+        try:
+            attributes = dict(content["attributes"])
+            nodes = dict(content["consolidated_metadata"]["metadata"])
+            check_version(attributes.get(schema.VERSION_ATTRIBUTE), path)
+            store = cls(root, attributes)
+            for name, metadata in nodes.items():
+                store._add(name, metadata)
+            for group, arrays in store._growing.items():
+                lengths = {array.metadata["shape"][array.axis] for array in arrays.values()}
+                if len(lengths) != 1:
+                    raise damaged(path, f"one length of all arrays in {group}", f"{sorted(lengths)}")
+                store.lengths[group] = lengths.pop()
+        except (KeyError, TypeError, ValueError, StopIteration, AttributeError) as error:
+            raise damaged(path, "the metadata of a run", f"{type(error).__name__}: {error}") from None
+        return store
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Paths of the groups that grow."""
+        return tuple(self._growing)
+
+    def arrays(self, group: str) -> Mapping[str, GrowingArray]:
+        """The growing arrays of a group, by name."""
+        return self._growing[group]
+
+    def has(self, group: str) -> bool:
+        """Whether there is such a group."""
+        return group in self._nodes
+
+    def metadata(self, path: str) -> Metadata | None:
+        """What is stored about a node, or None."""
+        return self._nodes.get(path)
+
+    def add_group(self, path: str, attributes: Mapping[str, Any]) -> None:
+        """A group, with those above it. What an unfinished attempt left there is removed."""
+        folder = self.root / path
+        if folder.exists():
+            shutil.rmtree(folder)
+        parts = path.split("/")
+        for depth in range(1, len(parts)):
+            parent = "/".join(parts[:depth])
+            if parent not in self._nodes:
+                self._write_node(parent, group_metadata({}))
+        self._write_node(path, group_metadata(attributes))
+
+    def add_fixed(
+        self, path: str, values: Sequence[Any], dims: Sequence[str], attributes: Mapping[str, Any] | None = None
+    ) -> None:
+        """An array that is written once: text, or numbers."""
+        data, dtype, shape = encode(values)
+        self._write_node(path, array_metadata(shape, shape, dtype, dims, attributes or {}))
+        (self.root / path / ".".join(["c", *("0" for _ in shape)])).write_bytes(data)
+
+    def same_fixed(self, path: str, values: Sequence[Any], dims: Sequence[str]) -> bool:
+        """Whether an array that is written once holds these values."""
+        metadata = self._nodes.get(path)
+        data, dtype, shape = encode(values)
+        file = self.root / path / ".".join(["c", *("0" for _ in shape)])
+        described = (metadata or {}).get("dimension_names"), (metadata or {}).get("data_type")
+        return described == (list(dims), dtype) and file.is_file() and file.read_bytes() == data
+
+    def add_growing(
+        self,
+        path: str,
+        variable: schema.Variable,
+        sizes: Mapping[str, int],
+        expected: int | None = None,
+    ) -> None:
+        """An array that grows.
+
+        Args:
+            path: where.
+            variable: its dimensions and type.
+            sizes: length of each dimension but the growing one.
+            expected: how many rows there will probably be; bounds the size of chunks.
+        """
+        axis = next(axis for axis, dim in enumerate(variable.dims) if dim in schema.GROWING)
+        fixed = [0 if index == axis else sizes[dim] for index, dim in enumerate(variable.dims)]
+        row = math.prod(fixed[:axis] + fixed[axis + 1 :]) * np.dtype(variable.dtype).itemsize
+        rows = max(1, CHUNK_BYTES // max(row, 1))
+        rows = min(rows, max(expected, 1)) if expected is not None else rows
+        chunk = list(fixed)
+        chunk[axis] = rows
+        if axis and row > REPLICA_BYTES:
+            chunk[0] = 1
+        metadata = array_metadata(fixed, chunk, variable.dtype, variable.dims, variable.attrs)
+        self._write_node(path, metadata)
+
+    def write(self, group: str, values: Mapping[str, np.ndarray[Any, Any]]) -> None:
+        """Write rows past the end of every array of a group, not yet committed.
+
+        Args:
+            group: its path.
+            values: [R, rows, ...] for each array; [1, rows] for coordinates.
+        """
+        arrays = self._growing[group]
+        assert values.keys() == arrays.keys(), f"{group}: {sorted(values)} instead of {sorted(arrays)}"
+        counts = {entry.shape[1] for entry in values.values()}
+        assert len(counts) == 1, f"{group}: {counts}"
+        start = self.lengths[group]
+        for name, array in arrays.items():
+            array.write(start, values[name])
+        self.lengths[group] = start + counts.pop()
+
+    def commit(self) -> None:
+        """Make all that was written visible, in one step."""
+        tree = {}
+        for path in sorted(self._nodes, key=lambda path: (path.count("/"), path)):
+            group, _, name = path.rpartition("/")
+            array = self._growing.get(group, {}).get(name)
+            tree[path] = array.with_length(self.lengths[group]) if array else self._nodes[path]
+        content = group_metadata(self.attributes)
+        content["consolidated_metadata"] = {"kind": "inline", "must_understand": False, "metadata": tree}
+        root = self.root / ROOT
+        aside = root.with_name(root.name + PARTIAL)
+        aside.write_text(json.dumps(content))
+        faults.reach(faults.COMMIT)
+        aside.replace(root)
+
+    def rewind(self, lengths: Mapping[str, int]) -> None:
+        """Cut every group back to a length (0 where none is given) and commit that.
+
+        Raises:
+            StoreError: when the store holds less than that.
+        """
+        wrong = [
+            Problem(place=f"{self.root / group}", expected=f"at least {length} entries",
+                    found=str(self.lengths.get(group, 0)),
+                    remedy="The store is older than the checkpoint: take both from the same copy.")
+            for group, length in lengths.items() if length > self.lengths.get(group, 0)
+        ]  # fmt: skip
+        if wrong:
+            raise StoreError(wrong)
+        self.lengths = {group: lengths.get(group, 0) for group in self._growing}
+        self.commit()
+
+    def trim(self) -> None:
+        """Give every array its final shape on disk. Comes after a commit."""
+        for group, arrays in self._growing.items():
+            for array in arrays.values():
+                array.trim(self.lengths[group])
+        for left in self.root.rglob(f"*{PARTIAL}"):
+            left.unlink(missing_ok=True)
+
+    def _write_node(self, path: str, metadata: Metadata) -> None:
+        folder = self.root / path
+        folder.mkdir(exist_ok=True)
+        write_metadata(folder, metadata)
+        self._add(path, metadata)
+
+    def _add(self, path: str, metadata: Metadata) -> None:
+        self._nodes[path] = metadata
+        if metadata["node_type"] == "array" and schema.GROWING & set(metadata["dimension_names"]):
+            group, _, name = path.rpartition("/")
+            self._growing.setdefault(group, {})[name] = GrowingArray(self.root, path, metadata)
+            self.lengths.setdefault(group, 0)
+
+
+def write_at(descriptor: int, block: np.ndarray[Any, Any], offset: int) -> None:
+    """Write a contiguous block at an offset of a file."""
+    view = block.reshape(-1).view(np.uint8).data
+    if faults.armed():
+        half = len(view) // 2
+        offset += _write_all(descriptor, view[:half], offset)
+        faults.reach(faults.BLOCK_WRITE)
+        view = view[half:]
+    _write_all(descriptor, view, offset)
+
+
+def _write_all(descriptor: int, view: memoryview, offset: int) -> int:
+    done = 0
+    while done < len(view):
+        done += os.pwrite(descriptor, view[done:], offset + done)
+    return done
+
+
+def write_metadata(folder: Path, metadata: Metadata) -> None:
+    """Replace the metadata of one node."""
+    path = folder / ROOT
+    aside = path.with_name(path.name + PARTIAL)
+    aside.write_text(json.dumps(metadata))
+    aside.replace(path)
+
+
+def group_metadata(attributes: Mapping[str, Any]) -> Metadata:
+    """Metadata of a group."""
+    return {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
+
+
+def array_metadata(
+    shape: Sequence[int], chunk: Sequence[int], dtype: str, dims: Iterable[str], attributes: Mapping[str, Any]
+) -> Metadata:
+    """Metadata of an uncompressed array with its chunks flat in one folder."""
+    text = dtype == "string"
+    fill: Any = "" if text else {"f": "NaN", "b": False}.get(np.dtype(dtype).kind, 0)
+    codec = {"name": "vlen-utf8"} if text else {"name": "bytes", "configuration": {"endian": "little"}}
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": list(shape),
+        "data_type": dtype,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [max(extent, 1) for extent in chunk]}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
+        "fill_value": fill,
+        "codecs": [codec],
+        "attributes": dict(attributes),
+        "dimension_names": list(dims),
+        "storage_transformers": [],
+    }
+
+
+def encode(values: Sequence[Any]) -> tuple[bytes, str, list[int]]:
+    """Bytes of a chunk that holds all values, their zarr type and their shape."""
+    if all(isinstance(value, str) for value in values) and len(values):
+        # Text of any length: fixed-length text has no specification in format 3.
+        encoded = [value.encode() for value in values]
+        data = struct.pack("<I", len(encoded)) + b"".join(struct.pack("<I", len(entry)) + entry for entry in encoded)
+        return data, "string", [len(encoded)]
+    array = np.asarray(values)
+    assert array.dtype.kind in "iufb", f"numbers or text, found {array.dtype}"
+    return array.astype(array.dtype.newbyteorder("<")).tobytes(), array.dtype.name, list(array.shape)
