@@ -84,6 +84,9 @@ def sal(
     ])
     assert isinstance(plasticity, Plasticity)
     routed = _learning_populations(circuit, with_output=readout == "areas")
+    if not routed:
+        where = "" if readout == "areas" else " below the output"
+        raise CircuitError(Problem(place="projections", expected=f"a plastic feedforward projection{where}, whose target gets areas", found="none"))
     if areas > 1:
         circuit = circuit.with_populations(**{name: circuit.populations[name].replace(areas=areas) for name in routed})
         circuit = _with_starts(circuit, routed, init)
@@ -124,11 +127,8 @@ def _route_source(circuit: Circuit, route_from: object, route: object) -> list[P
 def _learning_populations(circuit: Circuit, *, with_output: bool) -> list[str]:
     """Populations that get areas: all with a plastic input, in forward order."""
     ends = circuit.outputs
-    chosen = [name for name in circuit.layers() if learning_inputs(circuit, name) and (with_output or name not in ends)
-              and not isinstance(circuit.populations[name].model, (Source, Relay))]
-    if not chosen and with_output:
-        raise CircuitError(Problem(place="projections", expected="a plastic feedforward projection, whose target gets areas", found="none"))
-    return chosen
+    return [name for name in circuit.layers() if learning_inputs(circuit, name) and (with_output or name not in ends)
+            and not isinstance(circuit.populations[name].model, (Source, Relay))]
 
 
 def _with_starts(circuit: Circuit, routed: list[str], init: str) -> Circuit:

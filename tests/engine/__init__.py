@@ -1,0 +1,1 @@
+"""The engine against references that share nothing with it."""

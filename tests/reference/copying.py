@@ -1,0 +1,35 @@
+"""Copies a compiled network's numbers into the references, so that random streams need no second implementation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from neurosal.graph import Circuit
+from tests.reference.interpreter import Custom, Interpreter
+from tests.reference.numerics import Array
+
+
+def array(tensor: Any) -> Array:
+    """A copy in float64 that the network cannot reach."""
+    return np.array(tensor.detach().cpu().double().numpy(), copy=True)
+
+
+def own_weights(network: Any, circuit: Circuit) -> dict[str, Array]:
+    """Weights of projections that have synapses of their own."""
+    return {name: array(network.weights[name]) for name, edge in circuit.projections.items()
+            if edge.pathway != "modulatory" and edge.weights.kind in ("own", "copy")}
+
+
+def own_biases(network: Any) -> dict[str, Array]:
+    """Biases by population."""
+    return {name.removesuffix(".bias"): array(value) for name, value in network.biases.items()}
+
+
+def interpreter_of(network: Any, circuit: Circuit, *, loss: str = "cross_entropy", optimizer: Any = None,
+                   custom: dict[str, Custom] | None = None) -> Interpreter:
+    """An interpreter that starts where the network stands."""
+    routers = {name: {key: array(value) for key, value in state.items()} for name, state in network.routers.items()}
+    return Interpreter(circuit.to_dict(), own_weights(network, circuit), own_biases(network), routers, loss,
+                       None if optimizer is None else optimizer.to_dict(), custom)

@@ -1,0 +1,1 @@
+"""The graphs that rules add, their options, and the contract that all of them keep."""
