@@ -1,1 +1,40 @@
-"""neurosal: circuits that learn without weight symmetry."""
+"""neurosal: circuits that learn without weight symmetry.
+
+Importing this package imports neither torch nor Brian2; the verbs that need them load them when first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from neurosal import data, plasticity, rules, stats
+from neurosal.checks import check
+from neurosal.errors import CircuitError, DataError, DivergedError, ExperimentError, NeurosalError, StoreError
+from neurosal.graph import Circuit, Population, Projection
+from neurosal.settings import SGD, Adam, AdamW, Experiment, Training, probe
+from neurosal.version import __version__
+
+if TYPE_CHECKING:
+    from neurosal.draw import draw
+    from neurosal.engine.network import compile  # noqa: A004 - the verb of the field
+    from neurosal.library import load_experiment
+    from neurosal.record.run import open_run
+    from neurosal.runner import load, run, train
+
+__all__ = [
+    "SGD", "Adam", "AdamW", "Circuit", "CircuitError", "DataError", "DivergedError", "Experiment", "ExperimentError", "NeurosalError", "Population",
+    "Projection", "StoreError", "Training", "check", "compile", "data", "draw", "load", "load_experiment", "open_run", "plasticity", "probe", "rules",
+    "__version__", "run", "stats", "train",
+]
+_LAZY = {
+    "compile": "neurosal.engine.network", "draw": "neurosal.draw", "load": "neurosal.runner", "load_experiment": "neurosal.library",
+    "open_run": "neurosal.record.run", "run": "neurosal.runner", "train": "neurosal.runner", "circuits": "", "experiments": "", "analysis": "",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(_LAZY[name] or f"{__name__}.{name}")
+    return getattr(module, name) if _LAZY[name] else module

@@ -1,0 +1,282 @@
+"""Changes of weights and biases: products of signals become steps, each product once, each weight after its last reader.
+
+With plain SGD the product goes straight into the weight (no gradient tensor exists). Any other optimiser gets the change in the shape of the storage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from neurosal.engine.parameters import Parameters
+from neurosal.engine.routing import Groups
+from neurosal.engine.sweep import Batch, Sweep, natural
+from neurosal.engine.wiring import Kernel
+from neurosal.graph import Projection
+from neurosal.lower.plan import Change, Plan, Term
+from neurosal.settings.optimizers import Optimizer, State, spread
+
+Rate = float | Tensor
+
+
+@dataclass(frozen=True)
+class Rates:
+    """The rates of one step, schedules applied: numbers, or tensors [R]."""
+
+    lr: Rate
+    decay: Rate
+    alive_R: Tensor | None = None  # replicas that still learn; None: all
+
+    def fused(self, optimizer: Optimizer) -> bool:
+        """Whether steps may go straight into the weights."""
+        return optimizer.plain and self.alive_R is None
+
+
+class Factor:
+    """The factors of one reduction on one product: a number on the whole, and perhaps one on each row."""
+
+    def __init__(self, reduction: str, batch: Batch, groups: Groups | None) -> None:
+        self.whole = 1.0 if reduction == "sum" or (reduction == "area" and groups is not None) else 1.0 / batch.samples
+        self.rows = groups.per_area if reduction == "area" and groups is not None else None
+
+    def on(self, rows: Tensor) -> Tensor:
+        """The rows with their own factor."""
+        if self.rows is None:
+            return rows
+        return rows * self.rows.view(*rows.shape[:-1], 1).to(rows.dtype)
+
+
+class Learner:
+    """The changes of a plan, bound to storage."""
+
+    def __init__(self, plan: Plan, parameters: Parameters, sweep: Sweep) -> None:
+        self.plan, self.parameters, self.sweep, self.circuit = plan, parameters, sweep, plan.circuit
+        self.states: dict[str, State] = {}
+        self.plasticity_states: dict[str, dict[str, Any]] = {}
+        self.bias_reduction = {name: self._bias_reduction(name) for change in plan.changes for name in change.biases}
+        self.products = {change: self._product(change) for change in plan.changes if change.terms}
+        self.ones: dict[int, Tensor] = {}
+
+    def _bias_reduction(self, population: str) -> str:
+        edges = self.circuit.select(pathway="feedforward", target=population).values()
+        return next((getattr(edge.plasticity, "reduction", "batch") for edge in edges if edge.plasticity.plastic), "batch")
+
+    def _product(self, change: Change) -> tuple[Kernel, str | None, str | None]:
+        """The kernel in stored orientation, the router whose areas the product uses, and the order in which its rows must stand."""
+        owner = change.projections[0]
+        edge = self.circuit.projections[owner]
+        forward = self.parameters.kernel(owner)
+        kernel = getattr(forward, "forward", forward)  # both ends of a term are in stored, i.e. forward, orientation
+        router = self.router(owner, edge)
+        return kernel, router, router if router is not None else self.plan.orders[change.terms[0].post[0]]
+
+    def router(self, name: str, edge: Projection) -> str | None:
+        """The router whose areas select among this projection's weights."""
+        if self.parameters.areas[name] == 1:
+            return None
+        return self.plan.routes[edge.source if edge.pathway == "feedback" else edge.target]
+
+    def available(self, change: Change, batch: Batch) -> bool:
+        """Whether the errors that a change needs were computed in this batch."""
+        return all(end[1] != "error" or end[0] in batch.error for term in change.terms for end in (term.post, term.pre))
+
+    def _rows(self, term: Term, batch: Batch, order: str | None, groups: Groups | None) -> tuple[Tensor, Tensor, float]:
+        factor = Factor(term.reduction, batch, groups)
+        # The smaller side carries the factors: fewer numbers to multiply.
+        post, pre = self.sweep.rows(batch, *term.post, order), self.sweep.rows(batch, *term.pre, order)
+        if factor.rows is not None:
+            if post.shape[-1] <= pre.shape[-1]:
+                post = factor.on(post)
+            else:
+                pre = factor.on(pre)
+        return post, pre, factor.whole
+
+    # Proposed changes --------------------------------------------------------------------------------------------------------------
+
+    def proposed(self, change: Change, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor], Groups | None]:
+        """Changes of weights (in storage, [R, K, O', I']) and of biases ([R, K, U]), with the sign of a gradient; nothing is changed."""
+        weights: dict[str, Tensor] = {}
+        groups = None
+        if change.terms:
+            kernel, router, order = self.products[change]
+            groups = batch.groups[router] if router is not None else None
+            total: Tensor | None = None
+            for term in change.terms:
+                post, pre, whole = self._rows(term, batch, order, groups)
+                product = kernel.correlate(post, pre, groups)
+                product = product.mul_(whole) if whole != 1 else product
+                total = product if total is None else total.add_(product)
+            assert total is not None
+            weights = {name: total.view(self.parameters.full[name].shape) for name in change.projections}
+        else:
+            for name in change.projections:
+                edge = self.circuit.projections[name]
+                router = self.router(name, edge)
+                groups = batch.groups[router] if router is not None else None
+                weights[name] = self._own_update(name, edge, batch)
+        return weights, {name: self._bias_change(name, batch) for name in change.biases}, groups
+
+    def _own_update(self, name: str, edge: Projection, batch: Batch) -> Tensor:
+        local = LocalSignals(self, name, edge, batch)
+        state = self.plasticity_states.get(name)
+        if state is None:
+            state = edge.plasticity.init(self.parameters[name])
+        change, local.next_state = edge.plasticity.update(local, state)
+        batch.seen.setdefault("plasticity", {})[name] = local.next_state
+        full = self.parameters.full[self.plan.owners[name]]
+        stored = torch.zeros_like(full)
+        self.parameters.oriented(name, stored).copy_(change)
+        return stored
+
+    def _bias_change(self, population: str, batch: Batch) -> Tensor:
+        error, bias = batch.error[population], self.parameters.biases[f"{population}.bias"]
+        groups = batch.groups[self.plan.routes[population]] if bias.shape[1] > 1 else None
+        factor = Factor(self.bias_reduction[population], batch, groups)
+        error = factor.on(error) * factor.whole
+        if groups is None:
+            return error.sum(-2).view(bias.shape)
+        return torch.zeros_like(bias).flatten(0, 1).index_add_(0, groups.group_of_row, error.flatten(0, -2)).view(bias.shape)
+
+    # Steps -------------------------------------------------------------------------------------------------------------------------
+
+    def learn(self, change: Change, batch: Batch, optimizer: Optimizer, rates: Rates) -> None:
+        """Carry out one change."""
+        if change.terms and rates.fused(optimizer):
+            self._fused(change, batch, rates)
+            for name in change.biases:
+                self._fused_bias(name, batch, rates)
+        else:
+            weights, biases, groups = self.proposed(change, batch)
+            self.apply(weights, biases, groups, batch, optimizer, rates)
+        for population, kind in change.frees:
+            batch.free(population, kind)
+
+    def apply(self, weights: dict[str, Tensor], biases: dict[str, Tensor], groups: Groups | None, batch: Batch, optimizer: Optimizer,
+              rates: Rates) -> None:
+        """Give proposed changes to the optimiser."""
+        for name, change in weights.items():
+            weight = self.parameters.full[name]
+            self._optimise(name, weight, change, groups, optimizer, rates, self.circuit.projections[name].plasticity.rate)
+        for name, change in biases.items():
+            bias = self.parameters.biases[f"{name}.bias"]
+            own = batch.groups[self.plan.routes[name]] if bias.shape[1] > 1 else None
+            self._optimise(f"{name}.bias", bias, change, own, optimizer, rates, 1.0)
+        self.plasticity_states.update(batch.seen.pop("plasticity", {}))
+
+    def _optimise(self, name: str, weight: Tensor, change: Tensor, groups: Groups | None, optimizer: Optimizer, rates: Rates,
+                  factor: float) -> None:
+        mask = groups.active_RK if groups is not None and weight.shape[1] > 1 else None
+        if rates.alive_R is not None:
+            alive = rates.alive_R[:, None].expand(*weight.shape[:2])
+            mask = alive if mask is None else mask & alive
+        optimizer.update_(weight, change, self.state(name, weight, optimizer), mask=mask, lr=rates.lr * factor, decay=rates.decay)
+
+    def state(self, name: str, weight: Tensor, optimizer: Optimizer) -> State:
+        """The optimiser's state of a weight, made when first asked for."""
+        if (found := self.states.get(name)) is None:
+            with torch.inference_mode(False):
+                found = self.states[name] = optimizer.init(weight)
+        return found
+
+    def _fused(self, change: Change, batch: Batch, rates: Rates) -> None:
+        kernel, router, order = self.products[change]
+        groups = batch.groups[router] if router is not None else None
+        for index, term in enumerate(change.terms):
+            post, pre, whole = self._rows(term, batch, order, groups)
+            lr, beta = rates.lr, 1.0
+            if index == 0:
+                beta = self._decay(change, groups, rates)
+            if isinstance(lr, Tensor):
+                # Rates differ between replicas: they ride on the rows, so that one product serves all.
+                post = post * (lr.view(-1, 1, 1) if post.dim() == 3 else lr)
+                lr = 1.0
+            steps = [(self.parameters.internal(name), -lr * whole * self.circuit.projections[name].plasticity.rate, beta)
+                     for name in change.projections]
+            kernel.accumulate_(steps, post, pre, groups)
+
+    def _decay(self, change: Change, groups: Groups | None, rates: Rates) -> float:
+        """The factor (1 - ηλ) as a number for the fused step; where it differs between replicas it is applied here."""
+        same = isinstance(rates.lr, float) and isinstance(rates.decay, float)
+        factors = {self.circuit.projections[name].plasticity.rate for name in change.projections}
+        if same and len(factors) == 1:
+            return 1.0 - rates.lr * factors.pop() * rates.decay  # type: ignore[operator,no-any-return]
+        for name in change.projections:
+            weight = self.parameters.full[name]
+            shrink = 1 - spread(rates.lr, weight) * spread(rates.decay, weight) * self.circuit.projections[name].plasticity.rate
+            if groups is not None:
+                active = groups.active_RK.view(*groups.active_RK.shape, *([1] * (weight.dim() - 2)))
+                shrink = torch.where(active, torch.as_tensor(shrink, dtype=weight.dtype, device=weight.device), 1.0)
+            weight.mul_(shrink)
+        return 1.0
+
+    def _fused_bias(self, population: str, batch: Batch, rates: Rates) -> None:
+        lr, decay = rates.lr, rates.decay
+        if isinstance(lr, Tensor) or isinstance(decay, Tensor) or self.parameters.biases[f"{population}.bias"].shape[1] > 1 or decay:
+            bias = self.parameters.biases[f"{population}.bias"]
+            groups = batch.groups[self.plan.routes[population]] if bias.shape[1] > 1 else None
+            shrink: Rate = spread(lr, bias) * spread(decay, bias)
+            change = self._bias_change(population, batch)
+            if groups is not None and not (isinstance(shrink, float) and shrink == 0):
+                change += torch.where(groups.active_RK[..., None], spread(decay, bias) * bias, 0.0)
+            elif not (isinstance(shrink, float) and shrink == 0):
+                change += spread(decay, bias) * bias
+            bias.sub_(spread(lr, bias) * change)
+            return
+        inner = self.parameters.internal_bias(population)
+        error, factor = batch.error[population], Factor(self.bias_reduction[population], batch, None)
+        assert inner is not None
+        if inner.dim() == 1:
+            ones = self.ones.get(batch.samples)
+            if ones is None:
+                ones = self.ones[batch.samples] = error.new_ones(batch.samples)
+            inner.addmv_(error.t(), ones, alpha=-lr * factor.whole)
+        else:
+            inner.sub_(error.sum(1, keepdim=True), alpha=lr * factor.whole)
+
+
+class LocalSignals:
+    """What a synapse sees, for plasticity that has an update of its own: tensors as users see them, [R, N, units] and [R, K, post, pre]."""
+
+    def __init__(self, learner: Learner, name: str, edge: Projection, batch: Batch) -> None:
+        self._learner, self._name, self._edge, self._batch = learner, name, edge, batch
+        self.next_state: dict[str, Any] = {}
+        self.weight = learner.parameters[name]
+
+    def _signal(self, population: str, kind: str) -> Tensor:
+        found = natural(self._learner.sweep, self._batch, population, kind)
+        assert found is not None, f"{self._name} reads the {kind} of {population}, which this circuit does not have"
+        return found
+
+    @property
+    def pre_activity(self) -> Tensor:
+        return self._signal(self._edge.source, "activity")
+
+    @property
+    def post_activity(self) -> Tensor:
+        return self._signal(self._edge.target, "activity")
+
+    @property
+    def pre_error(self) -> Tensor:
+        return self._signal(self._edge.source, "error")
+
+    @property
+    def post_error(self) -> Tensor:
+        return self._signal(self._edge.target, "error")
+
+    def correlate(self, post_RNO: Tensor, pre_RNI: Tensor) -> Tensor:
+        """``(1/m) Σ_n post preᵀ`` per replica and area, in the shape of the weight."""
+        learner = self._learner
+        router = learner.router(self._name, self._edge)
+        groups = self._batch.groups[router] if router is not None else None
+        factor = Factor(getattr(self._edge.plasticity, "reduction", "batch"), self._batch, groups)
+        if groups is not None:
+            order = groups.order
+            post_RNO, pre_RNI = (rows.flatten(0, 1)[order].view(rows.shape) for rows in (post_RNO, pre_RNI))
+        elif learner.parameters.replicas == 1:
+            post_RNO, pre_RNI = post_RNO[0], pre_RNI[0]
+        kernel = learner.parameters.kernel(self._name)
+        stored = kernel.correlate(factor.on(post_RNO), pre_RNI, groups) * factor.whole
+        return learner.parameters.oriented(self._name, stored.view(learner.parameters.full[learner.plan.owners[self._name]].shape))

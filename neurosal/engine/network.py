@@ -1,0 +1,336 @@
+"""A compiled circuit: tensors, and what can be done with them.
+
+Letters: R replica, K area, N sample, I input unit, O output unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from neurosal.checks import check
+from neurosal.engine.inputs import as_inputs, as_target, pick_device, pick_dtype
+from neurosal.engine.learning import Learner, Rates
+from neurosal.engine.parameters import Parameters
+from neurosal.engine.routing import RouterState
+from neurosal.engine.sweep import Batch, Sweep, natural, no_grad
+from neurosal.errors import CircuitError, ExperimentError, Problem, near
+from neurosal.graph import Circuit, Router
+from neurosal.lower.plan import Change, Plan, Route, plan
+from neurosal.settings.optimizers import Optimizer, PerReplica
+
+Inputs = Tensor | Mapping[str, Any] | Any
+
+
+class Network:
+    """Many copies (replicas) of one circuit as one tensor program. Make one with `compile`.
+
+    Attributes:
+        weights: projection → live tensor [R, K, post, pre]; ties included, biases not.
+        biases: ``"{population}.bias"`` → live tensor [R, K, units].
+        routers: modulatory projection → its tensors.
+        plan: the order of work; ``print(network.plan)``.
+    """
+
+    def __init__(self, circuit: Circuit, seeds: tuple[int, ...], device: torch.device, dtype: torch.dtype,
+                 parameters: Parameters | None = None, routers: dict[str, RouterState] | None = None) -> None:
+        self.circuit, self.seeds, self.device, self.dtype = circuit, seeds, device, dtype
+        self.plan: Plan = plan(circuit)
+        self._parameters = Parameters(self.plan, seeds, device, dtype) if parameters is None else parameters
+        self._routers = self._make_routers() if routers is None else routers
+        self._sweep = Sweep(self.plan, self._parameters, self._routers)
+        self._learner = Learner(self.plan, self._parameters, self._sweep)
+        self._optimizer: Optimizer | None = None
+        self.steps = 0
+        self.alive_R: Tensor | None = None
+
+    def _make_routers(self) -> dict[str, RouterState]:
+        areas = {router: self.circuit.populations[population].areas for population, router in self.plan.routes.items()}
+        return {
+            name: RouterState(name, edge, areas[name], self.circuit.populations[edge.source].units, self.seeds, self.device, self.dtype)
+            for name, edge in self.circuit.select(pathway="modulatory").items() if isinstance(edge.wiring, Router)
+        }
+
+    # Reading -----------------------------------------------------------------------------------------------------------------------
+
+    @property
+    def replicas(self) -> int:
+        """R."""
+        return len(self.seeds)
+
+    @property
+    def weights(self) -> Parameters:
+        """Projection → live tensor [R, K, post, pre]."""
+        return self._parameters
+
+    @property
+    def biases(self) -> dict[str, Tensor]:
+        """``"{population}.bias"`` → live tensor [R, K, units]."""
+        return self._parameters.biases
+
+    @property
+    def routers(self) -> dict[str, dict[str, Tensor]]:
+        """Router → its live tensors: weight [R, rank, I], prototypes [R, K, rank], mean [R, I], usage [R, K], count [R]."""
+        return {name: state.tensors for name, state in self._routers.items()}
+
+    def parameters(self, pathway: str | None = None) -> dict[str, Tensor]:
+        """Name → live tensor of the weights of one pathway (None: all); biases count as feedforward.
+
+        Raises:
+            CircuitError: for a pathway that does not exist.
+        """
+        known = ("feedforward", "feedback", "modulatory")
+        if pathway is not None and pathway not in known:
+            raise CircuitError(Problem(place="parameters", expected="a pathway", found=repr(pathway), remedy=near(pathway, known)))
+        found = {name: self.weights[name] for name in self.weights if pathway in (None, self.circuit.projections[name].pathway)}
+        if pathway in (None, "feedforward"):
+            found |= self.biases
+        if pathway in (None, "modulatory"):
+            found |= {name: tensors["weight"] for name, tensors in self.routers.items()}
+        return found
+
+    def __repr__(self) -> str:
+        numbers = sum(tensor.numel() for tensor in self._parameters.full.values())
+        return (f"Network({self.circuit.name!r}, replicas={self.replicas}, weights={numbers:,}, device={str(self.device)!r}, "
+                f"dtype={str(self.dtype).removeprefix('torch.')!r})")
+
+    # Sweeps ------------------------------------------------------------------------------------------------------------------------
+
+    def forward(self, x: Inputs) -> Batch:
+        """The forward sweep: activities of all populations. The low-level door; `predict` is the usual one."""
+        inputs, samples = as_inputs(x, self.circuit, self.replicas, self.device, self.dtype)
+        batch = Batch(self.replicas, samples)
+        batch.activity.update(inputs)
+        with no_grad():
+            for phase in self._sweep.forward:
+                phase(batch)
+        return batch
+
+    def backward(self, batch: Batch, y: Any, loss: str = "cross_entropy") -> Tensor:
+        """The output's error and the feedback sweep, without any change. Returns the mean loss [R]."""
+        target = self._target(batch, y, loss)
+        with no_grad():
+            mean = self._sweep.lose(batch, target, loss)
+            for phase in self.plan.backward:
+                if not isinstance(phase, Change):
+                    self._sweep.backward[phase.population](batch)
+        return mean
+
+    def changes(self, batch: Batch) -> dict[str, Tensor]:
+        """Proposed changes after `forward` and `backward`: projection → [R, K, post, pre], ``"{population}.bias"`` → [R, K, units]."""
+        found: dict[str, Tensor] = {}
+        with no_grad():
+            for change in self.plan.changes:
+                weights, biases, _ = self._learner.proposed(change, batch)
+                found |= {name: self._parameters.oriented(name, tensor) for name, tensor in weights.items()}
+                found |= {f"{name}.bias": tensor for name, tensor in biases.items()}
+        batch.seen.pop("plasticity", None)
+        return found
+
+    def predict(self, x: Inputs) -> Tensor:
+        """Output activity (logits for a linear output), [R, N, O]. ``x`` is [N, I] or [R, N, I], or a mapping from input population to that."""
+        batch = self.forward(x)
+        with torch.no_grad():
+            return natural(self._sweep, batch, self.plan.output.population, "activity").clone()
+
+    def updates(self, x: Inputs, y: Any, loss: str = "cross_entropy") -> dict[str, Tensor]:
+        """Projection → proposed change with the sign of a gradient ([R, K, post, pre]), biases too; changes nothing."""
+        batch = self.forward(x)
+        self.backward(batch, y, loss)
+        return self.changes(batch)
+
+    def signals(self, x: Inputs, y: Any = None, loss: str = "cross_entropy") -> dict[str, dict[str, Tensor]]:
+        """Population → {"activity", "error", "area"} as far as they exist, [R, N, units] and [R, N], in the order of the samples."""
+        batch = self.forward(x)
+        if y is not None:
+            self.backward(batch, y, loss)
+        return self.signals_of(batch)
+
+    def signals_of(self, batch: Batch) -> dict[str, dict[str, Tensor]]:
+        """`signals` of a batch that has been swept."""
+        found: dict[str, dict[str, Tensor]] = {}
+        with no_grad():
+            for name in self.circuit.populations:
+                entries = {kind: natural(self._sweep, batch, name, kind) for kind in ("activity", "error")}
+                if name in self.plan.routes and self.plan.routes[name] in batch.groups:
+                    entries["area"] = batch.groups[self.plan.routes[name]].area_RN
+                found[name] = {kind: tensor for kind, tensor in entries.items() if tensor is not None}
+        return found
+
+    # Learning ----------------------------------------------------------------------------------------------------------------------
+
+    def step(self, x: Inputs, y: Any, loss: str = "cross_entropy", optimizer: Optimizer | None = None, *, epoch: float = 0.0,
+             epochs: float = 0.0) -> Tensor:
+        """One training step: forward, feedback, changes. The optimiser's state stays with the network.
+
+        Args:
+            x: [N, I], the same for all replicas, or [R, N, I]; a mapping for several inputs.
+            y: labels [N] or [R, N] for cross-entropy, values [.., N, O] else.
+            epoch, epochs: progress, for schedules.
+
+        Returns:
+            Mean loss of each replica before the step, [R].
+        """
+        optimizer = self._use(optimizer)
+        batch = self.forward(x)
+        target = self._target(batch, y, loss)
+        rates = self._rates(optimizer, epoch, epochs)
+        with no_grad():
+            mean = self._sweep.lose(batch, target, loss)
+            if optimizer.clip is None:
+                self._feedback_and_learn(batch, optimizer, rates)
+            else:
+                self._feedback_then_clip(batch, optimizer, rates)
+            for name, state in self._routers.items():
+                state.learn(batch.seen[name], batch.groups[name], rates.lr, self.alive_R)
+        self.steps += 1
+        return mean
+
+    def _feedback_and_learn(self, batch: Batch, optimizer: Optimizer, rates: Rates) -> None:
+        for phase in self.plan.backward:
+            if isinstance(phase, Change):
+                self._learner.learn(phase, batch, optimizer, rates)
+            else:
+                self._sweep.backward[phase.population](batch)
+
+    def _feedback_then_clip(self, batch: Batch, optimizer: Optimizer, rates: Rates) -> None:
+        """Clipping needs the norm of the whole change of each replica, so nothing moves before all of it is known."""
+        for phase in self.plan.backward:
+            if not isinstance(phase, Change):
+                self._sweep.backward[phase.population](batch)
+        proposed = [self._learner.proposed(change, batch) for change in self.plan.changes]
+        tensors = [tensor for weights, biases, _ in proposed for tensor in (*weights.values(), *biases.values())]
+        square_R = sum(tensor.flatten(1).square().sum(1) for tensor in tensors)
+        scale_R = (optimizer.clip / (square_R.sqrt() + 1e-6)).clamp(max=1.0)  # type: ignore[union-attr,operator]
+        for weights, biases, groups in proposed:
+            scaled = [{name: t * scale_R.view(-1, *([1] * (t.dim() - 1))) for name, t in part.items()} for part in (weights, biases)]
+            self._learner.apply(scaled[0], scaled[1], groups, batch, optimizer, rates)
+
+    def _use(self, optimizer: Optimizer | None) -> Optimizer:
+        optimizer = optimizer or self._optimizer
+        if optimizer is None:
+            raise ExperimentError(Problem(place="step", expected="an optimizer", found="none", remedy="Pass e.g. optimizer=ns.SGD(lr=0.1)."))
+        if self._optimizer is not optimizer and self._optimizer != optimizer:
+            before = self._optimizer
+            self._check_rates(optimizer)
+            if before is not None and (before.kind != optimizer.kind or before.plain != optimizer.plain):
+                self._learner.states.clear()
+        self._optimizer = optimizer
+        return optimizer
+
+    def _check_rates(self, optimizer: Optimizer) -> None:
+        wrong = [
+            Problem(place=f"optimizer.{field}", expected=f"one number, or {self.replicas} (one a replica)", found=f"{len(value)} numbers")
+            for field in optimizer.per_replica
+            if isinstance(value := getattr(optimizer, field), tuple) and len(value) != self.replicas
+        ]
+        if wrong:
+            raise ExperimentError(wrong)
+
+    def _rates(self, optimizer: Optimizer, epoch: float, epochs: float) -> Rates:
+        def scheduled(value: PerReplica, schedule: Any) -> float | Tensor:
+            factor = 1.0 if schedule is None else schedule.factor(self.steps, epoch, epochs)
+            if isinstance(value, tuple):
+                return torch.tensor(value, dtype=self.dtype, device=self.device) * factor
+            return value * factor
+
+        lr, decay = scheduled(optimizer.lr, optimizer.schedule), scheduled(optimizer.weight_decay, optimizer.decay_schedule)
+        return Rates(lr, decay, self.alive_R)
+
+    def _target(self, batch: Batch, y: Any, loss: str) -> Tensor:
+        units = self.circuit.populations[self.plan.output.population].units
+        return as_target(y, loss, self.replicas, batch.samples, units, self.device, self.dtype)
+
+    def freeze_replicas(self, replicas: Iterable[int]) -> None:
+        """Stop these replicas: their weights, optimiser state and routers stay as they are from now on."""
+        alive = torch.ones(self.replicas, dtype=torch.bool, device=self.device) if self.alive_R is None else self.alive_R.clone()
+        alive[list(replicas)] = False
+        self.alive_R = alive
+
+    def fit_routers(self, x: Inputs) -> None:
+        """Show training inputs to the routers that fit to data before training (k-means); others are left alone."""
+        for phase in self.plan.forward:
+            if isinstance(phase, Route) and self._routers[phase.router].fits_to_data:
+                batch = self.forward(x)
+                with no_grad():
+                    rows = natural(self._sweep, batch, phase.source, "activity")
+                    self._routers[phase.router].fit(rows, self.seeds)
+
+    # State -------------------------------------------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Everything that a step reads, by name: weights, biases, routers, the optimiser's and plasticity's state, step count."""
+        found = {f"weights/{name}": tensor for name, tensor in self._parameters.full.items()}
+        found |= {f"biases/{name}": tensor for name, tensor in self.biases.items()}
+        found |= {f"routers/{name}/{key}": tensor for name, tensors in self.routers.items() for key, tensor in tensors.items()}
+        found |= {f"optimizer/{name}/{key}": tensor for name, state in self._learner.states.items() for key, tensor in state.items()}
+        found |= {f"plasticity/{name}/{key}": tensor for name, state in self._learner.plasticity_states.items() for key, tensor in state.items()}
+        found["steps"] = torch.tensor(self.steps)
+        if self.alive_R is not None:
+            found["alive"] = self.alive_R
+        return found
+
+    def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over what `state_dict` of a network of the same circuit, seeds and type gave.
+
+        Raises:
+            CircuitError: when names or shapes differ; nothing is taken over then.
+        """
+        mine = {name: tensor for name, tensor in self.state_dict().items() if name.split("/")[0] in ("weights", "biases", "routers")}
+        problems = [
+            Problem(place=name, expected=f"a tensor {list(tensor.shape)}", found=str(list(tensors[name].shape)) if name in tensors else "none")
+            for name, tensor in mine.items() if name not in tensors or tensors[name].shape != tensor.shape
+        ]
+        if problems:
+            raise CircuitError(problems)
+        with torch.no_grad():
+            for name, tensor in mine.items():
+                tensor.copy_(tensors[name])
+        self._learner.states.clear()
+        self._learner.plasticity_states.clear()
+        for name, tensor in tensors.items():
+            part, _, rest = name.partition("/")
+            if part in ("optimizer", "plasticity"):
+                owner, _, key = rest.rpartition("/")
+                states = self._learner.states if part == "optimizer" else self._learner.plasticity_states
+                states.setdefault(owner, {})[key] = tensor.to(self.device).clone()
+        self.steps = int(tensors["steps"])
+        self.alive_R = tensors["alive"].to(self.device) if "alive" in tensors else None
+
+    def twin(self, circuit: Circuit) -> Network:
+        """Another circuit on the same populations and forward weights: what it shares by name it shares as storage.
+
+        With the backpropagation form of a circuit this gives the reference that the circuit's own changes are compared with.
+        """
+        other = plan(circuit)
+        parameters = Parameters(other, self.seeds, self.device, self.dtype, share=self._parameters)
+        routers = {name: state for name, state in self._routers.items() if name in circuit.projections}
+        return Network(circuit, self.seeds, self.device, self.dtype, parameters, routers)
+
+    def __deepcopy__(self, _: dict[int, Any]) -> Network:
+        copy = Network(self.circuit, self.seeds, self.device, self.dtype)
+        copy.load_state_dict(self.state_dict())
+        copy._optimizer = self._optimizer
+        return copy
+
+
+
+def compile(circuit: Circuit, seeds: Iterable[int] = (0,), device: str = "auto", dtype: str = "float32") -> Network:  # noqa: A001 - the verb of the field
+    """Make the tensors of a circuit, one copy (replica) for each seed.
+
+    Args:
+        seeds: one replica each; the same seed may stand more than once (replicas that differ in a rate).
+        device: "auto" takes a GPU when there is one.
+        dtype: "float32", or "float64" for references.
+
+    Raises:
+        CircuitError: with every problem of the circuit, or when it needs more memory than the machine has.
+    """
+    chosen = tuple(int(seed) for seed in seeds)
+    if not chosen:
+        raise CircuitError(Problem(place="seeds", expected="at least one seed", found="none"))
+    check(circuit)
+    return Network(circuit, chosen, pick_device(device), pick_dtype(dtype))

@@ -1,0 +1,127 @@
+"""Storage of weights and biases: one full tensor [R, K, post, pre] each, the form in which kernels read it, and the view that users see.
+
+Feedback weights are stored as the transpose (forward orientation), so that a reciprocal pair has one memory layout and shares its products.
+With areas, axes are padded to what the grouped product needs; users see the part that is meant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor
+
+from neurosal.engine.grouped import padded
+from neurosal.engine.wiring import Kernel, Reversed, kernel
+from neurosal.graph import Circuit, Copy, Own, Projection, Rate, SignOf, XavierUniform
+from neurosal.lower.initial import draw_areas
+from neurosal.lower.plan import Plan
+
+
+class Parameters(Mapping[str, Tensor]):
+    """Weights by projection, live, ``[R, K, post, pre]`` ([R, K, unit] for one-to-one wiring); ties included, biases not."""
+
+    def __init__(self, plan: Plan, seeds: tuple[int, ...], device: torch.device, dtype: torch.dtype, share: Parameters | None = None) -> None:
+        """Draw first values; with `share`, storage of the same name is that of the other network."""
+        self.plan, self.circuit, self.replicas = plan, plan.circuit, len(seeds)
+        self.full: dict[str, Tensor] = {}  # owner → [R, K, O', I'], forward orientation
+        self.areas = {name: self.circuit.areas_of(owner) for name, owner in plan.owners.items()}
+        owned = [name for name, owner in plan.owners.items() if owner == name]
+        # Copies are made from what they copy, so they come last.
+        for name in sorted(owned, key=lambda name: isinstance(self.circuit.projections[name].weights, Copy)):
+            shared = None if share is None else share.full.get(name)
+            self.full[name] = self._first_values(name, seeds, device, dtype) if shared is None else shared
+        self.biases: dict[str, Tensor] = share.biases if share is not None else {
+            f"{name}.bias": torch.zeros(self.replicas, population.areas, population.units, device=device, dtype=dtype)
+            for name, population in self.circuit.populations.items() if isinstance(population.model, Rate) and population.model.bias
+        }
+
+    def _first_values(self, name: str, seeds: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+        edge, areas = self.circuit.projections[name], self.areas[name]
+        post, pre = (self.circuit.populations[end].units for end in (edge.target, edge.source))
+        shape = edge.wiring.weight_shape(post, pre)
+        stored = shape[::-1] if name in self.plan.reversed else shape
+        room = tuple(padded(extent, dtype) for extent in stored) if areas > 1 and len(stored) == 2 else stored
+        full = torch.zeros(self.replicas, areas, *room, device=device, dtype=dtype)
+        inner = full[(..., *(slice(extent) for extent in stored))]
+        if isinstance(edge.weights, Copy):
+            origin = self[edge.weights.of]
+            inner.copy_(origin if name in self.plan.reversed or origin.dim() == 3 else origin.mT)
+            return full
+        assert isinstance(edge.weights, Own)
+        for replica, seed in enumerate(seeds):
+            drawn = draw_areas(edge.weights, name, seed, areas, shape, *self._fans(edge))
+            inner[replica].copy_(drawn.mT if name in self.plan.reversed and drawn.dim() == 3 else drawn)
+        return full
+
+    def _fans(self, edge: Projection) -> tuple[int, int]:
+        if edge.wiring.kind == "one_to_one":
+            return 1, 1
+        return self.circuit.populations[edge.source].units, self.circuit.populations[edge.target].units
+
+    # For kernels ---------------------------------------------------------------------------------------------------------------
+
+    def form(self, name: str) -> str:
+        """In which form kernels run this projection: single, batched or grouped."""
+        return "grouped" if self.areas[name] > 1 else "single" if self.replicas == 1 else "batched"
+
+    def internal(self, owner: str) -> Tensor:
+        """The storage of an owner as kernels read it; a view."""
+        full = self.full[owner]
+        match self.form(owner):
+            case "grouped":
+                return full.flatten(0, 1)
+            case "single":
+                return full[0, 0]
+        return full if full.dim() == 3 else full[:, 0]
+
+    def internal_bias(self, population: str) -> Tensor | None:
+        """The bias as kernels read it: [U], [R, 1, U] or [G, U]."""
+        bias = self.biases.get(f"{population}.bias")
+        if bias is None:
+            return None
+        return bias.flatten(0, 1) if bias.shape[1] > 1 else bias[0, 0] if self.replicas == 1 else bias
+
+    def kernel(self, name: str) -> Kernel:
+        """The functions that read this projection's storage in its own direction."""
+        forward = kernel(self.circuit.projections[name].wiring.kind, self.form(name))
+        return Reversed(forward) if name in self.plan.reversed else forward
+
+    def sign_scale(self, name: str) -> float | None:
+        """The magnitude of a sign-symmetric projection, or None."""
+        edge = self.circuit.projections[name]
+        if not isinstance(edge.weights, SignOf):
+            return None
+        return edge.weights.magnitude or XavierUniform().deviation(*self._fans(edge))
+
+    # For users -----------------------------------------------------------------------------------------------------------------
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self.plan.owners:
+            raise KeyError(name)
+        weight = self.oriented(name, self.full[self.plan.owners[name]])
+        scale = self.sign_scale(name)
+        return weight if scale is None else weight.sign().mul_(scale)
+
+    def oriented(self, name: str, full: Tensor) -> Tensor:
+        """A tensor in the storage of this projection's owner, as the projection's own [R, K, post, pre]; a view."""
+        edge = self.circuit.projections[name]
+        if full.dim() == 3:
+            return full
+        post, pre = (self.circuit.populations[end].units for end in (edge.target, edge.source))
+        return full.mT[..., :post, :pre] if name in self.plan.reversed else full[..., :post, :pre]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.plan.owners)
+
+    def __len__(self) -> int:
+        return len(self.plan.owners)
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name}: {list(self[name].shape)}" for name in self) or "no weights"
+
+
+def learns(circuit: Circuit, name: str) -> bool:
+    """Whether a projection can change at all."""
+    edge = circuit.projections[name]
+    return edge.pathway != "modulatory" and edge.plasticity.plastic

@@ -1,0 +1,189 @@
+"""One forward and one feedback sweep over a batch, as a list of small functions bound to storage when a network is compiled.
+
+Rows are [N, units] for one replica and [R, N, units] for more; with areas, samples stand in the order of the population's route.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from neurosal.engine.activations import ACTIVATIONS
+from neurosal.engine.losses import LOSSES
+from neurosal.engine.parameters import Parameters
+from neurosal.engine.routing import Groups, RouterState
+from neurosal.graph import Rate
+from neurosal.lower.plan import Backward, Forward, Plan, Route
+
+
+class Batch:
+    """The signals of one batch: everything that one step computes and the next one forgets."""
+
+    __slots__ = ("activity", "error", "groups", "kept", "lead", "memo", "replicas", "samples", "seen")
+
+    def __init__(self, replicas: int, samples: int) -> None:
+        self.replicas, self.samples = replicas, samples
+        self.lead = (samples,) if replicas == 1 else (replicas, samples)
+        self.activity: dict[str, Tensor] = {}  # h
+        self.kept: dict[str, Tensor] = {}  # what the gate needs
+        self.error: dict[str, Tensor] = {}  # δ
+        self.groups: dict[str, Groups] = {}  # router → groups
+        self.seen: dict[str, dict[str, Tensor]] = {}  # router → what it saw
+        self.memo: dict[tuple[str, str, str | None], Tensor] = {}
+
+    def free(self, population: str, kind: str) -> None:
+        """Drop a signal that nobody reads any more."""
+        (self.activity if kind == "activity" else self.error).pop(population, None)
+        if kind == "activity":
+            self.kept.pop(population, None)
+        if self.memo:
+            for key in [key for key in self.memo if key[0] == population and key[1] == kind]:
+                del self.memo[key]
+
+
+Step = Callable[[Batch], None]
+
+
+class Sweep:
+    """The bound functions of a plan."""
+
+    def __init__(self, plan: Plan, parameters: Parameters, routers: dict[str, RouterState]) -> None:
+        self.plan, self.parameters, self.routers = plan, parameters, routers
+        self.forward = [self._route(phase) if isinstance(phase, Route) else self._forward(phase) for phase in plan.forward]
+        self.backward = {phase.population: self._backward(phase) for phase in plan.backward if isinstance(phase, Backward)}
+
+    # Order of samples ------------------------------------------------------------------------------------------------------------
+
+    def rows(self, batch: Batch, population: str, kind: str, order: str | None) -> Tensor:
+        """A signal with its samples in the order of a route (None: as they came)."""
+        rows = (batch.activity if kind == "activity" else batch.error)[population]
+        have = self.plan.orders[population]
+        if have == order:
+            return rows
+        key = (population, kind, order)
+        if (found := batch.memo.get(key)) is None:
+            found = batch.memo[key] = reorder(rows, batch, have, order)
+        return found
+
+    # Forward ---------------------------------------------------------------------------------------------------------------------
+
+    def _route(self, phase: Route) -> Step:
+        state, source, name = self.routers[phase.router], phase.source, phase.router
+
+        def route(batch: Batch) -> None:
+            rows = self.rows(batch, source, "activity", None)
+            seen = state.see(rows if rows.dim() == 3 else rows[None])
+            batch.seen[name] = seen
+            batch.groups[name] = Groups(seen["scores"].argmax(-1), state.areas)
+
+        return route
+
+    def _forward(self, phase: Forward) -> Step:
+        name, population = phase.population, self.plan.circuit.populations[phase.population]
+        assert isinstance(population.model, Rate)
+        activation, bias = ACTIVATIONS[population.model.activation], self.parameters.internal_bias(name)
+        value, keeps_input, route = activation.value, activation.keeps_input, self.plan.routes.get(name)
+        bias_grouped, units = bias is not None and population.areas > 1, population.units
+        first = bias is not None and bool(phase.projections) and (self.parameters.areas[phase.projections[0]] > 1) == bias_grouped
+        inputs = [self._applied(projection, bias=bias if first and index == 0 else None) for index, projection in enumerate(phase.projections)]
+        late_bias = bias if bias is not None and not first else None
+
+        def forward(batch: Batch) -> None:
+            a = inputs[0](batch) if inputs else bias.new_zeros((*batch.lead, units))  # type: ignore[union-attr]
+            for more in inputs[1:]:
+                a = a.add_(more(batch))
+            if late_bias is not None:
+                a = a + (spread_rows(late_bias[batch.groups[route].group_of_row], a) if bias_grouped else late_bias)  # type: ignore[index]
+            if keeps_input:
+                batch.kept[name] = a
+                batch.activity[name] = value(a)
+            else:
+                batch.activity[name] = batch.kept[name] = value(a)
+
+        return forward
+
+    def _applied(self, projection: str, *, bias: Tensor | None = None, kind: str = "activity") -> Callable[[Batch], Tensor]:
+        """The function that carries a signal along a projection, into the order of the population where it ends."""
+        edge, parameters, plan = self.plan.circuit.projections[projection], self.parameters, self.plan
+        kernel, weight, source = parameters.kernel(projection), parameters.internal(plan.owners[projection]), edge.source
+        here, there, units = plan.orders[source], plan.orders[edge.target], plan.circuit.populations[edge.target].units
+        scale, grouped = parameters.sign_scale(projection), parameters.areas[projection] > 1
+        router = plan.routes.get(source if edge.pathway == "feedback" else edge.target) if grouped else None
+        # The product happens in the order of the areas it uses: the target's for feedforward, the source's for feedback.
+        during = (here if edge.pathway == "feedback" else there) if grouped else here
+        apply, affine, shared = kernel.apply, kernel.affine, kind == "activity"
+        reverses = during != there
+
+        def applied(batch: Batch) -> Tensor:
+            rows = (batch.activity if shared else batch.error)[source] if here == during else self.rows(batch, source, kind, during)
+            groups = batch.groups[router] if router is not None else None
+            current = weight if scale is None else weight.sign().mul_(scale)
+            out = apply(current, rows, groups) if bias is None else affine(bias, current, rows, groups)
+            if grouped and out.shape[-1] != units:  # padding of the grouped product
+                out = out[..., :units]
+            return reorder(out, batch, during, there) if reverses else out
+
+        return applied
+
+    # Feedback --------------------------------------------------------------------------------------------------------------------
+
+    def _backward(self, phase: Backward) -> Step:
+        name, model = phase.population, self.plan.circuit.populations[phase.population].model
+        sources = [self._applied(projection, kind="error") for projection in phase.projections]
+        gate = ACTIVATIONS[model.activation].gate if isinstance(model, Rate) else None
+
+        def backward(batch: Batch) -> None:
+            e = sources[0](batch)
+            for more in sources[1:]:
+                e = e.add_(more(batch))
+            batch.error[name] = e if gate is None else gate(e, batch.kept[name])
+
+        return backward
+
+    def lose(self, batch: Batch, target: Tensor, loss: str) -> Tensor:
+        """The output's δ; returns the mean loss of each replica, [R]."""
+        output = self.plan.output.population
+        rows, order = batch.activity[output], self.plan.orders[output]
+        model = self.plan.circuit.populations[output].model
+        if order is not None:
+            target = reorder(target, batch, None, order) if loss != "cross_entropy" else reorder(target[..., None], batch, None, order)[..., 0]
+        linear = not isinstance(model, Rate) or model.activation == "linear"
+        # The activity stays readable after the loss, which may overwrite what it is given.
+        mean, delta = LOSSES[loss](rows, target)
+        batch.error[output] = delta if linear else ACTIVATIONS[model.activation].gate(delta, batch.kept[output])  # type: ignore[union-attr]
+        return mean.reshape(batch.replicas)
+
+
+def reorder(rows: Tensor, batch: Batch, have: str | None, want: str | None) -> Tensor:
+    """Rows [.., N, U] taken from the order of one route into that of another."""
+    if have == want:
+        return rows
+    flat = rows.flatten(0, -2)
+    if have is None:
+        index = batch.groups[want].order  # type: ignore[index]
+    elif want is None:
+        index = batch.groups[have].inverse
+    else:
+        index = batch.groups[have].inverse[batch.groups[want].order]
+    return flat.index_select(0, index).view(rows.shape)
+
+
+def spread_rows(flat: Tensor, like: Tensor) -> Tensor:
+    """[R·N, U] with the leading axes of `like`."""
+    return flat if like.dim() == 2 else flat.view(like.shape)
+
+
+def natural(sweep: Sweep, batch: Batch, population: str, kind: str) -> Any:
+    """A signal as users see it: [R, N, units] in the order in which samples came, or None where it does not exist."""
+    if population not in (batch.activity if kind == "activity" else batch.error):
+        return None
+    rows = sweep.rows(batch, population, kind, None)
+    return rows if rows.dim() == 3 else rows[None]
+
+
+def no_grad() -> torch.inference_mode:
+    """Training needs no autograd graph anywhere."""
+    return torch.inference_mode()

@@ -1,0 +1,177 @@
+"""The three tensor functions of each kind of wiring: apply, pull and correlate; and one fused form, accumulate_.
+
+Adding a kind of connection means writing these. A kernel works on rows in one of three forms, chosen once when a network is compiled:
+
+- *single* (one replica, one area): rows [N, I], weight [O, I];
+- *batched* (many replicas, one area): rows [R, N, I], weight [R, O, I];
+- *grouped* (areas): rows [R·N, I] sorted by (replica, area), weight [G, O, I] with G = R·K; nothing is computed for areas not selected.
+
+`Reversed` runs any of them backwards with its own weights, stored forward: that is every feedback projection and every tie.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from neurosal.engine.grouped import accumulate_groups, correlate_groups, multiply_groups
+from neurosal.engine.routing import Groups
+
+Steps = list[tuple[Tensor, float, float]]  # weight, alpha, beta
+
+
+def like_rows(flat: Tensor, rows: Tensor) -> Tensor:
+    """[R·N, U] with the leading axes of `rows` ([N, ..] or [R, N, ..])."""
+    return flat if rows.dim() == 2 else flat.view(*rows.shape[:-1], flat.shape[-1])
+
+
+def active(groups: Groups, weight: Tensor, factor: float) -> Tensor:
+    """`factor` in areas with samples and 1 elsewhere, shaped to scale a weight [G, ...]."""
+    return torch.where(groups.active_RK.flatten(), factor, 1.0).to(weight.dtype).view(-1, *([1] * (weight.dim() - 1)))
+
+
+class Kernel:
+    """Functions of one wiring in one form. ``weight`` is in the stored orientation [.., post, pre]; `groups` is None unless grouped."""
+
+    def apply(self, weight: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
+        """Post-synaptic input: ``W pre``."""
+        raise TypeError(f"{type(self).__name__} has no apply")
+
+    def pull(self, weight: Tensor, post: Tensor, groups: Groups | None) -> Tensor:
+        """The other way: ``Wᵀ post``."""
+        raise TypeError(f"{type(self).__name__} has no pull")
+
+    def correlate(self, post: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
+        """``Σ_n post preᵀ`` in the shape of the weight."""
+        raise TypeError(f"{type(self).__name__} has no correlate")
+
+    def affine(self, bias: Tensor, weight: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
+        """``b + W pre``: bias [U], [R, 1, U], or [G, U] with groups."""
+        rows = self.apply(weight, pre, groups)
+        if groups is None:
+            return rows.add_(bias)
+        return rows[..., : bias.shape[-1]].add_(like_rows(bias[groups.group_of_row], rows))
+
+    def accumulate_(self, steps: Steps, post: Tensor, pre: Tensor, groups: Groups | None) -> None:
+        """``W = beta W + alpha Σ_n post preᵀ`` for each (W, alpha, beta), only in areas with samples. The product is computed once."""
+        change = self.correlate(post, pre, groups)
+        for weight, alpha, beta in steps:
+            if beta != 1:
+                weight.mul_(beta if groups is None else active(groups, weight, beta))
+            weight.add_(change, alpha=alpha)
+
+
+class DenseSingle(Kernel):
+    """Dense, one replica, one area."""
+
+    def apply(self, weight: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
+        return torch.mm(pre, weight.t())
+
+    def pull(self, weight: Tensor, post: Tensor, groups: Groups | None) -> Tensor:
+        return torch.mm(post, weight)
+
+    def correlate(self, post: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
+        return torch.mm(post.t(), pre)
+
+    def affine(self, bias: Tensor, weight: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
+        return torch.addmm(bias, pre, weight.t())
+
+    def accumulate_(self, steps: Steps, post: Tensor, pre: Tensor, groups: Groups | None) -> None:
+        if len(steps) > 1:
+            super().accumulate_(steps, post, pre, groups)
+            return
+        weight, alpha, beta = steps[0]
+        weight.addmm_(post.t(), pre, alpha=alpha, beta=beta)
+
+
+class DenseBatched(Kernel):
+    """Dense, many replicas, one area: one batched product whatever R is."""
+
+    def apply(self, weight: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
+        return torch.bmm(pre, weight.mT)
+
+    def pull(self, weight: Tensor, post: Tensor, groups: Groups | None) -> Tensor:
+        return torch.bmm(post, weight)
+
+    def correlate(self, post: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
+        return torch.bmm(post.mT, pre)
+
+    def affine(self, bias: Tensor, weight: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
+        return torch.baddbmm(bias, pre, weight.mT)
+
+    def accumulate_(self, steps: Steps, post: Tensor, pre: Tensor, groups: Groups | None) -> None:
+        if len(steps) > 1:
+            super().accumulate_(steps, post, pre, groups)
+            return
+        weight, alpha, beta = steps[0]
+        weight.baddbmm_(post.mT, pre, alpha=alpha, beta=beta)
+
+
+class DenseGrouped(Kernel):
+    """Dense with areas: a grouped product over the groups that have samples. Results may carry padding units behind the true ones."""
+
+    def apply(self, weight: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
+        assert groups is not None
+        return like_rows(multiply_groups(pre.flatten(0, -2), weight.mT, groups), pre)
+
+    def pull(self, weight: Tensor, post: Tensor, groups: Groups | None) -> Tensor:
+        assert groups is not None
+        return like_rows(multiply_groups(post.flatten(0, -2), weight, groups), post)
+
+    def correlate(self, post: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
+        assert groups is not None
+        return correlate_groups(post.flatten(0, -2), pre.flatten(0, -2), groups)
+
+    def accumulate_(self, steps: Steps, post: Tensor, pre: Tensor, groups: Groups | None) -> None:
+        assert groups is not None
+        if not accumulate_groups(steps, post.flatten(0, -2), pre.flatten(0, -2), groups):
+            super().accumulate_(steps, post, pre, groups)
+
+
+class OneToOneRows(Kernel):
+    """One-to-one in every form: an elementwise product; weights [U], [R, 1, U] or [G, U]."""
+
+    def apply(self, weight: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
+        return pre * (weight if groups is None else like_rows(weight[groups.group_of_row], pre))
+
+    pull = apply
+
+    def correlate(self, post: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
+        product = post * pre
+        if groups is None:
+            return product.sum(-2, keepdim=product.dim() == 3)
+        return product.new_zeros(groups.counts_RK.numel(), product.shape[-1]).index_add_(0, groups.group_of_row, product.flatten(0, -2))
+
+
+class Reversed(Kernel):
+    """A wiring run backwards: what it applies is the pull of the wiring it reverses."""
+
+    def __init__(self, forward: Kernel) -> None:
+        self.forward = forward
+        self.apply, self.pull = forward.pull, forward.apply  # type: ignore[method-assign]
+
+    def correlate(self, post: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
+        return self.forward.correlate(pre, post, groups)
+
+    def accumulate_(self, steps: Steps, post: Tensor, pre: Tensor, groups: Groups | None) -> None:
+        self.forward.accumulate_(steps, pre, post, groups)
+
+
+KERNELS: dict[str, dict[str, Kernel]] = {
+    "dense": {"single": DenseSingle(), "batched": DenseBatched(), "grouped": DenseGrouped()},
+    "one_to_one": {"single": OneToOneRows(), "batched": OneToOneRows(), "grouped": OneToOneRows()},
+}
+
+
+def register_wiring(kind: str, single: Kernel, batched: Kernel, grouped: Kernel) -> None:
+    """Teach the engine a kind of wiring (its description is a subclass of `neurosal.graph.Wiring` with the same kind)."""
+    KERNELS[kind] = {"single": single, "batched": batched, "grouped": grouped}
+
+
+def kernel(kind: str, form: str) -> Kernel:
+    """The functions of a wiring in one form."""
+    forms: Any = KERNELS.get(kind)
+    assert forms is not None, f"no tensor functions are registered for wiring {kind!r}: call register_wiring"
+    return forms[form]

@@ -1,0 +1,1 @@
+"""Compile: a circuit becomes a plan and a network of tensors."""
