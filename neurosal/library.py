@@ -1,7 +1,8 @@
 """Circuits, rules, experiments and analyses by name, found through entry points: the door that other packages use too.
 
 An entry of the group ``neurosal.<kind>`` names a module, whose functions in ``__all__`` (without it: its public
-functions) are the members, or one function. An entry that cannot be imported is reported by `broken`; the others work on.
+functions) are the members, or one function. An entry that cannot be imported is reported by `broken`, and the others
+work on.
 """
 
 from __future__ import annotations
@@ -81,7 +82,7 @@ def build(recipe: Recipe, *, place: str = "") -> Circuit:
         place: path of the recipe, for messages.
 
     Raises:
-        CircuitError: for unknown names, unknown, missing or unfit arguments (all of them at once), and what the function
+        CircuitError: for unknown names, unknown, missing or unfit arguments (all at once), and what the function
             itself refuses.
     """
     prefix = f"{place}." if place else ""

@@ -1,1 +1,16 @@
-"""Validate: every problem of a circuit or an experiment at once; what is checked is never changed."""
+"""Validate: circuits, experiments and memory. A check never changes what it checks and reports all problems at once."""
+
+from neurosal.checks.circuit import check, check_circuit_data
+from neurosal.checks.experiment import check_experiment, check_experiment_data
+from neurosal.checks.memory import available_memory, estimate, machine_memory, refuse_oversized
+
+__all__ = [
+    "available_memory",
+    "check",
+    "check_circuit_data",
+    "check_experiment",
+    "check_experiment_data",
+    "estimate",
+    "machine_memory",
+    "refuse_oversized",
+]

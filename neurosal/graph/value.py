@@ -6,6 +6,7 @@ plasticities, ...) whose members register themselves by subclassing, so that oth
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, NoReturn, Self, TypeAlias, TypeVar
 
@@ -159,7 +160,7 @@ class Kinded(Value):
             member = cls.members[kind]
         else:
             found = "no kind" if kind is None else f"kind {kind!r}"
-            context = {"family": f"the kind of a {cls.family}", "found": found, "remedy": near(kind, cls.members), "at": "kind"}
+            context = {"family": f"the kind of {_article(cls.family)}", "found": found, "remedy": near(kind, cls.members), "at": "kind"}
             raise PydanticCustomError("kind", "{family}", context)
         if not issubclass(member, cls):
             raise PydanticCustomError("family", "a {family}", {"family": f"{cls.kind} {cls.family}"})
@@ -205,8 +206,20 @@ def _leaves(error: ValidationError, model: type[BaseModel]) -> Iterator[Leaf]:
         elif entry["type"] == "kind":
             yield (*path, "kind"), context["family"], context["found"], context["remedy"]
         else:
-            message = entry["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-            yield path, message, shown(entry["input"]), str(context.get("remedy", ""))
+            yield path, _in_our_words(entry["msg"]), shown(entry["input"]), str(context.get("remedy", ""))
+
+
+def _article(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeio' else 'a'} {noun}"
+
+
+def _in_our_words(message: str) -> str:
+    """What pydantic expected: "Input should be greater than 0" as "greater than 0"."""
+    message = message.removeprefix("Value error, ")
+    message = re.sub(r"^String should match pattern ", "text that matches ", message)
+    message = re.sub(r"^(Input|String|Tuple|Dictionary|List|Value) should (be|have) ", "", message)
+    message = re.sub(r" after validation, not \d+$", "", message)
+    return re.sub(r"^a valid dictionary or instance of \w+", "a mapping", message)
 
 
 def _model_at(model: type[BaseModel], path: tuple[str | int, ...]) -> type[BaseModel] | None:
