@@ -54,8 +54,9 @@ class Optimizer(Kinded):
         """State for a weight [R, K, ...]: tensors with R first."""
         return {}
 
-    def apply_(self, weight: Any, change: Any, state: State, lr: Any, decay: Any) -> None:
-        """One step in place. `lr`, `decay`: numbers, or tensors that broadcast against `weight`."""
+    def apply_(self, weight: Any, change: Any, state: State, lr: Any, decay: Any, replica: Any = None) -> None:
+        """One step in place. `lr`, `decay`: numbers, or tensors that broadcast against `weight`. `replica`: whose rates each row of `weight` takes
+        (an index, where the rows are a selection of replicas and areas); None where row r is replica r."""
         raise TypeError(f"{type(self).__name__} has no step")
 
     def update(self, weight: Any, change: Any, state: State, *, mask: Any = None, lr: Any = None, decay: Any = None) -> tuple[Any, State]:
@@ -80,17 +81,18 @@ class Optimizer(Kinded):
         chosen, chosen_state = flat[active], {name: entry.flatten(0, 1)[active] for name, entry in state.items()}
         rates = [spread(rate, weight) for rate in (lr, decay)]
         rates = [rate if isinstance(rate, float) else rate.expand(*weight.shape[:2], *rate.shape[2:]).flatten(0, 1)[active] for rate in rates]
-        self.apply_(chosen, change.flatten(0, 1)[active], chosen_state, *rates)
+        self.apply_(chosen, change.flatten(0, 1)[active], chosen_state, *rates, replica=active // weight.shape[1])
         flat[active] = chosen
         for name, entry in state.items():
             entry.flatten(0, 1)[active] = chosen_state[name]
 
 
-def spread(rate: Any, like: Any) -> Any:
-    """A rate as a number, or as a tensor [R, 1, ...] with as many axes as `like`, of its type and on its device."""
+def spread(rate: Any, like: Any, replica: Any = None) -> Any:
+    """A rate as a number, or as a tensor [R, 1, ...] with as many axes as `like`, of its type and on its device; `replica` selects its entries."""
     if isinstance(rate, (int, float)):
         return float(rate)
     tensor = like.new_tensor(rate) if isinstance(rate, tuple) else rate.to(like)
+    tensor = tensor if replica is None else tensor[replica]
     return tensor.reshape(-1, *([1] * (like.dim() - 1)))
 
 
@@ -114,11 +116,11 @@ class SGD(Optimizer):
     def init(self, weight: Any) -> State:
         return {} if self.momentum == 0 else {"momentum": weight.new_zeros(weight.shape)}
 
-    def apply_(self, weight: Any, change: Any, state: State, lr: Any, decay: Any) -> None:
+    def apply_(self, weight: Any, change: Any, state: State, lr: Any, decay: Any, replica: Any = None) -> None:
         if not isinstance(decay, float) or decay:
             change = change + decay * weight
         if self.momentum != 0:
-            momentum = spread(self.momentum, weight)
+            momentum = spread(self.momentum, weight, replica)
             velocity = state["momentum"].mul_(momentum).add_(change)
             change = change + momentum * velocity if self.nesterov else velocity
         if isinstance(lr, float):
@@ -144,12 +146,12 @@ class Adam(Optimizer):
         count = weight.new_zeros(weight.shape[:2]).double()
         return {"first": weight.new_zeros(weight.shape), "second": weight.new_zeros(weight.shape), "count": count}
 
-    def apply_(self, weight: Any, change: Any, state: State, lr: Any, decay: Any) -> None:
+    def apply_(self, weight: Any, change: Any, state: State, lr: Any, decay: Any, replica: Any = None) -> None:
         if self.decoupled:
             weight.mul_(1 - lr * decay)
         elif not isinstance(decay, float) or decay:
             change = change + decay * weight
-        beta1, beta2, eps = (spread(rate, weight) for rate in (self.beta1, self.beta2, self.eps))
+        beta1, beta2, eps = (spread(rate, weight, replica) for rate in (self.beta1, self.beta2, self.eps))
         state["count"].add_(1)
         count = state["count"].reshape(*state["count"].shape, *([1] * (weight.dim() - state["count"].dim())))
         state["first"].mul_(beta1).add_((1 - beta1) * change)
