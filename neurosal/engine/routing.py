@@ -54,7 +54,7 @@ class Groups:
     @cached_property
     def per_area(self) -> Tensor:
         """1 / samples of the row's own area, [R N]: the "area" reduction."""
-        return self.counts_RK.flatten()[self.group_of_row].reciprocal()
+        return self.counts_RK.flatten()[self.group_of_row].double().reciprocal()  # of integers it would be float32
 
 
 class RouterState:
@@ -70,7 +70,7 @@ class RouterState:
         zeros = torch.zeros(len(seeds), units)
         drawn = {
             "weight": torch.stack(weight),
-            "prototypes": torch.nn.functional.normalize(torch.stack(prototypes), dim=-1),
+            "prototypes": torch.nn.functional.normalize(torch.stack(prototypes).double(), dim=-1),
             "mean": zeros,
             "usage": torch.full((len(seeds), areas), 1 / areas),
         }

@@ -35,4 +35,5 @@ class OnlineBalanced(RouterPlasticity):
         mean_RKr = won_RNK.transpose(1, 2) @ query_RNr / count_RK1.clamp(min=1)
         amount_RK1 = 1 - (1 - self.step) ** (areas * count_RK1 / query_RNr.shape[1])
         moved = prototypes_RKr + amount_RK1 * (mean_RKr - prototypes_RKr)
-        return {"prototypes": moved / moved.norm(dim=-1, keepdim=True).clamp(min=1e-12)}
+        # One that won nothing stays bit for bit: normalising it again would move its last bits.
+        return {"prototypes": (moved / moved.norm(dim=-1, keepdim=True).clamp(min=1e-12)).where(count_RK1 > 0, prototypes_RKr)}
