@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -82,36 +82,44 @@ def build(recipe: Recipe, *, place: str = "") -> Circuit:
         place: path of the recipe, for messages.
 
     Raises:
-        CircuitError: for unknown names, unknown, missing or unfit arguments (all at once), and what the function
-            itself refuses.
+        CircuitError: for unknown names, unknown, missing or unfit arguments (all at once), and what the functions
+            themselves refuse.
     """
     prefix = f"{place}." if place else ""
     load_plasticity()
     problems: list[Problem] = []
-    prepared: list[tuple[Callable[..., Any], inspect.BoundArguments] | None] = []
-    for kind, name, given, at in (
-        ("circuits", recipe.circuit, recipe.arguments, "arguments"),
-        ("rules", recipe.rule, recipe.options, "options"),
-    ):
-        field = _ONE[kind]
-        try:
-            function = find(kind, name, place=f"{prefix}{field}")
-            prepared.append((function, bound(function, given, place=f"{prefix}{at}", skip=int(kind == "rules"))))
-        except NeurosalError as wrong:
-            problems += wrong.problems
-            prepared.append(None)
-    making, learning = prepared
+    calls = (
+        ("circuits", recipe.circuit, recipe.arguments, f"{prefix}circuit", f"{prefix}arguments"),
+        ("rules", recipe.rule, recipe.options, f"{prefix}rule", f"{prefix}options"),
+    )
     circuit: Circuit | None = None
-    if making is not None:
+    for kind, name, given, name_place, given_place in calls:
         try:
-            circuit = _called(making[0], making[1].args, making[1].kwargs, f"{prefix}arguments")
-            if learning is not None:
-                circuit = _called(learning[0], (circuit, *learning[1].args), learning[1].kwargs, f"{prefix}options")
+            function = find(kind, name, place=name_place)
+            arguments = bound(function, given, place=given_place, skip=int(kind == "rules"))
+            if kind == "circuits":
+                circuit = _called(function, arguments.args, arguments.kwargs, given_place)
+            elif circuit is not None:
+                circuit = _called(function, (circuit, *arguments.args), arguments.kwargs, given_place)
         except NeurosalError as wrong:
             problems += wrong.problems
     if problems or circuit is None:
         raise CircuitError(problems)
     return circuit
+
+
+def apply_rule(
+    circuit: Circuit, rule: str, options: Mapping[str, Any] | None = None, *, place: str = "rule"
+) -> Circuit:
+    """The circuit that the rule of that name makes of `circuit`.
+
+    Raises:
+        CircuitError: for an unknown rule, options that do not fit it, and what the rule itself refuses.
+    """
+    load_plasticity()
+    function = find("rules", rule, place=place)
+    arguments = bound(function, options or {}, place=f"{place} {rule}", skip=1)
+    return cast(Circuit, _called(function, (circuit, *arguments.args), arguments.kwargs, f"{place} {rule}"))
 
 
 def bound(
@@ -252,12 +260,16 @@ def _found(kind: str) -> dict[str, Callable[..., Any]]:
 def _functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
     listed: Iterable[str] | None = getattr(module, "__all__", None)
     if listed is not None:
-        return {name: getattr(module, name) for name in listed if inspect.isfunction(getattr(module, name, None))}
+        return {name: getattr(module, name) for name in listed if _is_member(getattr(module, name, None))}
     return {
         name: entry
         for name, entry in vars(module).items()
         if inspect.isfunction(entry) and not name.startswith("_") and entry.__module__.startswith(module.__name__)
     }
+
+
+def _is_member(entry: Any) -> bool:
+    return callable(entry) and not isinstance(entry, type)
 
 
 def _report(kind: str, entry: str, found: str) -> None:

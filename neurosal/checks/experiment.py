@@ -301,7 +301,7 @@ def _tuples(view: ExperimentView, trainings: Mapping[str, Training]) -> Iterator
                 yield Problem(
                     place=f"arms.{name}.training.optimizer.{setting}" if mine else f"training.optimizer.{setting}",
                     expected=f"one value, or one for each of the {count} replicas (seeds × varied settings)",
-                    found=f"{len(value)} values", 
+                    found=f"{len(value)} values",
                     remedy=f"To try them all, write vary: {{optimizer.{setting}: [...]}}.",
                 )  # fmt: skip
                 if not mine:

@@ -84,17 +84,17 @@ def check_ties(view: View) -> Iterator[Problem]:
 
 def _tie(view: View, name: str, edge: Projection, of: str, place: str) -> Iterator[Problem]:
     origin = view.projections[of]
-    further = getattr(origin.weights, "of", None)
-    if further is not None:
-        remedy = (
-            "Two of them would wait for each other."
-            if further == name
-            else f"Name {further!r} itself, if its direction fits."
-        )
+    further, chain = getattr(origin.weights, "of", None), [name, of]
+    # A tie to a tie is legal (the way back of a tied projection), one that comes back to itself is not.
+    while further in view.projections and view.projections[chain[-1]].weights.kind == "transpose" and further not in chain:
+        chain.append(further)
+        further = getattr(view.projections[further].weights, "of", None)
+    if further is not None and (further in chain or view.projections[chain[-1]].weights.kind != "transpose"):
+        remedy = "They would wait for each other." if further in chain else f"Name {further!r} itself, if its direction fits."
         yield Problem(
             place=f"{place}.of",
-            expected="a projection with weights of its own",
-            found=f"{of!r}, whose weights come from {further!r}",
+            expected="a projection with weights of its own, or the transpose of one",
+            found=f"{of!r}, whose weights come from {getattr(origin.weights, 'of', None)!r}",
             remedy=remedy,
         )
         return

@@ -9,7 +9,6 @@ from pathlib import Path
 from neurosal.errors import CircuitError, Problem
 from neurosal.graph.circuit import Circuit
 from neurosal.graph.models import Rate
-from neurosal.graph.projection import Projection
 from neurosal.graph.wiring import Router
 from neurosal.settings.optimizers import SGD, Optimizer
 
@@ -40,7 +39,7 @@ def estimate(
         3176000
     """
     each = replicas * BYTES[dtype]
-    numbers = {name: _numbers(circuit, name, edge) for name, edge in circuit.projections.items()}
+    numbers = {name: parameters(circuit, name) for name in circuit.projections}
     plastic = [
         name for name, edge in circuit.projections.items() if edge.plasticity.plastic and edge.pathway != "modulatory"
     ]
@@ -66,7 +65,9 @@ def _has_bias(model: object) -> bool:
     return isinstance(model, Rate) and model.bias
 
 
-def _numbers(circuit: Circuit, name: str, edge: Projection) -> int:
+def parameters(circuit: Circuit, name: str) -> int:
+    """How many numbers the projection `name` has of its own, areas added up; a tie has none, a router its map and prototypes."""
+    edge = circuit.projections[name]
     source, target = circuit.populations.get(edge.source), circuit.populations.get(edge.target)
     if source is None or target is None or edge.tied_to is not None:
         return 0

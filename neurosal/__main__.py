@@ -1,0 +1,6 @@
+"""``python -m neurosal`` is the command line."""
+
+from neurosal.cli import main
+
+if __name__ == "__main__":
+    main()

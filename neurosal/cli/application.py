@@ -1,0 +1,179 @@
+"""The commands and their exit codes: 0 done, 2 bad input, 3 diverged, 4 store unusable, 130 interrupted."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import click
+import typer
+from typer.core import TyperGroup
+
+from neurosal.errors import ExperimentError, NeurosalError, Problem
+
+DEBUG = "NEUROSAL_DEBUG"
+INTERRUPTED, UNEXPECTED = 130, 1
+
+
+class Commands(TyperGroup):
+    """Ends every command with one message and its exit code; a traceback only where it was asked for."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            fail(
+                "Interrupted. What was recorded so far is in the store; run again with --resume to go on.", INTERRUPTED
+            )
+        except NeurosalError as wrong:
+            if os.environ.get(DEBUG) == "1":
+                raise
+            fail(str(wrong), wrong.exit_code)
+        except BrokenPipeError:  # the reader of our output (a pager, head) went away
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            raise typer.Exit(0) from None
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except Exception as wrong:
+            if os.environ.get(DEBUG) == "1":
+                raise
+            text = " ".join(str(wrong).split())[:500]
+            fail(f"Unexpected {type(wrong).__name__}: {text}\nThis is a mistake in neurosal or in a package it uses. "
+                 f"{DEBUG}=1 shows where.", UNEXPECTED)  # fmt: skip
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Print to standard error and leave."""
+    click.echo(message, err=True)
+    raise typer.Exit(code) from None
+
+
+app = typer.Typer(
+    name="neurosal", cls=Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="Neural circuits with separate feedforward and feedback synapses: describe, check, train, record, compare.",
+)  # fmt: skip
+
+SourceArgument = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A name of the library, or a YAML file.")]
+StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="The folder of a stored run.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from neurosal.version import __version__
+
+        click.echo(f"neurosal {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it and leave.")
+    ] = False,
+) -> None:
+    """Options that stand before a command."""
+
+
+@app.command("list")
+def list_members(
+    what: Annotated[
+        str | None, typer.Argument(metavar="[circuits|rules|experiments|analyses|data]", help="Only these.")
+    ] = None,
+) -> None:
+    """Say what the library has."""
+    from neurosal.cli.listing import print_members
+
+    print_members(what)
+
+
+@app.command()
+def show(
+    source: SourceArgument,
+    form: Annotated[str, typer.Option("--format", metavar="table|yaml|dot|picture", help="How to show it.")] = "table",
+    out: Annotated[Path | None, typer.Option("--out", help="Write it to this file.")] = None,
+    rule: Annotated[str | None, typer.Option("--rule", help="Show a circuit after this rule.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="An option of the rule.")
+    ] = None,
+    arm: Annotated[str | None, typer.Option("--arm", help="Show the circuit of this arm of an experiment.")] = None,
+) -> None:
+    """Show a circuit or an experiment."""
+    from neurosal.cli.showing import show_source
+
+    show_source(source, form, out=out, rule=rule, options=option or [], arm=arm)
+
+
+@app.command()
+def check(
+    sources: Annotated[list[str], typer.Argument(metavar="NAME|FILE...", help="Names of the library, or YAML files.")],
+) -> None:
+    """Check circuits and experiments; list every problem."""
+    from neurosal.cli.showing import check_sources
+
+    check_sources(sources)
+
+
+@app.command()
+def run(
+    source: SourceArgument,
+    assignment: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a field, e.g. training.epochs=3.")
+    ] = None,
+    store: Annotated[Path | None, typer.Option("--store", help="Folder to record into; runs/NAME by default.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where the store stops; start it if there is none.")
+    ] = False,
+    device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to compute.")] = "auto",
+) -> None:
+    """Run an experiment, record it and print its final table."""
+    from neurosal.cli.running import run_experiment
+
+    run_experiment(source, assignment or [], store=store, resume=resume, device=device)
+
+
+@app.command()
+def analyse(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="An analysis; see neurosal list analyses.")],
+    store: StoreArgument,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for the figure and the numbers; the store's by default.")
+    ] = None,
+) -> None:
+    """Analyse a stored run: print the table, write figure and numbers."""
+    from neurosal.cli.running import analyse_store
+
+    analyse_store(name, store, out)
+
+
+@app.command()
+def data(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="A data set; without it, all are listed.")
+    ] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch it from upstream if it is not here.")] = False,
+) -> None:
+    """Say which data sets there are, or what one of them holds."""
+    from neurosal.cli.listing import print_data, print_data_set
+
+    if name is None and download:
+        raise ExperimentError(Problem(place="--download", expected="the name of a data set", found="none"))
+    if name is None:
+        print_data()
+    else:
+        print_data_set(name, download=download)
+
+
+@app.command()
+def bench(
+    what: Annotated[str | None, typer.Argument(metavar="[WHAT]", help="One of the benchmarks; all by default.")] = None,
+) -> None:
+    """Measure speed against torch on this machine."""
+    from importlib import import_module
+
+    import_module("neurosal.bench").main(what)
+
+
+def main() -> None:
+    """Entry point of the command ``neurosal``."""
+    app()

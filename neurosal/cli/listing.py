@@ -1,0 +1,91 @@
+"""Lists of what there is: members of the library and data sets."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from neurosal import library
+from neurosal.data import listing, load
+from neurosal.errors import ExperimentError, Problem, near
+from neurosal.graph.value import shown
+
+WIDTH = 140  # of tables that go into files and pipes
+
+
+def console() -> Console:
+    """Standard output; as wide as a table needs when it is no terminal."""
+    plain = Console(highlight=False, soft_wrap=False)
+    return plain if plain.is_terminal else Console(highlight=False, width=WIDTH)
+
+
+def table(*columns: str, title: str | None = None) -> Table:
+    """An empty table in our style."""
+    made = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        right = column.endswith(">")
+        made.add_column(column.removesuffix(">"), justify="right" if right else "left", overflow="fold")
+    return made
+
+
+def print_members(what: str | None) -> None:
+    """Members of one kind, or of all, with the first line of their documentation.
+
+    Raises:
+        ExperimentError: for an unknown kind.
+    """
+    kinds = (*library.KINDS, "data")
+    if what is not None and what not in kinds:
+        raise ExperimentError(
+            Problem(place="list", expected=f"one of {', '.join(kinds)}", found=shown(what), remedy=near(what, kinds))
+        )
+    output = console()
+    for kind in [what] if what else kinds:
+        if kind == "data":
+            print_data()
+            continue
+        rows = table(kind, "")
+        for name in library.names(kind):
+            rows.add_row(name, library.summary(library.find(kind, name)))
+        output.print(rows)
+        output.print()
+    for problem in (entry for kind in library.KINDS if what in (None, kind) for entry in library.broken(kind)):
+        click.echo(f"Left out: {problem}", err=True)
+
+
+def print_data() -> None:
+    """All data sets that are known by name, and where they would be read from."""
+    rows = table("data", "", "samples>", "features>", "classes>", "read from")
+    for entry in listing():
+        place = entry["found"] or "not here"
+        rows.add_row(
+            entry["name"], entry["title"], str(entry["samples"]), str(entry["features"]), str(entry["classes"]), place
+        )
+    console().print(rows)
+
+
+def print_data_set(name: str, *, download: bool) -> None:
+    """What one data set holds.
+
+    Raises:
+        DataError: when it is unknown or not to be had, with every way to get it.
+    """
+    data = load(name, download=download)
+    facts = {
+        "name": data.name,
+        "train": f"{len(data.train)} samples",
+        "validation": f"{len(data.validation)} samples",
+        "test": f"{len(data.test)} samples",
+        "features": str(data.features),
+        "classes": ", ".join(data.classes) or f"none: {data.outputs} targets",
+        "scaling": data.scaling,
+        "source": data.source,
+        "licence": data.licence,
+        "sha256": data.sha256,
+    }
+    rows = table("", "")
+    rows.show_header = False
+    for label, fact in facts.items():
+        rows.add_row(label, fact)
+    console().print(rows)

@@ -1,0 +1,287 @@
+"""Circuits and experiments as tables, YAML, dot and pictures; and their check."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console, RenderableType
+from rich.table import Table
+
+from neurosal import library
+from neurosal.checks.circuit import check
+from neurosal.checks.memory import parameters
+from neurosal.cli.listing import WIDTH, console, table
+from neurosal.cli.sources import assigned, look_up
+from neurosal.errors import CircuitError, ExperimentError, NeurosalError, Problem, near
+from neurosal.graph.circuit import Circuit
+from neurosal.graph.value import Value, shown
+from neurosal.settings.experiment import Experiment
+
+FORMATS = ("table", "yaml", "dot", "picture")
+
+
+def show_source(
+    source: str, form: str, *, out: Path | None, rule: str | None, options: list[str], arm: str | None
+) -> None:
+    """Print a circuit or an experiment in one of `FORMATS`, or write it to a file.
+
+    Raises:
+        NeurosalError: for anything that is wrong with it, or with what was asked.
+    """
+    if form not in FORMATS:
+        remedy = near(form, FORMATS)
+        raise ExperimentError(
+            Problem(place="--format", expected=f"one of {', '.join(FORMATS)}", found=shown(form), remedy=remedy)
+        )
+    value = look_up(source).checked()
+    if isinstance(value, Experiment) and arm is not None:
+        value = _circuit_of(value, arm)
+    elif arm is not None:
+        raise ExperimentError(
+            Problem(place="--arm", expected="an experiment, which has arms", found=f"the circuit {source!r}")
+        )
+    if rule is not None or options:
+        value = _with_rule(value, rule, options)
+    if isinstance(value, Experiment) and form in ("dot", "picture"):
+        arms = ", ".join(value.arms)
+        raise ExperimentError(Problem(place=f"--format {form}", expected="a circuit", found=f"the experiment {source!r}",
+                                      remedy=f"Choose one of its arms with --arm: {arms}."))  # fmt: skip
+    if form == "picture":
+        assert isinstance(value, Circuit)
+        _picture(value, out or Path(f"{value.name}.png"))
+    elif form == "table":
+        _print(list(tables(value)), out)
+    else:
+        assert form == "yaml" or isinstance(value, Circuit)
+        _write(value.to_yaml() if form == "yaml" else dot(value), out)  # type: ignore[arg-type]
+
+
+def _circuit_of(experiment: Experiment, name: str) -> Circuit:
+    if name not in experiment.arms:
+        raise ExperimentError(
+            Problem(
+                place="--arm",
+                expected="an arm of the experiment",
+                found=shown(name),
+                remedy=near(name, experiment.arms),
+            )
+        )
+    arm = experiment.arms[name]
+    if arm.circuit is not None:
+        return arm.circuit
+    assert arm.recipe is not None
+    return library.build(arm.recipe, place=f"arms.{name}.recipe")
+
+
+def _with_rule(value: Value, rule: str | None, options: list[str]) -> Circuit:
+    if not isinstance(value, Circuit):
+        raise ExperimentError(
+            Problem(
+                place="--rule", expected="a circuit", found="an experiment", remedy="Choose one of its arms with --arm."
+            )
+        )
+    if rule is None:
+        raise CircuitError(Problem(place="--option", expected="--rule with it", found="none"))
+    given, _, problems = assigned({}, options)
+    if problems:
+        raise CircuitError(
+            [Problem(place="--option", expected="name=value", found=problem.found) for problem in problems]
+        )
+    return check(library.apply_rule(value, rule, given, place="--rule"))
+
+
+def check_sources(sources: Iterable[str]) -> None:
+    """Say of each source that it is sound, or all that is wrong with it.
+
+    Raises:
+        NeurosalError: with the problems of all sources.
+    """
+    problems: list[Problem] = []
+    kinds = set()
+    for source in dict.fromkeys(sources):
+        found = look_up(source)
+        if found.problems:
+            kinds.add(found.kind)
+            problems += found.problems
+        elif found.value is not None:
+            click.echo(f"{source}: {found.kind} {found.value.name!r} is sound ({_in_short(found.value)})")
+    if problems:
+        raise (CircuitError if kinds == {"circuit"} else ExperimentError)(problems)
+
+
+def _in_short(value: Circuit | Experiment) -> str:
+    if isinstance(value, Circuit):
+        counts = (
+            len(value.populations),
+            len(value.projections),
+            sum(parameters(value, name) for name in value.projections),
+        )
+        return f"{counts[0]} populations, {counts[1]} projections, {counts[2]:,} synaptic parameters"
+    return f"{len(value.arms)} arms, {len(value.seeds)} seeds, data {value.data.name}"
+
+
+# Output --------------------------------------------------------------------------------------------------------------
+
+
+def _print(parts: list[RenderableType], out: Path | None) -> None:
+    if out is None:
+        output = console()
+        for part in parts:
+            output.print(part)
+        return
+    text = io.StringIO()
+    plain = Console(file=text, width=WIDTH, highlight=False, color_system=None)
+    for part in parts:
+        plain.print(part)
+    _write("\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n", out)
+
+
+def _write(text: str, out: Path | None) -> None:
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        out.write_text(text, encoding="utf-8")
+    except OSError as wrong:
+        raise unwritable(out, wrong) from None
+
+
+def unwritable(out: Path, wrong: OSError) -> NeurosalError:
+    """The error for a file that cannot be written."""
+    return ExperimentError(
+        Problem(place=str(out), expected="a file that can be written", found=(wrong.strerror or str(wrong)).lower())
+    )
+
+
+def _picture(circuit: Circuit, out: Path) -> None:
+    from neurosal.draw import ENDINGS, draw
+
+    if out.suffix.lower() not in ENDINGS:
+        raise ExperimentError(
+            Problem(place=f"--out {out}", expected=f"a name that ends in {', '.join(ENDINGS)}", found=shown(out.suffix))
+        )
+    try:
+        draw(circuit, out)
+    except OSError as wrong:
+        raise unwritable(out, wrong) from None
+    click.echo(f"Wrote {out}")
+
+
+# Tables --------------------------------------------------------------------------------------------------------------
+
+
+def tables(value: Circuit | Experiment) -> Iterable[RenderableType]:
+    """What `show` prints of a circuit or an experiment."""
+    return _circuit_tables(value) if isinstance(value, Circuit) else _experiment_tables(value)
+
+
+def _circuit_tables(circuit: Circuit) -> Iterable[RenderableType]:
+    yield f"{circuit!r}\n"
+    populations = table("population", "units>", "areas>", "model", "bias>")
+    for name, population in circuit.populations.items():
+        model = population.model
+        biased = getattr(model, "bias", False)
+        described = getattr(model, "activation", model.kind)
+        populations.add_row(
+            name,
+            f"{population.units:,}",
+            str(population.areas),
+            described,
+            f"{population.units * population.areas:,}" if biased else "",
+        )
+    yield populations
+    for pathway in ("feedforward", "feedback", "lateral", "modulatory"):
+        edges = circuit.select(pathway=pathway)  # type: ignore[arg-type]
+        if edges:
+            yield ""
+            yield _projections(circuit, pathway, edges)
+    biases = sum(p.units * p.areas for p in circuit.populations.values() if getattr(p.model, "bias", False))
+    yield f"\n{sum(parameters(circuit, name) for name in circuit.projections) + biases:,} parameters, {biases:,} of them biases"
+
+
+def _projections(circuit: Circuit, pathway: str, edges: dict[str, Any]) -> Table:
+    rows = table(pathway, "from", "to", "wiring", "areas>", "weights", "plasticity", "parameters>")
+    for name, edge in edges.items():
+        count = parameters(circuit, name)
+        rows.add_row(name, edge.source, edge.target, _in_words(edge.wiring), str(circuit.areas_of(name)), _weights(edge.weights),
+                     _in_words(edge.plasticity), f"{count:,}" if count else "shared")  # fmt: skip
+    return rows
+
+
+def _weights(weights: Any) -> str:
+    of = getattr(weights, "of", None)
+    if of is not None:
+        return f"{weights.kind} of {of}"
+    init = getattr(weights, "init", None)
+    return f"{weights.kind}, {_in_words(init)}" if init is not None else str(weights.kind)
+
+
+def _in_words(value: Any) -> str:
+    """A value of a family by its kind, and the fields that are not its defaults."""
+    fields = repr(value).partition("(")[2].removesuffix(")")
+    return f"{value.kind} ({fields})" if fields else str(value.kind)
+
+
+def _experiment_tables(experiment: Experiment) -> Iterable[RenderableType]:
+    yield f"{experiment.name}: {experiment.title}\n" if experiment.title else f"{experiment.name}\n"
+    arms = table("arm", "circuit", "rule", "trained differently", "note")
+    for name, arm in experiment.arms.items():
+        circuit, rule = (
+            (f"{arm.circuit!r}", "as written")
+            if arm.recipe is None
+            else (_call(arm.recipe.circuit, arm.recipe.arguments), _call(arm.recipe.rule, arm.recipe.options))
+        )
+        arms.add_row(name, circuit, rule, ", ".join(_flat(arm.training)), arm.note)
+    yield arms
+    yield ""
+    facts = table("", "")
+    facts.show_header = False
+    facts.add_row("data", f"{experiment.data!r}")
+    facts.add_row("seeds", ", ".join(str(seed) for seed in experiment.seeds))
+    for path, values in experiment.vary.items():
+        facts.add_row(f"vary {path}", ", ".join(f"{value:g}" for value in values))
+    for line in _flat({key: value for key, value in experiment.training.to_dict().items() if key != "record"}):
+        label, _, text = line.partition("=")
+        facts.add_row(label, text)
+    for probe in experiment.training.record:
+        facts.add_row("record", repr(probe))
+    facts.add_row("analyses", ", ".join(experiment.analyses))
+    yield facts
+
+
+def _call(name: str, arguments: Any) -> str:
+    return f"{name}({', '.join(f'{key}={value}' for key, value in arguments.items())})" if arguments else name
+
+
+def _flat(settings: Any, path: str = "") -> list[str]:
+    lines = []
+    for key, value in settings.items():
+        below = f"{path}.{key}" if path else str(key)
+        lines += _flat(value, below) if isinstance(value, dict) else [f"{below}={value}"]
+    return lines
+
+
+# Dot -----------------------------------------------------------------------------------------------------------------
+
+
+def dot(circuit: Circuit) -> str:
+    """The circuit in the language of Graphviz, which need not be installed."""
+    styles = {"feedforward": 'color="#0072b2"', "feedback": 'color="#d55e00", constraint=false', "lateral": 'color="#000000"',
+              "modulatory": 'color="#009e73", style=dotted'}  # fmt: skip
+    lines = [f"digraph {_quoted(circuit.name)} {{", "  rankdir=LR;", "  node [shape=box];"]
+    for name, population in circuit.populations.items():
+        areas = f" × {population.areas} areas" if population.areas > 1 else ""
+        shape = ", shape=ellipse" if population.model.kind == "relay" else ""
+        lines.append(f"  {_quoted(name)} [label={_quoted(f'{name}{chr(10)}{population.units}{areas}')}{shape}];")
+    for name, edge in circuit.projections.items():
+        label = _quoted(f"{name}: {edge.weights.kind}, {edge.plasticity.kind}")
+        lines.append(f"  {_quoted(edge.source)} -> {_quoted(edge.target)} [tooltip={label}, {styles[edge.pathway]}];")
+    return "\n".join([*lines, "}"]) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
