@@ -33,3 +33,15 @@ def interpreter_of(network: Any, circuit: Circuit, *, loss: str = "cross_entropy
     routers = {name: {key: array(value) for key, value in state.items()} for name, state in network.routers.items()}
     return Interpreter(circuit.to_dict(), own_weights(network, circuit), own_biases(network), routers, loss,
                        None if optimizer is None else optimizer.to_dict(), custom)
+
+
+def distance(network: Any, reference: Interpreter) -> float:
+    """Largest difference between a network's numbers and its reference's: weights, biases and routers."""
+    gaps = [abs(array(network.weights[name]) - value).max() for name, value in reference.weights.items()]
+    gaps += [abs(array(network.biases[f"{name}.bias"]) - value).max() for name, value in reference.biases.items()]
+    gaps += [
+        abs(array(network.routers[name][key][r]) - getattr(router, key)).max()
+        for name, routers in reference.routers.items() for r, router in enumerate(routers)
+        for key in ("weight", "prototypes", "mean", "usage", "count")
+    ]
+    return float(np.nan_to_num(np.array(gaps), nan=np.inf).max())
