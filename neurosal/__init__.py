@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from neurosal.engine.network import compile  # noqa: A004 - the verb of the field
     from neurosal.library import load_experiment
     from neurosal.record.run import open_run
-    from neurosal.runner import load, run, train
+    from neurosal.engine.storing import load
+    from neurosal.runner import run, train
 
 __all__ = [
     "SGD", "Adam", "AdamW", "Circuit", "CircuitError", "DataError", "DivergedError", "Experiment", "ExperimentError", "NeurosalError", "Population",
@@ -28,7 +29,7 @@ __all__ = [
     "__version__", "run", "stats", "train",
 ]
 _LAZY = {
-    "compile": "neurosal.engine.network", "draw": "neurosal.draw", "load": "neurosal.runner", "load_experiment": "neurosal.library",
+    "compile": "neurosal.engine.network", "draw": "neurosal.draw", "load": "neurosal.engine.storing", "load_experiment": "neurosal.library",
     "open_run": "neurosal.record.run", "run": "neurosal.runner", "train": "neurosal.runner", "circuits": "", "experiments": "", "analysis": "",
 }
 

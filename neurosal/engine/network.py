@@ -6,16 +6,20 @@ Letters: R replica, K area, N sample, I input unit, O output unit.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from neurosal.checks import check
+from neurosal.engine.feeding import evaluate, parts_of
 from neurosal.engine.inputs import as_inputs, as_target, pick_device, pick_dtype
 from neurosal.engine.learning import Learner, Rates
+from neurosal.engine.losses import LOSSES
 from neurosal.engine.parameters import Parameters
 from neurosal.engine.routing import RouterState
+from neurosal.engine.storing import save
 from neurosal.engine.sweep import Batch, Sweep, natural, no_grad
 from neurosal.errors import CircuitError, ExperimentError, Problem, near
 from neurosal.graph import Circuit, Router
@@ -249,6 +253,35 @@ class Network:
         alive = torch.ones(self.replicas, dtype=torch.bool, device=self.device) if self.alive_R is None else self.alive_R.clone()
         alive[list(replicas)] = False
         self.alive_R = alive
+
+    # Judging -----------------------------------------------------------------------------------------------------------------------
+
+    def score(self, batch: Batch, y: Any, loss: str = "cross_entropy") -> dict[str, Tensor]:
+        """Mean loss of a batch after `forward`, and for cross-entropy the share of samples whose largest output is the label; each [R]."""
+        target = self._target(batch, y, loss)
+        with no_grad():
+            rows = self._sweep.rows(batch, self.plan.output.population, "activity", None)
+            found = {"loss": LOSSES[loss](rows, target)[0].reshape(self.replicas)}
+            if loss == "cross_entropy":
+                found["accuracy"] = (rows.argmax(-1) == target).to(torch.float64).mean(-1).reshape(self.replicas)
+        return found
+
+    def evaluate(self, data: Any, loss: str = "cross_entropy") -> dict[str, Tensor]:
+        """``"{part}_loss"`` and, for cross-entropy, ``"{part}_accuracy"`` of each part of a data set that is not empty; each [R], float64.
+
+        Raises:
+            DataError: when the data does not fit the circuit.
+        """
+        return {
+            f"{name}_{key}": value
+            for name, part in parts_of(data, self, loss).items() for key, value in evaluate(self, part, loss).items()
+        }
+
+    def save(self, path: str | Path) -> Path:
+        """Write circuit, weights and state to one file that `neurosal.load` reads."""
+        return save(self, path)
+
+    # Routers -----------------------------------------------------------------------------------------------------------------------
 
     def fit_routers(self, x: Inputs) -> None:
         """Show training inputs to the routers that fit to data before training (k-means); others are left alone."""

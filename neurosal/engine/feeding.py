@@ -1,0 +1,108 @@
+"""Data on the device, and the order in which each replica sees it.
+
+The order of an epoch is drawn from a stream of its own, keyed by (seed, epoch): replicas of one seed see one order, and a resumed run needs no
+state to go on with the same batches. Letters: R replica, N sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from neurosal.errors import DataError, Problem
+from neurosal.lower.streams import stream
+
+if TYPE_CHECKING:
+    from neurosal.engine.network import Network
+
+Samples = Tensor | dict[str, Tensor]
+EVALUATED_ROWS = 1 << 15
+
+
+class Part:
+    """One part of a data set as tensors: inputs by population [N, I], and targets."""
+
+    def __init__(self, part: Any, network: Network, loss: str, *, place: str) -> None:
+        inputs = dict(part.inputs) if hasattr(part, "inputs") else {"input": part.x}
+        names = network.circuit.inputs
+        if len(inputs) == 1 and len(names) == 1:
+            inputs = {names[0]: next(iter(inputs.values()))}
+        problems = [Problem(place=f"data.{place}", expected=f"inputs for {', '.join(names)}", found=", ".join(inputs))] if set(inputs) != set(names) else []
+        self.inputs = {name: torch.tensor(array, dtype=network.dtype, device=network.device).flatten(1) for name, array in inputs.items()}
+        problems += [
+            Problem(place=f"data.{place}", expected=f"{network.circuit.populations[name].units} features for population {name!r}",
+                    found=str(rows.shape[1]), remedy="Change the population's size or the data's shape.")
+            for name, rows in self.inputs.items() if name in names and rows.shape[1] != network.circuit.populations[name].units
+        ]
+        output = network.circuit.populations[network.circuit.output].units
+        target = torch.tensor(part.y, device=network.device)
+        if loss == "cross_entropy":
+            if target.is_floating_point():
+                problems.append(Problem(place=f"data.{place}", expected="class labels for cross_entropy", found="numbers", remedy="Use loss='mse'."))
+            elif len(target) and int(target.max()) >= output:
+                problems.append(Problem(place=f"data.{place}", expected=f"labels below {output} (units of the output)", found=str(int(target.max()))))
+        else:
+            if not target.is_floating_point():
+                target = torch.nn.functional.one_hot(target, output)
+            target = target.to(network.dtype).reshape(len(target), -1)
+            if target.shape[1] != output:
+                problems.append(Problem(place=f"data.{place}", expected=f"{output} targets a sample", found=str(target.shape[1])))
+        if problems:
+            raise DataError(problems)
+        self.target = target
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def take(self, index_RN: Tensor) -> tuple[Samples, Tensor]:
+        """Samples by number: [R, N, I] ([N, I] for one replica) and their targets."""
+        flat = index_RN.flatten()
+        lead = index_RN.shape if index_RN.shape[0] > 1 else index_RN.shape[1:]
+        inputs = {name: rows.index_select(0, flat).view(*lead, rows.shape[1]) for name, rows in self.inputs.items()}
+        target = self.target.index_select(0, flat)
+        return inputs, target.view(*lead, *self.target.shape[1:])
+
+    def first(self, count: int) -> Samples:
+        """The first `count` samples, the same for all replicas."""
+        return {name: rows[:count] for name, rows in self.inputs.items()}
+
+
+def epoch_order(seeds: tuple[int, ...], samples: int, epoch: int, device: torch.device) -> Tensor:
+    """The order of one epoch for each replica, [R, N]."""
+    drawn = {seed: torch.randperm(samples, generator=stream(seed, "batches", epoch)) for seed in set(seeds)}
+    return torch.stack([drawn[seed] for seed in seeds]).to(device)
+
+
+def batches(order_RN: Tensor, batch_size: int, start: int = 0) -> Iterator[Tensor]:
+    """Numbers of the samples of each batch, [R, batch]; the last one may be smaller."""
+    for first in range(start * batch_size, order_RN.shape[1], batch_size):
+        yield order_RN[:, first : first + batch_size]
+
+
+def evaluate(network: Network, part: Part, loss: str) -> dict[str, Tensor]:
+    """Mean loss, and for cross-entropy the share of samples whose largest output is the label; each [R], in float64."""
+    totals: dict[str, Tensor] = {}
+    rows = max(1, EVALUATED_ROWS // network.replicas)
+    for first in range(0, len(part), rows):
+        target = part.target[first : first + rows]
+        batch = network.forward({name: values[first : first + rows] for name, values in part.inputs.items()})
+        scores = network.score(batch, target, loss)
+        for name, value in scores.items():
+            total = value.double() * (len(target) / len(part))
+            totals[name] = total if name not in totals else totals[name] + total
+    return totals
+
+
+def parts_of(data: Any, network: Network, loss: str) -> Mapping[str, Part]:
+    """Training, validation and test part as tensors; those that are empty are left out.
+
+    Raises:
+        DataError: when there is nothing to train on, or a part does not fit the circuit.
+    """
+    parts = {name: getattr(data, name) for name in ("train", "validation", "test")}
+    if len(parts["train"].y) == 0:
+        raise DataError(Problem(place="data.train", expected="samples to train on", found="none"))
+    return {name: Part(part, network, loss, place=name) for name, part in parts.items() if len(part.y)}

@@ -1,0 +1,6 @@
+"""Train and run experiments: the verbs that turn values into stored runs."""
+
+from neurosal.runner.experiment import run
+from neurosal.runner.training import train
+
+__all__ = ["run", "train"]
