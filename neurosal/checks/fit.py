@@ -82,20 +82,30 @@ def check_ties(view: View) -> Iterator[Problem]:
             yield from _tie(view, name, edge, of, place)
 
 
+def _origin_of(view: View, name: str) -> str:
+    """The projection that another one's weights come from; empty where they are its own."""
+    return str(getattr(view.projections[name].weights, "of", ""))
+
+
 def _tie(view: View, name: str, edge: Projection, of: str, place: str) -> Iterator[Problem]:
     origin = view.projections[of]
-    further, chain = getattr(origin.weights, "of", None), [name, of]
+    further = _origin_of(view, of)
     # A tie to a tie is legal (the way back of a tied projection), one that comes back to itself is not.
-    while further in view.projections and view.projections[chain[-1]].weights.kind == "transpose" and further not in chain:
+    chain = [name, of]
+    while (
+        further in view.projections and further not in chain and view.projections[chain[-1]].weights.kind == "transpose"
+    ):
         chain.append(further)
-        further = getattr(view.projections[further].weights, "of", None)
-    if further is not None and (further in chain or view.projections[chain[-1]].weights.kind != "transpose"):
-        remedy = "They would wait for each other." if further in chain else f"Name {further!r} itself, if its direction fits."
+        further = _origin_of(view, further)
+    if further and (further in chain or view.projections[chain[-1]].weights.kind != "transpose"):
+        circular = further in chain
         yield Problem(
             place=f"{place}.of",
             expected="a projection with weights of its own, or the transpose of one",
-            found=f"{of!r}, whose weights come from {getattr(origin.weights, 'of', None)!r}",
-            remedy=remedy,
+            found=f"{of!r}, whose weights come from {_origin_of(view, of)!r}",
+            remedy="They would wait for each other."
+            if circular
+            else f"Name {further!r} itself, if its direction fits.",
         )
         return
     if "modulatory" in (edge.pathway, origin.pathway):

@@ -66,7 +66,7 @@ def _has_bias(model: object) -> bool:
 
 
 def parameters(circuit: Circuit, name: str) -> int:
-    """How many numbers the projection `name` has of its own, areas added up; a tie has none, a router its map and prototypes."""
+    """How many numbers a projection has of its own, in all areas: a tie none, a router its map and prototypes."""
     edge = circuit.projections[name]
     source, target = circuit.populations.get(edge.source), circuit.populations.get(edge.target)
     if source is None or target is None or edge.tied_to is not None:

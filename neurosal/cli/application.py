@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -19,7 +18,7 @@ INTERRUPTED, UNEXPECTED = 130, 1
 class Commands(TyperGroup):
     """Ends every command with one message and its exit code; a traceback only where it was asked for."""
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:
@@ -33,10 +32,9 @@ class Commands(TyperGroup):
         except BrokenPipeError:  # the reader of our output (a pager, head) went away
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             raise typer.Exit(0) from None
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
         except Exception as wrong:
-            if os.environ.get(DEBUG) == "1":
+            # Typer's own ways out (usage errors, Exit) carry an exit code; their classes have no public home.
+            if hasattr(wrong, "exit_code") or isinstance(wrong, typer.Abort) or os.environ.get(DEBUG) == "1":
                 raise
             text = " ".join(str(wrong).split())[:500]
             fail(f"Unexpected {type(wrong).__name__}: {text}\nThis is a mistake in neurosal or in a package it uses. "
@@ -45,7 +43,7 @@ class Commands(TyperGroup):
 
 def fail(message: str, code: int) -> NoReturn:
     """Print to standard error and leave."""
-    click.echo(message, err=True)
+    typer.echo(message, err=True)
     raise typer.Exit(code) from None
 
 
@@ -62,7 +60,7 @@ def _version(wanted: bool) -> None:
     if wanted:
         from neurosal.version import __version__
 
-        click.echo(f"neurosal {__version__}")
+        typer.echo(f"neurosal {__version__}")
         raise typer.Exit
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import click
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -51,7 +51,7 @@ def print_members(what: str | None) -> None:
         output.print(rows)
         output.print()
     for problem in (entry for kind in library.KINDS if what in (None, kind) for entry in library.broken(kind)):
-        click.echo(f"Left out: {problem}", err=True)
+        typer.echo(f"Left out: {problem}", err=True)
 
 
 def print_data() -> None:

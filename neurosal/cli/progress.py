@@ -8,48 +8,41 @@ from typing import Any
 
 
 class Progress:
-    """Shows one bar for each arm, named after it.
-
-    `update(done, total, text)` may be called as often as one likes; drawing is limited to a few times a second.
-    """
+    """One bar for the whole run, which says what is going on in it."""
 
     def __init__(self) -> None:
         self.shown = sys.stderr.isatty()
         self._bar: Any = None
         self._task: Any = None
-        self._text: str | None = None
 
     def __enter__(self) -> Progress:
         if self.shown:
+            from rich import progress
             from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
-            from rich.progress import Progress as Bars
 
-            rate = TextColumn("{task.fields[rate]}")
-            columns = (
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TaskProgressColumn(),
-                MofNCompleteColumn(),
-                rate,
-                TimeRemainingColumn(),
+            self._bar = progress.Progress(
+                progress.TextColumn("{task.description}"),
+                progress.BarColumn(),
+                progress.TaskProgressColumn(),
+                progress.TextColumn("{task.fields[rate]}"),
+                progress.TimeRemainingColumn(),
+                console=Console(stderr=True),
+                refresh_per_second=4,
+                transient=True,
             )
-            self._bar = Bars(*columns, console=Console(stderr=True), refresh_per_second=4)
+            self._task = self._bar.add_task("", total=None, rate="")
             self._bar.start()
         return self
 
     def update(self, done: int, total: int, text: str = "") -> None:
-        """So many steps of so many are done of what `text` names; another text begins another bar."""
-        if self._bar is None:
-            return
-        if text != self._text:
-            self._text = text
-            self._task = self._bar.add_task(text, total=total, rate="")
-        speed = next(task.speed for task in self._bar.tasks if task.id == self._task)
-        self._bar.update(self._task, completed=done, total=total, rate=f"{speed:.0f}/s" if speed else "")
+        """So many steps of so many are done; `text` names what is running. May be called as often as one likes."""
+        if self._bar is not None:
+            speed = self._bar.tasks[0].speed
+            rate = f"{speed:,.0f} steps/s" if speed else ""
+            self._bar.update(self._task, completed=done, total=total, description=text, rate=rate)
 
     def stop(self) -> None:
-        """Take the bars away from the terminal."""
+        """Take the bar away from the terminal."""
         if self._bar is not None:
             self._bar.stop()
 

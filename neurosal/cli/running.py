@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import click
+import typer
 
 from neurosal import library
 from neurosal.cli.progress import Progress
@@ -37,15 +37,13 @@ def run_experiment(source: str, assignments: list[str], *, store: Path | None, r
     folder = store or RUNS / experiment.name
     run = import_module("neurosal.runner").run  # torch loads here, after everything that needs no torch was checked
     with Progress() as progress:
-        report: Callable[..., None] | None = progress.update if progress.shown else None
-        try:
-            run(experiment, store=folder, resume=resume, device=device, progress=report)
-        except DivergedError:
-            progress.stop()
-            print_final_table(folder)
-            raise
+        result = run(
+            experiment, store=folder, resume=resume, device=device, progress=progress.update if progress.shown else None
+        )
     print_final_table(folder)
-    click.echo(f"\nRecorded in {folder}")
+    typer.echo(f"\nRecorded in {folder}")
+    if result.status.state == "diverged":
+        raise DivergedError(f"Numbers stopped being finite; the other replicas went on.\n{result.status.message}")
 
 
 def print_final_table(folder: Path) -> None:
@@ -53,7 +51,7 @@ def print_final_table(folder: Path) -> None:
     from neurosal.record.run import open_run
 
     analysis = library.find("analyses", FINAL_TABLE)
-    click.echo(str(_table_of(analysis, analysis(open_run(folder)))))
+    typer.echo(str(_table_of(analysis, analysis(open_run(folder)))))
 
 
 def _table_of(analysis: Callable[..., Any], dataset: Any) -> Any:
@@ -71,7 +69,7 @@ def analyse_store(name: str, store: Path, out: Path | None) -> None:
 
     analysis = library.find("analyses", name, place="analysis")
     dataset = analysis(open_run(store))
-    click.echo(str(_table_of(analysis, dataset)))
+    typer.echo(str(_table_of(analysis, dataset)))
     save = getattr(analysis, "save", None)
     if save is None:
         return
@@ -82,4 +80,4 @@ def analyse_store(name: str, store: Path, out: Path | None) -> None:
         raise unwritable(Path(wrong.filename or folder), wrong) from None
     sys.stdout.flush()
     for path in paths:
-        click.echo(f"Wrote {path}")
+        typer.echo(f"Wrote {path}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-import click
+import typer
 from rich.console import Console, RenderableType
 from rich.table import Table
 
@@ -15,9 +15,10 @@ from neurosal import library
 from neurosal.checks.circuit import check
 from neurosal.checks.memory import parameters
 from neurosal.cli.listing import WIDTH, console, table
-from neurosal.cli.sources import assigned, look_up
+from neurosal.cli.sources import FAMILIES, assigned, look_up
 from neurosal.errors import CircuitError, ExperimentError, NeurosalError, Problem, near
 from neurosal.graph.circuit import Circuit
+from neurosal.graph.projection import Pathway
 from neurosal.graph.value import Value, shown
 from neurosal.settings.experiment import Experiment
 
@@ -47,9 +48,9 @@ def show_source(
     if rule is not None or options:
         value = _with_rule(value, rule, options)
     if isinstance(value, Experiment) and form in ("dot", "picture"):
-        arms = ", ".join(value.arms)
-        raise ExperimentError(Problem(place=f"--format {form}", expected="a circuit", found=f"the experiment {source!r}",
-                                      remedy=f"Choose one of its arms with --arm: {arms}."))  # fmt: skip
+        remedy = f"Choose one of its arms with --arm: {', '.join(value.arms)}."
+        found = f"the experiment {source!r}"
+        raise ExperimentError(Problem(place=f"--format {form}", expected="a circuit", found=found, remedy=remedy))
     if form == "picture":
         assert isinstance(value, Circuit)
         _picture(value, out or Path(f"{value.name}.png"))
@@ -108,9 +109,9 @@ def check_sources(sources: Iterable[str]) -> None:
             kinds.add(found.kind)
             problems += found.problems
         elif found.value is not None:
-            click.echo(f"{source}: {found.kind} {found.value.name!r} is sound ({_in_short(found.value)})")
+            typer.echo(f"{source}: {found.kind} {found.value.name!r} is sound ({_in_short(found.value)})")
     if problems:
-        raise (CircuitError if kinds == {"circuit"} else ExperimentError)(problems)
+        raise (FAMILIES[kinds.pop()] if len(kinds) == 1 else NeurosalError)(problems)
 
 
 def _in_short(value: Circuit | Experiment) -> str:
@@ -142,7 +143,7 @@ def _print(parts: list[RenderableType], out: Path | None) -> None:
 
 def _write(text: str, out: Path | None) -> None:
     if out is None:
-        click.echo(text, nl=False)
+        typer.echo(text, nl=False)
         return
     try:
         out.write_text(text, encoding="utf-8")
@@ -168,7 +169,7 @@ def _picture(circuit: Circuit, out: Path) -> None:
         draw(circuit, out)
     except OSError as wrong:
         raise unwritable(out, wrong) from None
-    click.echo(f"Wrote {out}")
+    typer.echo(f"Wrote {out}")
 
 
 # Tables --------------------------------------------------------------------------------------------------------------
@@ -194,21 +195,27 @@ def _circuit_tables(circuit: Circuit) -> Iterable[RenderableType]:
             f"{population.units * population.areas:,}" if biased else "",
         )
     yield populations
-    for pathway in ("feedforward", "feedback", "lateral", "modulatory"):
-        edges = circuit.select(pathway=pathway)  # type: ignore[arg-type]
+    for pathway in get_args(Pathway):
+        edges = circuit.select(pathway=pathway)
         if edges:
             yield ""
             yield _projections(circuit, pathway, edges)
     biases = sum(p.units * p.areas for p in circuit.populations.values() if getattr(p.model, "bias", False))
-    yield f"\n{sum(parameters(circuit, name) for name in circuit.projections) + biases:,} parameters, {biases:,} of them biases"
+    synaptic = sum(parameters(circuit, name) for name in circuit.projections)
+    yield f"\n{synaptic + biases:,} parameters, {biases:,} of them biases"
 
 
 def _projections(circuit: Circuit, pathway: str, edges: dict[str, Any]) -> Table:
     rows = table(pathway, "from", "to", "wiring", "areas>", "weights", "plasticity", "parameters>")
     for name, edge in edges.items():
         count = parameters(circuit, name)
-        rows.add_row(name, edge.source, edge.target, _in_words(edge.wiring), str(circuit.areas_of(name)), _weights(edge.weights),
-                     _in_words(edge.plasticity), f"{count:,}" if count else "shared")  # fmt: skip
+        words = (
+            _in_words(edge.wiring),
+            str(circuit.areas_of(name)),
+            _weights(edge.weights),
+            _in_words(edge.plasticity),
+        )
+        rows.add_row(name, edge.source, edge.target, *words, f"{count:,}" if count else "shared")
     return rows
 
 
@@ -270,8 +277,12 @@ def _flat(settings: Any, path: str = "") -> list[str]:
 
 def dot(circuit: Circuit) -> str:
     """The circuit in the language of Graphviz, which need not be installed."""
-    styles = {"feedforward": 'color="#0072b2"', "feedback": 'color="#d55e00", constraint=false', "lateral": 'color="#000000"',
-              "modulatory": 'color="#009e73", style=dotted'}  # fmt: skip
+    styles = {
+        "feedforward": 'color="#0072b2"',
+        "feedback": 'color="#d55e00", constraint=false',
+        "lateral": 'color="#000000"',
+        "modulatory": 'color="#009e73", style=dotted',
+    }
     lines = [f"digraph {_quoted(circuit.name)} {{", "  rankdir=LR;", "  node [shape=box];"]
     for name, population in circuit.populations.items():
         areas = f" × {population.areas} areas" if population.areas > 1 else ""

@@ -17,6 +17,8 @@ from neurosal.graph.files import Document, read_yaml
 from neurosal.graph.value import shown
 from neurosal.settings.experiment import Experiment
 
+FAMILIES = {"circuit": CircuitError, "experiment": ExperimentError, "input": NeurosalError}
+
 
 @dataclass(frozen=True)
 class Found:
@@ -33,7 +35,7 @@ class Found:
             NeurosalError: with the problems.
         """
         if self.problems or self.value is None:
-            raise (CircuitError if self.kind == "circuit" else ExperimentError)(self.problems)
+            raise FAMILIES[self.kind](self.problems)
         return self.value
 
 
@@ -44,8 +46,8 @@ def look_up(source: str, assignments: Iterable[str] = ()) -> Found:
         try:
             document = read_yaml(Path(source), error=ExperimentError)
         except NeurosalError as wrong:
-            return Found(_guess(source), None, wrong.problems)
-        return _of_document(document, source, assignments)
+            return Found("input", None, wrong.problems)
+        return _of_document(document, assignments)
     kinds = [kind for kind in ("circuit", "experiment") if source in library.names(f"{kind}s")]
     if not kinds:
         names = [*library.names("circuits"), *library.names("experiments")]
@@ -56,7 +58,7 @@ def look_up(source: str, assignments: Iterable[str] = ()) -> Found:
             found=shown(source),
             remedy=remedy,
         )
-        return Found("experiment", None, (problem,))
+        return Found("input", None, (problem,))
     try:
         value = (library.load_circuit if kinds[0] == "circuit" else library.load_experiment)(source)
     except NeurosalError as wrong:
@@ -64,11 +66,7 @@ def look_up(source: str, assignments: Iterable[str] = ()) -> Found:
     return _checked(kinds[0], Document(value.to_dict()), assignments, located=False)
 
 
-def _guess(source: str) -> str:
-    return "circuit" if "circuit" in source else "experiment"
-
-
-def _of_document(document: Document, source: str, assignments: Iterable[str]) -> Found:
+def _of_document(document: Document, assignments: Iterable[str]) -> Found:
     kind = kind_of(document.data)
     if kind is None:
         keys = list(document.data) if isinstance(document.data, dict) else []
@@ -82,7 +80,7 @@ def _of_document(document: Document, source: str, assignments: Iterable[str]) ->
             found=", ".join(shown(key) for key in keys[:8]) or shown(document.data),
             remedy=remedy,
         )
-        return Found(_guess(source), None, (problem,))
+        return Found("input", None, (problem,))
     return _checked(kind, document, assignments, located=True)
 
 
