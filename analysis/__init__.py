@@ -1,1 +1,8 @@
-"""Stored run in, labelled arrays and figure out."""
+"""Stored run in, labelled arrays and figure out. Each name here is an `Analysis`: call it with a run, then `.figure`
+and `.table` what it returns."""
+
+from neurosal.analysis.areas import areas
+from neurosal.analysis.learning_curves import learning_curves
+from neurosal.analysis.symmetry import symmetry
+
+__all__ = ["areas", "learning_curves", "symmetry"]

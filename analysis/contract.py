@@ -1,0 +1,87 @@
+"""The contract of an analysis: a stored run in, a labelled Dataset out, which it can also draw and tabulate.
+
+A member of the library is one `Analysis` value made of three pure functions. Neither torch nor Brian2 is needed, and
+matplotlib only for drawing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import xarray
+
+from neurosal.analysis.sources import ArmRecord, arms_of
+from neurosal.analysis.tables import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PIXELS_PER_INCH = 160  # sharp at the width of a README
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """One analysis, found by its name.
+
+    Args:
+        name: in the library, and of the files that `save` writes.
+        compute: the arms of a run → Dataset.
+        draw: that Dataset → matplotlib Figure.
+        tabulate: that Dataset → `Table`.
+
+    Example:
+        ``dataset = learning_curves("runs/digits")``, then ``learning_curves.figure(dataset)`` and
+        ``print(learning_curves.table(dataset))``.
+    """
+
+    name: str
+    compute: Callable[[Sequence[ArmRecord]], xarray.Dataset]
+    draw: Callable[[xarray.Dataset], Figure]
+    tabulate: Callable[[xarray.Dataset], Table]
+
+    def __post_init__(self) -> None:
+        # What `help` and the library's listing show of a member is its own documentation, not that of this class.
+        object.__setattr__(self, "__doc__", self.compute.__doc__)
+        object.__setattr__(self, "__name__", self.name)
+
+    def __call__(self, run: Any) -> xarray.Dataset:
+        """The numbers.
+
+        Args:
+            run: a `Run`, the folder of one, or an xarray.DataTree of its schema.
+
+        Raises:
+            ExperimentError: when the run did not record what is asked; the message names the probe to add.
+            StoreError: for a folder that holds no run.
+        """
+        return self.compute(arms_of(run))
+
+    def figure(self, dataset: xarray.Dataset) -> Figure:
+        """The figure of what a call returned. It belongs to no window: save it, or show it in a notebook."""
+        return self.draw(dataset)
+
+    def table(self, dataset: xarray.Dataset) -> Table:
+        """The numbers of what a call returned that belong into a text; ``print`` it, or take its ``markdown()``."""
+        return self.tabulate(dataset)
+
+    def save(self, dataset: xarray.Dataset, folder: str | Path) -> list[Path]:
+        """Write ``NAME.zarr``, ``NAME.png``, ``NAME.svg`` and ``NAME.md`` into `folder`, which is made; older ones are
+        replaced.
+
+        Returns:
+            The paths.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = [folder / f"{self.name}.{ending}" for ending in ("zarr", "png", "svg", "md")]
+        # Text of fixed length has no specification in zarr's format 3, and warns.
+        texts = {name: array.astype(object) for name, array in dataset.variables.items() if array.dtype.kind == "U"}
+        dataset.assign_coords(texts).to_zarr(paths[0], mode="w", consolidated=False, zarr_format=3)
+        figure = self.figure(dataset)
+        figure.savefig(paths[1], dpi=PIXELS_PER_INCH)
+        figure.savefig(paths[2], metadata={"Date": None})
+        paths[3].write_text(self.table(dataset).markdown() + "\n", encoding="utf-8")
+        return paths

@@ -1,0 +1,68 @@
+"""What was done to get a result, as columns of a table: optimiser, rates, batch, epochs, parameters."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from neurosal.analysis.contenders import Contender
+from neurosal.graph.circuit import Circuit
+from neurosal.graph.models import Rate
+
+FIELDS = ("optimizer", "lr", "weight_decay", "momentum", "schedule", "batch_size", "epochs", "loss")
+NAMES = {"weight_decay": "decay", "batch_size": "batch", "lr": "learning rate", "optimizer": "optimiser"}
+
+
+def recipe(contender: Contender) -> dict[str, str | float]:
+    """The fields of `FIELDS` that are known; a varied setting has the value that this contender is shown at."""
+    training = contender.arm.training
+    optimizer: Mapping[str, Any] = training.get("optimizer") or {}
+    known: dict[str, str | float] = {}
+    if "kind" in optimizer:
+        known["optimizer"] = str(optimizer["kind"]).upper() if optimizer["kind"] == "sgd" else str(optimizer["kind"])
+    for name in ("lr", "weight_decay", "momentum"):
+        value = contender.settings.get(name, contender.settings.get(f"optimizer.{name}", optimizer.get(name)))
+        if isinstance(value, int | float):
+            known[name] = float(value)
+    if schedule := optimizer.get("schedule"):
+        known["schedule"] = str(schedule.get("kind", ""))
+    for name in ("batch_size", "epochs"):
+        if isinstance(training.get(name), int):
+            known[name] = float(training[name])
+    if isinstance(training.get("loss"), str):
+        known["loss"] = training["loss"].replace("_", "-")
+    return known
+
+
+def parameters(circuit: Circuit | None) -> tuple[float, float]:
+    """Weights and biases of the forward path, and weights of the feedback path that are synapses of their own (ties
+    share). NaN if unknown.
+
+    All areas count. Constant one-to-one skips and routers do not.
+    """
+    if circuit is None:
+        return math.nan, math.nan
+    totals = {"feedforward": 0, "feedback": 0}
+    for name, projection in circuit.projections.items():
+        if projection.pathway not in totals or projection.tied_to is not None:
+            continue
+        if projection.wiring.kind == "one_to_one" and not projection.plasticity.plastic:
+            continue
+        post, pre = circuit.populations[projection.target].units, circuit.populations[projection.source].units
+        totals[projection.pathway] += circuit.areas_of(name) * math.prod(projection.wiring.weight_shape(post, pre))
+    biases = sum(
+        population.areas * population.units
+        for population in circuit.populations.values()
+        if isinstance(population.model, Rate) and population.model.bias
+    )
+    return float(totals["feedforward"] + biases), float(totals["feedback"])
+
+
+def shared(recipes: Sequence[Mapping[str, str | float]]) -> dict[str, str | float]:
+    """The fields that are the same everywhere."""
+    return {
+        name: recipes[0][name]
+        for name in FIELDS
+        if all(name in known and known[name] == recipes[0].get(name) for known in recipes)
+    }

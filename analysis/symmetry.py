@@ -1,0 +1,224 @@
+"""Symmetry over training: how far feedback paths come to agree with the forward weights, against what chance gives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy
+import xarray
+
+from neurosal.analysis.contenders import Contender, contenders
+from neurosal.analysis.contract import Analysis
+from neurosal.analysis.recorded import gather, missing_arms, nothing_recorded
+from neurosal.analysis.sources import ArmRecord
+from neurosal.analysis.stacking import ARM, described
+from neurosal.analysis.style import (
+    CHANCE,
+    GREY,
+    caption,
+    curve,
+    horizontal,
+    label_lines,
+    logarithmic_if_wide,
+    over_seeds,
+    panels,
+    styled,
+    time_axis,
+)
+from neurosal.analysis.tables import Table, listed, plus_minus
+from neurosal.record import schema
+from neurosal.stats import chance_band, mean_and_deviation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+PANELS = 4  # pairs that a figure shows; of more, some that lie evenly spaced from first to last
+ROWS = {
+    schema.ANGLE: "weight angle (°)",
+    schema.NORM_RATIO: "norm ratio ‖B‖ / ‖W‖",
+    schema.UPDATE_ANGLE: "update angle to BP (°)",
+}
+REMEDY = 'Add ns.probe("angle", every=10) and ns.probe("norm_ratio", every=10) to what is recorded, or ns.probe("update_angle").'
+
+
+def compute(arms: Sequence[ArmRecord]) -> xarray.Dataset:
+    """Angle and norm ratio of feedback against forward weights, and of changes against those of BP, over training.
+
+    Returns a Dataset with, of ``angle`` (degrees), ``norm_ratio`` and ``update_angle`` (degrees), what was recorded:
+    ``m`` [arm, seed, step, pair], ``m_mean``, ``m_deviation``, ``m_count`` [arm, step, pair]. ``pair`` is the forward
+    projection; ``chance_low`` and ``chance_high`` [arm, pair] bound 90° ± 57.3°/√n for its n weights. Replicas that
+    diverged are in no mean.
+    """
+    shown = contenders(arms)
+    sources = {schema.ANGLE: schema.SYMMETRY, schema.NORM_RATIO: schema.SYMMETRY, schema.UPDATE_ANGLE: schema.CREDIT}
+    gathered = {name: found for name, topic in sources.items() if (found := gather(shown, topic, name))}
+    if not gathered:
+        raise nothing_recorded(arms, schema.SYMMETRY, "angle, norm_ratio or update_angle", REMEDY)
+    measured, epochs = {}, []
+    for name, (array, epoch) in gathered.items():
+        array = array.rename({schema.PROJECTION: schema.PAIR}) if schema.PROJECTION in array.dims else array
+        summary = mean_and_deviation(array, dim=schema.SEED)
+        measured[name] = array
+        measured |= {f"{name}_{part}": summary[part] for part in ("mean", "deviation", "count")}
+        epochs.append(epoch)
+    order = [
+        contender.name
+        for contender in shown
+        if any(contender.name in array[ARM].values for array, _ in gathered.values())
+    ]
+    listings = [array[schema.PAIR].values.tolist() for array in measured.values()]
+    # The longest list first: changes are recorded of every projection, so that their order is the circuit's.
+    pairs = list(dict.fromkeys(label for listing in sorted(listings, key=len, reverse=True) for label in listing))
+    steps = sorted({step for array in measured.values() for step in array[schema.STEP].values.tolist()})
+    labels = {ARM: order, schema.PAIR: pairs, schema.STEP: steps}
+    dataset = xarray.Dataset({
+        name: array.reindex({dim: labels[str(dim)] for dim in array.dims if dim in labels}) for name, array in measured.items()
+    })  # fmt: skip
+    epoch = epochs[0].reindex({ARM: order, schema.STEP: steps})
+    for other in epochs[1:]:
+        epoch = epoch.fillna(other.reindex({ARM: order, schema.STEP: steps}))
+    dataset = dataset.assign_coords(epoch=epoch).assign_coords(described(shown, order))
+    dataset = dataset.assign(_chance([contender for contender in shown if contender.name in order], pairs))
+    return dataset.assign_attrs(_remarks(arms, shown, order, dataset))
+
+
+def _chance(shown: Sequence[Contender], pairs: Sequence[str]) -> dict[str, tuple[tuple[str, str], numpy.ndarray]]:
+    """Bounds of the chance band of each arm and pair; NaN where the count of weights was not recorded."""
+    counts = numpy.full((len(shown), len(pairs)), numpy.nan)
+    for row, contender in enumerate(shown):
+        array = contender.arm.finest(schema.SYMMETRY, schema.ANGLE)
+        if array is not None and schema.PAIR_WEIGHTS in array.coords:
+            for pair, weights in zip(
+                array[schema.PAIR].values.tolist(), array[schema.PAIR_WEIGHTS].values.tolist(), strict=True
+            ):
+                counts[row, pairs.index(pair)] = weights
+    low, high = chance_band(counts)
+    return {"chance_low": ((ARM, schema.PAIR), low), "chance_high": ((ARM, schema.PAIR), high)}
+
+
+def _remarks(
+    arms: Sequence[ArmRecord], shown: Sequence[Contender], order: Sequence[str], dataset: xarray.Dataset
+) -> dict[str, object]:
+    remarks = []
+    if schema.ANGLE in dataset:
+        remarks.append(
+            "Angle 0°: the feedback path is the transpose up to scale. Grey: chance, 90°\xa0±\xa057.3°/√n for n weights."
+        )
+    lacking: dict[str, list[str]] = {}
+    for name in ROWS:
+        if name in dataset:
+            there = [str(arm) for arm in dataset[ARM].values if dataset[name].sel({ARM: arm}).notnull().any()]
+            if without := missing_arms(arms, shown, there):
+                lacking.setdefault(listed(without), []).append(name.replace("_", " "))
+    remarks += [f"Not recorded of {who}: {listed(what)}." for who, what in lacking.items()]
+    return {"run": arms[0].run, "remarks": remarks}
+
+
+def tabulate(dataset: xarray.Dataset) -> Table:
+    """Arms and pairs as rows: what symmetry there is at the end, mean ± sd over seeds, beside chance."""
+    measures = [name for name in ROWS if name in dataset]
+    rows = []
+    for arm in range(dataset.sizes[ARM]):
+        for pair in range(dataset.sizes[schema.PAIR]):
+            part = dataset.isel({ARM: arm, schema.PAIR: pair})
+            entries = [_at_the_end(part, name, decimals=2 if name == schema.NORM_RATIO else 1) for name in measures]
+            if any(entry != "–" for entry in entries):
+                half = float(part["chance_high"] - part["chance_low"]) / 2
+                chance = f"90 ± {half:.1f}" if numpy.isfinite(half) else "–"
+                rows.append((str(part["label"].values), str(part[schema.PAIR].values), *entries, chance))
+    headings = {schema.ANGLE: "angle °", schema.NORM_RATIO: "norm ratio", schema.UPDATE_ANGLE: "update angle °"}
+    columns = ("arm", "projection", *(headings[name] for name in measures), "chance °")
+    return Table(
+        columns=columns,
+        rows=tuple(rows),
+        title=f"{dataset.attrs['run']}: symmetry at the end, mean ± sd over seeds",
+        remarks=tuple(dataset.attrs["remarks"]),
+        numbers=frozenset(columns) - {"arm", "projection"},
+    )
+
+
+def _at_the_end(part: xarray.Dataset, name: str, decimals: int) -> str:
+    known = numpy.flatnonzero(numpy.isfinite(part[f"{name}_mean"].values))
+    if not known.size:
+        return "–"
+    last = part.isel({schema.STEP: int(known[-1])})
+    return plus_minus(float(last[f"{name}_mean"]), float(last[f"{name}_deviation"]), decimals)
+
+
+def draw(dataset: xarray.Dataset) -> Figure:
+    """Columns: pairs (four at most); rows: angle with its chance band, norm ratio, update angle. Mean over seeds, band
+    ± 1 sd."""
+    names = [name for name in ROWS if name in dataset]
+    every = dataset[schema.PAIR].values.tolist()
+    places = sorted({round(place) for place in numpy.linspace(0, len(every) - 1, min(PANELS, len(every)))})
+    remarks = [over_seeds(dataset), *dataset.attrs["remarks"]]
+    if len(places) < len(every):
+        remarks.insert(1, f"{len(places)} of {len(every)} projections.")
+    with styled():
+        figure, axes = panels(
+            len(names), len(places), width=max(6.5, 2.4 + 3.4 * len(places)), height=2.6, sharex=True, sharey="row"
+        )
+        for row, name in enumerate(names):
+            parts = [dataset.isel({schema.PAIR: place}) for place in places]
+            there = [column for column, part in enumerate(parts) if part[f"{name}_mean"].notnull().any()]
+            for column, part in enumerate(parts):
+                if column in there:
+                    _panel(axes[row, column], part, name, labelled=column == there[-1])
+                else:
+                    _empty(axes[row, column])
+            axes[row, there[0]].set_ylabel(ROWS[name])
+            axes[row, there[0]].tick_params(labelleft=True)
+        for column, place in enumerate(places):
+            axes[0, column].set_title(every[place])
+            time_axis(axes[-1, column], dataset)
+        figure.suptitle(dataset.attrs["run"], x=0.01, ha="left", fontweight="bold")
+        caption(figure, remarks, width=int(13 * figure.get_figwidth()))
+    return figure
+
+
+def _empty(axes: Axes) -> None:
+    """A panel of a projection that has no such record: most often no feedback path runs along it."""
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, "no feedback path recorded", color=GREY, ha="center", va="center", transform=axes.transAxes)
+
+
+def _panel(axes: Axes, part: xarray.Dataset, name: str, *, labelled: bool) -> None:
+    along, _ = horizontal(part)
+    ends: dict[int, tuple[float, float]] = {}
+    if name == schema.NORM_RATIO:
+        axes.axhline(1, color=GREY, linewidth=1, zorder=0.5)
+        logarithmic_if_wide(axes, part[f"{name}_mean"].values, factor=10)
+    else:
+        _angles(axes, part, with_band=name == schema.ANGLE)
+    for index, position in enumerate(part["position"].values.tolist()):
+        arm = part.isel({ARM: index})
+        x = numpy.broadcast_to(arm[along].values, arm.sizes[schema.STEP])
+        end = curve(axes, x, arm[f"{name}_mean"].values, arm[f"{name}_deviation"].values, position)
+        if end is not None:
+            ends[position] = end
+    if part.sizes[ARM] > 1 and labelled:
+        label_lines(axes, ends, dict(zip(part["position"].values.tolist(), part["label"].values.tolist(), strict=True)))
+
+
+def _angles(axes: Axes, part: xarray.Dataset, *, with_band: bool) -> None:
+    highest = float(
+        numpy.nanmax(
+            [
+                100.0,
+                *(part[name].max() for name in (f"{schema.ANGLE}_mean", f"{schema.UPDATE_ANGLE}_mean") if name in part),
+            ]
+        )
+    )
+    axes.set_ylim(-3, min(highest + 5, 183))
+    axes.set_yticks([tick for tick in (0, 30, 60, 90, 120, 150, 180) if tick <= highest + 5])
+    axes.axhline(90, color=GREY, linewidth=1, zorder=0.5)
+    axes.text(0.99, 90, "chance", color=GREY, fontsize=8, ha="right", va="bottom", transform=axes.get_yaxis_transform())
+    if with_band and numpy.isfinite(part["chance_low"].values).any():
+        axes.axhspan(
+            float(part["chance_low"].min()), float(part["chance_high"].max()), color=CHANCE, zorder=0.4, linewidth=0
+        )
+
+
+symmetry = Analysis(name="symmetry", compute=compute, draw=draw, tabulate=tabulate)
