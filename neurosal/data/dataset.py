@@ -58,7 +58,7 @@ class Dataset:
         DataError: when split, subset or scaling do not fit the content.
 
     Example:
-        >>> data = load("digits").scaled("symmetric").split(train=0.8, test=0.2, seed=1)
+        >>> data = ns.data.load("digits").scaled("symmetric").split(train=0.8, test=0.2, seed=1)
         >>> data.train.x.shape, data.test.y.shape
         ((1438, 64), (359,))
     """
@@ -202,7 +202,7 @@ class Dataset:
         """The same data, parted otherwise; see `Split` for what shares mean. Replaces an earlier split.
 
         Example:
-            >>> load("optdigits").split(validation=0.1).test.y.shape     # the official test part stays
+            >>> ns.data.load("optdigits").split(validation=0.1).test.y.shape  # the official test part stays
             (1797,)
         """
         split = Split(train=train, validation=validation, test=test, seed=seed, stratified=stratified)
@@ -316,7 +316,7 @@ def from_arrays(
             that overlap.
 
     Example:
-        >>> data = from_arrays(np.eye(4), [0, 1, 0, 1], test=[3])
+        >>> data = ns.data.from_arrays(np.eye(4), [0, 1, 0, 1], test=[3])
         >>> len(data.train), data.classes
         (3, ('0', '1'))
     """

@@ -62,7 +62,7 @@ def load(
         DataError: unknown or missing (with every way to get it), damaged, or not what the name promises.
 
     Example:
-        >>> load("digits").train.x.shape
+        >>> ns.data.load("digits").train.x.shape
         (1438, 64)
     """
     fields: dict[str, Any] = {"name": name, "scaling": scaling, "shape": shape}

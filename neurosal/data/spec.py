@@ -140,7 +140,7 @@ class DataSpec(DataValue):
         subset: fewer of them.
 
     Example:
-        >>> spec = DataSpec(name="digits", scaling="symmetric", split={"train": 0.8, "test": 0.2})
+        >>> spec = ns.data.DataSpec(name="digits", scaling="symmetric", split={"train": 0.8, "test": 0.2})
         >>> spec.load().train.x.shape
         (1438, 64)
     """

@@ -24,6 +24,14 @@ class Quiet(SimpleHTTPRequestHandler):
         """Keep requests out of the tests' output."""
 
 
+def break_off(handler: SimpleHTTPRequestHandler) -> None:
+    """Promise more bytes than are sent."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "5000")
+    handler.end_headers()
+    handler.wfile.write(b"half")
+
+
 class Upstream:
     def __init__(self, folder: Path, address: str) -> None:
         self.folder = folder
@@ -92,6 +100,15 @@ def test_a_download_larger_than_any_data_set_is_stopped(
     write_idx(upstream.folder, image_arrays())
     monkeypatch.setattr(download, "LARGEST_BYTES", 1000)
     with pytest.raises(DataError, match="at most 1000 bytes"):
+        data.load("mnist", download=True)
+    assert list((tmp_path / "cache" / "mnist").iterdir()) == []
+
+
+def test_a_connection_that_breaks_off_leaves_no_file(
+    upstream: Upstream, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Quiet, "do_GET", break_off)
+    with pytest.raises(DataError, match="5000 bytes, found 4"):
         data.load("mnist", download=True)
     assert list((tmp_path / "cache" / "mnist").iterdir()) == []
 

@@ -182,7 +182,7 @@ def test_an_idx_file_with_more_than_its_header_says_is_refused(tmp_path: Path) -
 
 def test_an_idx_header_that_claims_too_much_is_refused(tmp_path: Path) -> None:
     (tmp_path / "huge").write_bytes(b"\0\0\x08\x03" + struct.pack(">3I", 2**32 - 1, 2**20, 2**20))
-    assert "claims" in refused(read_idx, tmp_path / "huge", 3)
+    assert "a header that claims (4294967295, 1048576" in refused(read_idx, tmp_path / "huge", 3)
 
 
 def test_semeion_lines_that_are_wrong_are_named(tmp_path: Path) -> None:
@@ -218,3 +218,9 @@ def test_many_wrong_lines_are_counted_not_listed(tmp_path: Path) -> None:
     assert "at least one sample" in refused(read_semeion, tmp_path / "empty")
     (tmp_path / "binary").write_bytes(bytes(range(256)))
     assert "text file" in refused(read_semeion, tmp_path / "binary")
+
+
+def test_a_text_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_semeion(tmp_path / "semeion.data", np.zeros((2, 16, 16), np.uint8), np.arange(2))
+    monkeypatch.setattr(files, "LARGEST_TEXT_BYTES", 1000)
+    assert "at most 1000 bytes" in refused(read_semeion, tmp_path / "semeion.data")

@@ -59,14 +59,18 @@ def test_text_labels_become_classes() -> None:
     assert data.y.tolist() == [1, 0, 1]
 
 
-def test_a_data_set_does_not_change_with_the_arrays_it_was_made_from() -> None:
-    x, y = np.eye(3, dtype=np.float32), np.array([0, 1, 0])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8, np.int64])
+def test_a_data_set_does_not_change_with_the_arrays_it_was_made_from(dtype: type) -> None:
+    x, y = np.eye(3, dtype=dtype), np.array([0, 1, 0])
     data = from_arrays(x, y)
-    before = data.sha256
     x[0, 0], y[0] = 7, 1
     assert data.x[0, 0] == 1
     assert data.y[0] == 0
-    assert from_arrays(np.eye(3, dtype=np.float32), [0, 1, 0]).sha256 == before
+    assert data.sha256 == from_arrays(np.eye(3, dtype=dtype), [0, 1, 0]).sha256
+
+
+def test_a_data_set_cannot_be_written_to() -> None:
+    data = from_arrays(np.eye(3), [0, 1, 0])
     with pytest.raises(ValueError, match="read-only"):
         data.x[0, 0] = 2
     with pytest.raises(ValueError, match="read-only"):

@@ -16,6 +16,7 @@ WITHOUT_ENGINES = (
     "neurosal.library",
     "neurosal.stats",
     "neurosal.data",
+    "neurosal.cli",
     "neurosal.circuits",
     "neurosal.experiments",
     "neurosal.analysis",
