@@ -29,7 +29,7 @@ def like_rows(flat: Tensor, rows: Tensor) -> Tensor:
 
 def active(groups: Groups, weight: Tensor, factor: float) -> Tensor:
     """`factor` in areas with samples and 1 elsewhere, shaped to scale a weight [G, ...]."""
-    return torch.where(groups.active_RK.flatten(), factor, 1.0).to(weight.dtype).view(-1, *([1] * (weight.dim() - 1)))
+    return torch.where(groups.active_RK.flatten(), weight.new_full((), factor), 1.0).view(-1, *([1] * (weight.dim() - 1)))
 
 
 class Kernel:

@@ -104,7 +104,8 @@ class Interpreter:
             of = fields["weights"]["of"]
             magnitude = fields["weights"].get("magnitude")
             if magnitude is None:
-                magnitude = math.sqrt(2 / (self.units(fields["source"]) + self.units(fields["target"])))
+                fans = (1, 1) if fields["wiring"]["kind"] == "one_to_one" else (self.units(fields["source"]), self.units(fields["target"]))
+                magnitude = math.sqrt(2 / sum(fans))  # the standard deviation of Xavier initialisation
             owner, turned = self.owner(of)
             stored = self.weights[owner][r][self.pick(owner, where, r, sample)]
             return np.asarray(magnitude * np.sign(stored if turned else stored.T))
@@ -258,8 +259,8 @@ class Interpreter:
         for r in range(self.replicas):
             scale = 1.0
             if clip is not None:
-                norm = math.sqrt(sum(float((change[r] ** 2).sum()) for change in changes.values()))
-                scale = min(1.0, clip / max(norm, 1e-12))
+                norm = math.sqrt(sum(float((change[r] ** 2).sum()) for change in changes.values()))  # as torch counts it
+                scale = min(1.0, clip / (norm + 1e-6))
             for name, change in changes.items():
                 held = self.weights[name] if name in self.weights else self.biases[name.removesuffix(".bias")]
                 for k in sorted(touched[name][r]):
