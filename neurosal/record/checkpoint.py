@@ -64,6 +64,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> Path:
         code = re.search(r"os error (\d+)", str(error))
         number = int(code.group(1)) if code else errno.EIO
         raise OSError(number, os.strerror(number), str(aside / TENSORS)) from error
+    faults.reach(faults.CHECKPOINT_BEGUN)
     content = {"schema": schema.VERSION, "lengths": checkpoint.lengths, "meta": checkpoint.meta}
     (aside / CONTENT).write_text(json.dumps(content))
     (aside / TENSORS).chmod((aside / CONTENT).stat().st_mode)  # safetensors makes files for their owner only

@@ -79,13 +79,13 @@ class GrowingArray:
     def _write_block(self, file: Path, offset: int, block: np.ndarray[Any, Any]) -> None:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
+            if block.shape[1] == self._chunk_rows:
+                write_at(descriptor, np.ascontiguousarray(block), 0)
+                return
             # zarr reads whole chunks only; what is not written yet takes no place on the disk.
             size = self._chunk_replicas * self._chunk_rows * self._row_bytes
             if os.fstat(descriptor).st_size < size:
                 os.ftruncate(descriptor, size)
-            if block.shape[1] == self._chunk_rows:
-                write_at(descriptor, np.ascontiguousarray(block), 0)
-                return
             for index, rows in enumerate(block):
                 write_at(descriptor, rows, (index * self._chunk_rows + offset) * self._row_bytes)
         finally:
