@@ -22,7 +22,7 @@ ENDINGS = (".png", ".svg", ".pdf")
 # Okabe & Ito's colours, which most kinds of colour blindness tell apart; patterns of lines say the rest.
 COLOURS = {"feedforward": "#0072b2", "feedback": "#d55e00", "lateral": "#000000", "modulatory": "#009e73"}
 PITCH, ROW, WIDTH, HEIGHT = 1.75, 1.15, 1.2, 0.66
-RELAY_WIDTH, RELAY_HEIGHT = 1.1, 0.5
+RELAY_WIDTH, RELAY_HEIGHT = 1.05, 0.5
 MARGIN, LEGEND = 0.3, 0.45
 CARD, CARDS = 0.05, 3  # how far the boxes of further areas stand behind the first, and how many are drawn at most
 HEAD = "-|>,head_length=5,head_width=2.6"
@@ -54,8 +54,9 @@ class Box:
 def draw(circuit: Circuit, path: str | Path | None = None) -> Figure:
     """A picture of the circuit.
 
-    Populations are boxes with their size, stacked where they have areas; relays are small. Feedforward projections run to
-    the right, feedback returns below, routers (dotted) choose from above. Dashed synapses never change, dash-dotted ones are tied.
+    Populations are boxes with their size, stacked where they have areas; relays are small. Feedforward projections run
+    to the right, feedback returns below, routers (dotted) choose from above. Dashed synapses never change, dash-dotted
+    ones are tied.
 
     Args:
         circuit: any whose projections end at its populations.
@@ -100,8 +101,8 @@ def draw(circuit: Circuit, path: str | Path | None = None) -> Figure:
             legend.values(), legend, loc="lower center", ncols=len(legend), frameon=False, fontsize=9, handlelength=2.6
         )
     if path is not None:
-        path = Path(path)
-        figure.savefig(path, **({"metadata": {"Date": None}} if path.suffix == ".svg" else {}))
+        # Without a date, equal circuits give equal files.
+        figure.savefig(path, metadata={"Date": None} if Path(path).suffix == ".svg" else None)
     return figure
 
 
@@ -172,7 +173,7 @@ Arc = tuple[
 
 
 def _arcs(circuit: Circuit, boxes: dict[str, Box]) -> list[Arc]:
-    """Curves below (feedback) and above (routers, skips), with ports side by side so that nested curves do not cross."""
+    """Curves below (feedback) and above (routers, skips); ports stand side by side, so that nested curves never cross."""
     below = [edge for edge in circuit.select(pathway="feedback").values() if _curves(edge, boxes, "bottom")]
     routers = circuit.select(pathway="modulatory").values()
     above = [edge for edge in routers if _curves(edge, boxes, "top")]
@@ -218,9 +219,9 @@ def _ported(edges: list[Projection], boxes: dict[str, Box], side: int, reach: fl
         source, target = boxes[edge.source], boxes[edge.target]
         level = side * max(side * source.edge(side), side * target.edge(side))
         height = level + side * (reach * 0.55 + 0.34 * spans.index(round(_span(edge, boxes), 2)))
-        start = (places[index, "source"], source.y + side * source.height / 2)
-        end = (places[index, "target"], target.edge(side))
-        arcs.append((edge, start, end, side, height))
+        first = (places[index, "source"], source.y + side * source.height / 2)
+        last = (places[index, "target"], target.edge(side))
+        arcs.append((edge, first, last, side, height))
     return arcs
 
 
@@ -235,8 +236,10 @@ def _draw_box(axes: Any, circuit: Circuit, name: str, box: Box) -> None:
     outline = COLOURS["feedback"] if box.relay else "#333333"
     for card in reversed(range(box.cards)):
         corner = (box.x - box.width / 2 + card * CARD, box.y - box.height / 2 + card * CARD)
-        axes.add_patch(FancyBboxPatch(corner, box.width, box.height, boxstyle="round,pad=0,rounding_size=0.08",
-                                      facecolor=fill, edgecolor=outline, linewidth=1.1, zorder=3 - 0.1 * card))  # fmt: skip
+        style = {"facecolor": fill, "edgecolor": outline, "linewidth": 1.1, "zorder": 3 - 0.1 * card}
+        axes.add_patch(
+            FancyBboxPatch(corner, box.width, box.height, boxstyle="round,pad=0,rounding_size=0.08", **style)
+        )
     size = 7.5 if box.relay else 10.5
     lines = _wrapped(name, 17 if box.relay else 14)
     facts = f"{population.units:,}"
@@ -302,8 +305,9 @@ def _draw_straight(axes: Any, edge: Projection, source: Box, target: Box) -> Non
             if source.relay
             else (source.x - 0.2 * source.width, source.edge(-1))
         )
+        hidden = (target.cards - 1) * CARD
         end = (
-            (target.x + target.width / 2, target.y)
+            (target.x + target.width / 2 + hidden, target.y)
             if target.relay
             else (target.x + 0.2 * target.width, target.edge(-1))
         )
