@@ -173,7 +173,7 @@ Arc = tuple[
 
 
 def _arcs(circuit: Circuit, boxes: dict[str, Box]) -> list[Arc]:
-    """Curves below (feedback) and above (routers, skips); ports stand side by side, so that nested curves never cross."""
+    """Curves below (feedback) and above (routers, skips); ports stand side by side, nested curves never cross."""
     below = [edge for edge in circuit.select(pathway="feedback").values() if _curves(edge, boxes, "bottom")]
     routers = circuit.select(pathway="modulatory").values()
     above = [edge for edge in routers if _curves(edge, boxes, "top")]
@@ -236,11 +236,11 @@ def _draw_box(axes: Any, circuit: Circuit, name: str, box: Box) -> None:
     outline = COLOURS["feedback"] if box.relay else "#333333"
     for card in reversed(range(box.cards)):
         corner = (box.x - box.width / 2 + card * CARD, box.y - box.height / 2 + card * CARD)
-        style = {"facecolor": fill, "edgecolor": outline, "linewidth": 1.1, "zorder": 3 - 0.1 * card}
+        style: dict[str, Any] = {"facecolor": fill, "edgecolor": outline, "linewidth": 1.1, "zorder": 3 - 0.1 * card}
         axes.add_patch(
             FancyBboxPatch(corner, box.width, box.height, boxstyle="round,pad=0,rounding_size=0.08", **style)
         )
-    size = 7.5 if box.relay else 10.5
+    size = 7 if box.relay else 10.5
     lines = _wrapped(name, 17 if box.relay else 14)
     facts = f"{population.units:,}"
     activation = getattr(population.model, "activation", None)
@@ -303,7 +303,7 @@ def _draw_straight(axes: Any, edge: Projection, source: Box, target: Box) -> Non
         start = (
             (source.x - source.width / 2, source.y)
             if source.relay
-            else (source.x - 0.2 * source.width, source.edge(-1))
+            else (source.x - 0.08 * source.width, source.edge(-1))
         )
         hidden = (target.cards - 1) * CARD
         end = (
