@@ -97,7 +97,7 @@ class Learner:
     # Proposed changes --------------------------------------------------------------------------------------------------------------
 
     def proposed(self, change: Change, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor], Groups | None]:
-        """Changes of weights (in storage, [R, K, O', I']) and of biases ([R, K, U]), with the sign of a gradient; nothing is changed."""
+        """Changes of weights (in storage, [R, K, O, I]) and of biases ([R, K, U]), with the sign of a gradient; nothing is changed."""
         weights: dict[str, Tensor] = {}
         groups = None
         if change.terms:

@@ -1,7 +1,6 @@
 """Storage of weights and biases: one full tensor [R, K, post, pre] each, the form in which kernels read it, and the view that users see.
 
 Feedback weights are stored as the transpose (forward orientation), so that a reciprocal pair has one memory layout and shares its products.
-With areas, axes are padded to what the grouped product needs; users see the part that is meant.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
-from neurosal.engine.grouped import padded
 from neurosal.engine.wiring import Kernel, Reversed, kernel
 from neurosal.graph import Circuit, Copy, Own, Projection, Rate, SignOf, XavierUniform
 from neurosal.lower.initial import draw_areas
@@ -24,7 +22,7 @@ class Parameters(Mapping[str, Tensor]):
     def __init__(self, plan: Plan, seeds: tuple[int, ...], device: torch.device, dtype: torch.dtype, share: Parameters | None = None) -> None:
         """Draw first values; with `share`, storage of the same name is that of the other network."""
         self.plan, self.circuit, self.replicas = plan, plan.circuit, len(seeds)
-        self.full: dict[str, Tensor] = {}  # owner → [R, K, O', I'], forward orientation
+        self.full: dict[str, Tensor] = {}  # owner → [R, K, O, I], forward orientation
         self.areas = {name: self.circuit.areas_of(owner) for name, owner in plan.owners.items()}
         owned = [name for name, owner in plan.owners.items() if owner == name]
         # Copies are made from what they copy, so they come last.
@@ -41,17 +39,15 @@ class Parameters(Mapping[str, Tensor]):
         post, pre = (self.circuit.populations[end].units for end in (edge.target, edge.source))
         shape = edge.wiring.weight_shape(post, pre)
         stored = shape[::-1] if name in self.plan.reversed else shape
-        room = tuple(padded(extent, dtype) for extent in stored) if areas > 1 and len(stored) == 2 else stored
-        full = torch.zeros(self.replicas, areas, *room, device=device, dtype=dtype)
-        inner = full[(..., *(slice(extent) for extent in stored))]
+        full = torch.empty(self.replicas, areas, *stored, device=device, dtype=dtype)
         if isinstance(edge.weights, Copy):
             origin = self[edge.weights.of]
-            inner.copy_(origin if name in self.plan.reversed or origin.dim() == 3 else origin.mT)
+            full.copy_(origin if name in self.plan.reversed or origin.dim() == 3 else origin.mT)
             return full
         assert isinstance(edge.weights, Own)
         for replica, seed in enumerate(seeds):
             drawn = draw_areas(edge.weights, name, seed, areas, shape, *self._fans(edge))
-            inner[replica].copy_(drawn.mT if name in self.plan.reversed and drawn.dim() == 3 else drawn)
+            full[replica].copy_(drawn.mT if name in self.plan.reversed and drawn.dim() == 3 else drawn)
         return full
 
     def _fans(self, edge: Projection) -> tuple[int, int]:
@@ -105,11 +101,7 @@ class Parameters(Mapping[str, Tensor]):
 
     def oriented(self, name: str, full: Tensor) -> Tensor:
         """A tensor in the storage of this projection's owner, as the projection's own [R, K, post, pre]; a view."""
-        edge = self.circuit.projections[name]
-        if full.dim() == 3:
-            return full
-        post, pre = (self.circuit.populations[end].units for end in (edge.target, edge.source))
-        return full.mT[..., :post, :pre] if name in self.plan.reversed else full[..., :post, :pre]
+        return full.mT if name in self.plan.reversed and full.dim() == 4 else full
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.plan.owners)

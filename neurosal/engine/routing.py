@@ -32,8 +32,8 @@ class Groups:
 
     @cached_property
     def ends(self) -> Tensor:
-        """Row where each group ends, int32 [G]."""
-        return self.counts_RK.flatten().cumsum(0, dtype=torch.int32)
+        """Row where each group ends, [G]."""
+        return self.counts_RK.flatten().cumsum(0)
 
     @cached_property
     def inverse(self) -> Tensor:
@@ -44,6 +44,18 @@ class Groups:
     def active_RK(self) -> Tensor:
         """Which areas have a sample."""
         return self.counts_RK > 0
+
+    @cached_property
+    def capacity(self) -> int:
+        """Samples of the fullest group."""
+        return int(self.counts_RK.max())
+
+    @cached_property
+    def slot(self) -> Tensor:
+        """Place of each row where every group has room for `capacity` rows, [R N]."""
+        starts = self.ends - self.counts_RK.flatten()
+        place = torch.arange(len(self.order), device=self.order.device) - starts[self.group_of_row]
+        return self.group_of_row * self.capacity + place
 
     @cached_property
     def slices(self) -> list[tuple[int, int, int]]:

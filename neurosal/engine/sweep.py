@@ -109,7 +109,7 @@ class Sweep:
         """The function that carries a signal along a projection, into the order of the population where it ends."""
         edge, parameters, plan = self.plan.circuit.projections[projection], self.parameters, self.plan
         kernel, weight, source = parameters.kernel(projection), parameters.internal(plan.owners[projection]), edge.source
-        here, there, units = plan.orders[source], plan.orders[edge.target], plan.circuit.populations[edge.target].units
+        here, there = plan.orders[source], plan.orders[edge.target]
         scale, grouped = parameters.sign_scale(projection), parameters.areas[projection] > 1
         router = plan.routes.get(source if edge.pathway == "feedback" else edge.target) if grouped else None
         # The product happens in the order of the areas it uses: the target's for feedforward, the source's for feedback.
@@ -122,8 +122,6 @@ class Sweep:
             groups = batch.groups[router] if router is not None else None
             current = weight if scale is None else weight.sign().mul_(scale)
             out = apply(current, rows, groups) if bias is None else affine(bias, current, rows, groups)
-            if grouped and out.shape[-1] != units:  # padding of the grouped product
-                out = out[..., :units]
             return reorder(out, batch, during, there) if reverses else out
 
         return applied

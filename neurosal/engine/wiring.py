@@ -52,7 +52,7 @@ class Kernel:
         rows = self.apply(weight, pre, groups)
         if groups is None:
             return rows.add_(bias)
-        return rows[..., : bias.shape[-1]].add_(like_rows(bias[groups.group_of_row], rows))
+        return rows.add_(like_rows(bias[groups.group_of_row], rows))
 
     def accumulate_(self, steps: Steps, post: Tensor, pre: Tensor, groups: Groups | None) -> None:
         """``W = beta W + alpha Σ_n post preᵀ`` for each (W, alpha, beta), only in areas with samples. The product is computed once."""
@@ -110,7 +110,7 @@ class DenseBatched(Kernel):
 
 
 class DenseGrouped(Kernel):
-    """Dense with areas: a grouped product over the groups that have samples. Results may carry padding units behind the true ones."""
+    """Dense with areas: a grouped product over the groups that have samples."""
 
     def apply(self, weight: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
         assert groups is not None
@@ -126,8 +126,7 @@ class DenseGrouped(Kernel):
 
     def accumulate_(self, steps: Steps, post: Tensor, pre: Tensor, groups: Groups | None) -> None:
         assert groups is not None
-        if not accumulate_groups(steps, post.flatten(0, -2), pre.flatten(0, -2), groups):
-            super().accumulate_(steps, post, pre, groups)
+        accumulate_groups(steps, post.flatten(0, -2), pre.flatten(0, -2), groups)
 
 
 class OneToOneRows(Kernel):
