@@ -84,7 +84,7 @@ def _populations(dataset: xarray.Dataset) -> list[tuple[str, int]]:
             groups.append([place])
     names = dataset[schema.POPULATION].values.tolist()
     return [
-        (f"{listed([names[place] for place in group])}{' (one route)' if len(group) > 1 else ''}", group[0])
+        (listed([names[place] for place in group], limit=3) + (" (one route)" if len(group) > 1 else ""), group[0])
         for group in groups
     ]
 
@@ -126,7 +126,7 @@ def draw(dataset: xarray.Dataset) -> Figure:
         figure, axes = panels(len(shown), 3, width=11.5, height=3.0)
         for row, (title, place) in enumerate(shown):
             part = dataset.isel({schema.POPULATION: place})
-            _over_time(axes[row, 0], part, "entropy", title=f"{title}: evenness of use", label="relative entropy")
+            _over_time(axes[row, 0], part, "entropy", title=f"{title}\nevenness of use", label="relative entropy")
             _over_time(axes[row, 1], part, "dead", title="dead areas", label="areas")
             _by_rank(axes[row, 2], part)
         figure.suptitle(dataset.attrs["run"], x=0.01, ha="left", fontweight="bold")
@@ -146,7 +146,7 @@ def _over_time(axes: Axes, part: xarray.Dataset, name: str, *, title: str, label
         if end is not None:
             ends[position] = end
     if name == "entropy":
-        axes.axhline(1, color=GREY, linewidth=1, zorder=0.5)
+        axes.axhline(1, color=GREY, linewidth=1, zorder=1)
         axes.set_ylim(top=1.02)
     else:
         axes.set_ylim(bottom=0, top=max(axes.get_ylim()[1], 1))
@@ -169,7 +169,7 @@ def _by_rank(axes: Axes, part: xarray.Dataset) -> None:
             end = curve(axes, last[RANK].values, last["ranked_mean"].values, last["ranked_deviation"].values, position)
             if end is not None:
                 ends[position] = end
-    axes.axhline(1, color=GREY, linewidth=1, zorder=0.5)
+    axes.axhline(1, color=GREY, linewidth=1, zorder=1)
     axes.set_ylim(bottom=0)
     axes.set_title("use at the end, most used area first")
     axes.set_ylabel("use / even share")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import xarray
 
 from neurosal.analysis.sources import ArmRecord, arms_of
+from neurosal.analysis.style import styled
 from neurosal.analysis.tables import Table
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ class Analysis:
         texts = {name: array.astype(object) for name, array in dataset.variables.items() if array.dtype.kind == "U"}
         dataset.assign_coords(texts).to_zarr(paths[0], mode="w", consolidated=False, zarr_format=3)
         figure = self.figure(dataset)
-        figure.savefig(paths[1], dpi=PIXELS_PER_INCH)
-        figure.savefig(paths[2], metadata={"Date": None})
+        with styled():  # its salt for names inside SVG makes the same figure the same file
+            figure.savefig(paths[1], dpi=PIXELS_PER_INCH)
+            figure.savefig(paths[2], metadata={"Date": None})
         paths[3].write_text(self.table(dataset).markdown() + "\n", encoding="utf-8")
         return paths

@@ -58,7 +58,7 @@ def compute(arms: Sequence[ArmRecord]) -> xarray.Dataset:
             part, _, measure = str(name).partition("_")
             if part in PARTS and measure in MEASURES and numpy.isfinite(array.values).any():
                 curves.setdefault(str(name), {})[contender.name] = contender.of(array)
-        epochs[contender.name] = epochs_of(contender, evaluation)
+        epochs[contender.name] = epochs_of(evaluation)
     if not curves:
         raise ExperimentError(_nothing(arms))
     every = [contender for contender in shown if contender.name in epochs]
@@ -145,9 +145,23 @@ def _remarks(every: Sequence[Contender], arms: Sequence[ArmRecord]) -> dict[str,
     elsewhere = [f"{contender.title} {contender.lost}" for contender in chosen if contender.lost]
     if elsewhere:
         remarks.append(f"Replicas that diverged at settings not shown: {', '.join(elsewhere)}.")
+    short = [
+        f"{contender.title} at epoch {number(reached)}" for contender in every if (reached := _unfinished(contender))
+    ]
+    if short:
+        remarks.append(f"Not trained to the end yet: {', '.join(short)}.")
     if missing:
         remarks.append(f"Not evaluated yet: {listed(missing)}.")
     return {"run": arms[0].run, "remarks": remarks}
+
+
+def _unfinished(contender: Contender) -> float | None:
+    """The last evaluated epoch of an arm that has not come to the end of its training."""
+    evaluation, planned = contender.arm.group(schema.EVALUATION), contender.arm.training.get("epochs")
+    if evaluation is None or not isinstance(planned, int) or all(contender.diverged):
+        return None
+    reached = float(epochs_of(evaluation).isel({schema.STEP: -1}))
+    return reached if reached < planned - 1e-6 else None
 
 
 def _nothing(arms: Sequence[ArmRecord]) -> Problem:

@@ -29,7 +29,7 @@ def gather(shown: Sequence[Contender], topic: str, variable: str) -> tuple[xarra
         arrays[contender.name] = part.assign_coords(
             {dim: range(part.sizes[dim]) for dim in part.dims if dim not in part.coords}
         )
-        epochs[contender.name] = epochs_of(contender, array)
+        epochs[contender.name] = epochs_of(array)
     return (stacked(arrays), stacked(epochs)) if arrays else None
 
 

@@ -35,8 +35,8 @@ def _union(columns: Sequence[Any]) -> list[Any]:
     return list(dict.fromkeys(entry for column in columns for entry in column.tolist()))
 
 
-def epochs_of(contender: Contender, array: xarray.DataArray) -> xarray.DataArray:
-    """The epoch of each step of a recorded array, [step]."""
+def epochs_of(array: xarray.DataArray | xarray.Dataset) -> xarray.DataArray:
+    """The epoch of each step of what was recorded, [step]."""
     epoch = array.coords.get(schema.EPOCH)
     if epoch is None:
         return xarray.full_like(array[schema.STEP], numpy.nan, dtype=float).reset_coords(drop=True)

@@ -48,7 +48,7 @@ def styled() -> AbstractContextManager[None]:
     """matplotlib's settings for our figures, within a block; the user's own stay as they are."""
     import matplotlib
 
-    return matplotlib.rc_context(SETTINGS)
+    return matplotlib.rc_context(SETTINGS)  # type: ignore[arg-type]  # it names every key there is
 
 
 def panels(rows: int, columns: int, *, width: float = 10.0, height: float = 3.3, **options: Any) -> tuple[Figure, Any]:

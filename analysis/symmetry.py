@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy
 import xarray
@@ -40,7 +40,7 @@ ROWS = {
     schema.NORM_RATIO: "norm ratio ‖B‖ / ‖W‖",
     schema.UPDATE_ANGLE: "update angle to BP (°)",
 }
-REMEDY = 'Add ns.probe("angle", every=10) and ns.probe("norm_ratio", every=10) to what is recorded, or ns.probe("update_angle").'
+REMEDY = 'Add ns.probe("angle", every=10) to what is recorded (or "norm_ratio", or "update_angle").'
 
 
 def compute(arms: Sequence[ArmRecord]) -> xarray.Dataset:
@@ -73,15 +73,18 @@ def compute(arms: Sequence[ArmRecord]) -> xarray.Dataset:
     pairs = list(dict.fromkeys(label for listing in sorted(listings, key=len, reverse=True) for label in listing))
     steps = sorted({step for array in measured.values() for step in array[schema.STEP].values.tolist()})
     labels = {ARM: order, schema.PAIR: pairs, schema.STEP: steps}
-    dataset = xarray.Dataset({
-        name: array.reindex({dim: labels[str(dim)] for dim in array.dims if dim in labels}) for name, array in measured.items()
-    })  # fmt: skip
+    dataset = xarray.Dataset({name: array.reindex(_within(labels, array)) for name, array in measured.items()})
     epoch = epochs[0].reindex({ARM: order, schema.STEP: steps})
     for other in epochs[1:]:
         epoch = epoch.fillna(other.reindex({ARM: order, schema.STEP: steps}))
     dataset = dataset.assign_coords(epoch=epoch).assign_coords(described(shown, order))
     dataset = dataset.assign(_chance([contender for contender in shown if contender.name in order], pairs))
     return dataset.assign_attrs(_remarks(arms, shown, order, dataset))
+
+
+def _within(labels: Mapping[str, Sequence[Any]], array: xarray.DataArray) -> dict[str, Sequence[Any]]:
+    """The labels of the dimensions that an array has."""
+    return {dim: entries for dim, entries in labels.items() if dim in array.dims}
 
 
 def _chance(shown: Sequence[Contender], pairs: Sequence[str]) -> dict[str, tuple[tuple[str, str], numpy.ndarray]]:
@@ -104,7 +107,8 @@ def _remarks(
     remarks = []
     if schema.ANGLE in dataset:
         remarks.append(
-            "Angle 0°: the feedback path is the transpose up to scale. Grey: chance, 90°\xa0±\xa057.3°/√n for n weights."
+            "Angle 0°: the feedback path is the transpose up to scale. "
+            "Grey: chance, 90°\xa0±\xa057.3°/√n for n weights."
         )
     lacking: dict[str, list[str]] = {}
     for name in ROWS:
@@ -188,7 +192,7 @@ def _panel(axes: Axes, part: xarray.Dataset, name: str, *, labelled: bool) -> No
     along, _ = horizontal(part)
     ends: dict[int, tuple[float, float]] = {}
     if name == schema.NORM_RATIO:
-        axes.axhline(1, color=GREY, linewidth=1, zorder=0.5)
+        axes.axhline(1, color=GREY, linewidth=1, zorder=1)
         logarithmic_if_wide(axes, part[f"{name}_mean"].values, factor=10)
     else:
         _angles(axes, part, with_band=name == schema.ANGLE)
@@ -213,7 +217,7 @@ def _angles(axes: Axes, part: xarray.Dataset, *, with_band: bool) -> None:
     )
     axes.set_ylim(-3, min(highest + 5, 183))
     axes.set_yticks([tick for tick in (0, 30, 60, 90, 120, 150, 180) if tick <= highest + 5])
-    axes.axhline(90, color=GREY, linewidth=1, zorder=0.5)
+    axes.axhline(90, color=GREY, linewidth=1, zorder=1)
     axes.text(0.99, 90, "chance", color=GREY, fontsize=8, ha="right", va="bottom", transform=axes.get_yaxis_transform())
     if with_band and numpy.isfinite(part["chance_low"].values).any():
         axes.axhspan(
