@@ -25,7 +25,7 @@ from tests.record import recording
 KILLS = int(os.environ.get("NEUROSAL_KILLS", "40"))
 KILLS_A_RUN = 4
 CHAINS = range(max(1, KILLS // 2 // KILLS_A_RUN))
-FAULTS_A_CHAIN = max(1, KILLS // 2 // len(faults.POINTS) // len(CHAINS))
+FAULTS_A_POINT = max(1, KILLS // 2 // len(faults.POINTS))
 
 
 @dataclass(frozen=True)
@@ -149,19 +149,23 @@ def test_killed_at_random_moments_it_stands_at_a_commit_and_resumes_to_the_same_
     must_be_the_same_run(tmp_path / "run", reference)
 
 
-@pytest.mark.parametrize("chain", CHAINS)
 @pytest.mark.parametrize("point", faults.POINTS)
 def test_killed_inside_a_write_it_stands_at_a_commit_and_resumes_to_the_same_bits(
-    point: str, chain: int, context: ForkServerContext, reference: Reference, tmp_path: Path
+    point: str, context: ForkServerContext, reference: Reference, tmp_path: Path
 ) -> None:
-    counts = random.Random(chain)
-    farthest = {faults.BLOCK_WRITE: 400, faults.COMMIT: 17, faults.TRIM: 18}.get(point, 4)
-    for _ in range(FAULTS_A_CHAIN):
-        status = run_in(context, tmp_path / "run", fault=(point, counts.randint(1, farthest)))
-        assert status in (-signal.SIGKILL, 0)
-        must_be_at_a_commit(tmp_path / "run", reference)
-    assert run_in(context, tmp_path / "run") == 0
-    must_be_the_same_run(tmp_path / "run", reference)
+    counts = random.Random(point)
+    farthest = {faults.BLOCK_WRITE: 400, faults.COMMIT: 20, faults.TRIM: 18}.get(point, 4)
+    run = 0
+    for _ in range(FAULTS_A_POINT):
+        status = run_in(context, tmp_path / str(run), fault=(point, counts.randint(1, farthest)))
+        must_be_at_a_commit(tmp_path / str(run), reference)
+        if status == 0:
+            must_be_the_same_run(tmp_path / str(run), reference)
+            run += 1
+        else:
+            assert status == -signal.SIGKILL
+    assert run_in(context, tmp_path / str(run)) == 0
+    must_be_the_same_run(tmp_path / str(run), reference)
 
 
 @pytest.mark.parametrize("point", faults.POINTS)
