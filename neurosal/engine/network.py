@@ -207,8 +207,9 @@ class Network:
                 self._sweep.backward[phase.population](batch)
         proposed = [self._learner.proposed(change, batch) for change in self.plan.changes]
         tensors = [tensor for weights, biases, _ in proposed for tensor in (*weights.values(), *biases.values())]
-        square_R = sum(tensor.flatten(1).square().sum(1) for tensor in tensors)
-        scale_R = (optimizer.clip / (square_R.sqrt() + 1e-6)).clamp(max=1.0)  # type: ignore[union-attr,operator]
+        none_R = torch.zeros(self.replicas, dtype=self.dtype, device=self.device)  # where nothing can change
+        square_R = sum((tensor.flatten(1).square().sum(1) for tensor in tensors), start=none_R)
+        scale_R = (optimizer.clip / (square_R.sqrt() + 1e-6)).clamp(max=1.0)  # type: ignore[operator]
         for weights, biases, groups in proposed:
             scaled = [{name: t * scale_R.view(-1, *([1] * (t.dim() - 1))) for name, t in part.items()} for part in (weights, biases)]
             self._learner.apply(scaled[0], scaled[1], groups, batch, optimizer, rates)

@@ -1,7 +1,8 @@
 """Layered networks with each rule written out by hand, one replica, sample by sample; it knows no circuit.
 
-Layer l = 1 .. L has weights W[l] [K, O, I] and bias b[l] [K, O]; ``areas[n][l]`` is the area that sample n selects there (0 without areas).
-Feedback is written in its own direction: B[l] [K, units of l - 1, units of l] takes the error of layer l to layer l - 1.
+Layer l = 1 .. L has weights W[l] [K, O, I] and bias b[l] [K, O]; layer 0 is the input. ``routes[l]`` chooses the area of layer l from the activity of
+a layer below; a layer without a route has one area. Feedback is written in its own direction: B[l] [K, units of l - 1, units of l] takes the error
+of layer l to layer l - 1.
 """
 
 from __future__ import annotations
@@ -12,18 +13,20 @@ import numpy as np
 
 from tests.reference.interpreter import divisor
 from tests.reference.numerics import Array, activate, loss, slope
+from tests.reference.routing import Router
 
 Layers = dict[int, Array]
 
 
 @dataclass
 class Layered:
-    """Weights of a layered network. Index 0 of the lists is the input."""
+    """Weights of a layered network."""
 
     W: Layers
     b: Layers
     B: Layers = field(default_factory=dict)  # chain: from layer l to l - 1; direct: from the output to layer l; with relays: relay to l - 1
     relay: Layers = field(default_factory=dict)  # with relays: from layer l to its relay
+    routes: dict[int, tuple[Router, int]] = field(default_factory=dict)  # layer → router, and the layer that it reads
     activation: str = "relu"
 
     @property
@@ -31,25 +34,31 @@ class Layered:
         return len(self.W)
 
 
-def forward(net: Layered, x: Array, areas: list[list[int]]) -> tuple[list[Layers], list[Layers]]:
-    """Pre-activations a and activities h of every sample."""
-    all_a, all_h = [], []
-    for n, sample in enumerate(x):
-        a: Layers = {}
-        h: Layers = {0: sample}
-        for layer in range(1, net.depth + 1):
-            k = areas[n][layer]
-            a[layer] = net.W[layer][k] @ h[layer - 1] + net.b[layer][k]
-            h[layer] = a[layer] if layer == net.depth else activate(net.activation, a[layer])
-        all_a.append(a)
-        all_h.append(h)
-    return all_a, all_h
+@dataclass
+class Pass:
+    """One sample on its way up: pre-activations, activities and the area selected in each layer."""
+
+    a: Layers
+    h: Layers
+    k: dict[int, int]
 
 
-def errors(rule: str, net: Layered, a: Layers, output: Array, k: list[int]) -> tuple[Layers, Layers]:
+def up(net: Layered, x: Array) -> Pass:
+    """The forward pass of one sample."""
+    here = Pass(a={}, h={0: x}, k={})
+    for layer in range(1, net.depth + 1):
+        router, reads = net.routes.get(layer, (None, 0))
+        k = here.k[layer] = 0 if router is None else router.area(here.h[reads])
+        here.a[layer] = net.W[layer][k] @ here.h[layer - 1] + net.b[layer][k]
+        here.h[layer] = here.a[layer] if layer == net.depth else activate(net.activation, here.a[layer])
+    return here
+
+
+def errors(rule: str, net: Layered, sample: Pass, output: Array) -> tuple[Layers, Layers]:
     """δ of each layer that error reaches, and δ of each relay, for one sample."""
     delta: Layers = {net.depth: output}
     relays: Layers = {}
+    k = sample.k
     for layer in range(net.depth - 1, 0, -1):
         above = layer + 1
         if rule == "shallow":
@@ -65,33 +74,31 @@ def errors(rule: str, net: Layered, a: Layers, output: Array, k: list[int]) -> t
             e = net.B[above][k[above]] @ relays[above]
         else:
             raise ValueError(rule)
-        delta[layer] = e * slope(net.activation, a[layer])
+        delta[layer] = e * slope(net.activation, sample.a[layer])
     return delta, relays
 
 
-def changes(rule: str, net: Layered, x: Array, y: Array, areas: list[list[int]], reduction: str = "batch",
-            kind: str = "cross_entropy") -> tuple[float, dict[str, Layers]]:
-    """Mean loss, and the proposed change of "W", "b" and "B" by layer (only of layers that change)."""
-    all_a, all_h = forward(net, x, areas)
+def changes(rule: str, net: Layered, x: Array, y: Array, reduction: str = "batch") -> tuple[float, dict[str, dict[tuple[int, int], Array]], list[Pass]]:
+    """Mean cross-entropy, the proposed change of "W", "b" and "B" by (layer, area) of those with samples, and the passes."""
+    passes = [up(net, sample) for sample in x]
     total = 0.0
-    result: dict[str, Layers] = {"W": {}, "b": {}, "B": {}}
-    for n in range(len(x)):
-        value, output = loss(kind, all_h[n][net.depth], y[n])
+    result: dict[str, dict[tuple[int, int], Array]] = {"W": {}, "b": {}, "B": {}}
+    for sample, label in zip(passes, y, strict=True):
+        value, output = loss("cross_entropy", sample.h[net.depth], label)
         total += value
-        delta, relays = errors(rule, net, all_a[n], output, areas[n])
+        delta, relays = errors(rule, net, sample, output)
         for layer, d in delta.items():
-            k = areas[n][layer]
-            share = 1 / divisor(reduction, len(x), sum(other[layer] == k for other in areas))
-            _add(result["W"], layer, net.W[layer], k, share * np.outer(d, all_h[n][layer - 1]))
-            _add(result["b"], layer, net.b[layer], k, share * d)
-            if layer == 1:
-                continue
-            if rule in ("kp", "kp_tied"):
-                _add(result["B"], layer, net.B[layer], k, share * np.outer(all_h[n][layer - 1], d))
-            if rule in ("pfa", "pfa_o"):
-                _add(result["B"], layer, net.B[layer], k, share * np.outer(all_h[n][layer - 1], relays[layer]))
-    return total / len(x), result
+            k = sample.k[layer]
+            share = 1 / divisor(reduction, len(x), sum(other.k[layer] == k for other in passes))
+            below = sample.h[layer - 1]
+            _add(result["W"], (layer, k), share * np.outer(d, below))
+            _add(result["b"], (layer, k), share * d)
+            if layer > 1 and rule in ("kp", "kp_tied"):
+                _add(result["B"], (layer, k), share * np.outer(below, d))
+            if layer > 1 and rule in ("pfa", "pfa_o"):
+                _add(result["B"], (layer, k), share * np.outer(below, relays[layer]))
+    return total / len(x), result, passes
 
 
-def _add(held: Layers, layer: int, like: Array, k: int, change: Array) -> None:
-    held.setdefault(layer, np.zeros_like(like))[k] += change
+def _add(held: dict[tuple[int, int], Array], key: tuple[int, int], change: Array) -> None:
+    held[key] = held.get(key, 0) + change
