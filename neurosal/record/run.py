@@ -40,6 +40,11 @@ class Run:
     environment: Mapping[str, Any]
     arms: Mapping[str, Run] = field(default_factory=lambda: MappingProxyType({}))
 
+    @property
+    def of_experiment(self) -> bool:
+        """Whether this is an experiment, whose record lies in its arms."""
+        return (self.folder / schema.EXPERIMENT_FILE).is_file()
+
     @cached_property
     def tree(self) -> xarray.DataTree:
         """The record as it was committed last, opened lazily; for an experiment, one child for each arm.
@@ -49,7 +54,7 @@ class Run:
         """
         import xarray
 
-        if self.arms:
+        if self.of_experiment:
             return xarray.DataTree(children={name: run.tree for name, run in self.arms.items()}, name=self.folder.name)
         path = self.folder / schema.STORE
         attributes = read_json(path / ROOT).get("attributes")
@@ -72,9 +77,9 @@ class Run:
     def __repr__(self) -> str:
         status = self.status
         state = "stopped without saying why" if status.state == "running" and not status.alive else status.state
-        if self.arms:
+        if self.of_experiment:
             lines = [f"Run({str(self.folder)!r}, {state}, {len(self.arms)} arms)"]
-            width = max(len(name) for name in self.arms)
+            width = max(map(len, self.arms), default=0)
             lines += [f"  {name:{width}}  {run._summary()}" for name, run in self.arms.items()]
             return "\n".join(lines)
         return f"Run({str(self.folder)!r}, {self._summary()})"
