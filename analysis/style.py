@@ -136,6 +136,18 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
+def legend(figure: Figure, dataset: xarray.Dataset) -> None:
+    """All arms at the right of a figure of many panels, in their order; where a panel has room, `label_lines` is
+    better."""
+    from matplotlib.lines import Line2D
+
+    handles = [
+        Line2D([], [], label=label, **look(position))
+        for position, label in zip(dataset["position"].values.tolist(), dataset["label"].values.tolist(), strict=True)
+    ]
+    figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=8.5, labelcolor="linecolor")
+
+
 def caption(figure: Figure, lines: Sequence[str], width: int = 132) -> None:
     """Small print below the panels."""
     wrapped = [part for line in lines for part in textwrap.wrap(line, width)]

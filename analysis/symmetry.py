@@ -19,7 +19,7 @@ from neurosal.analysis.style import (
     caption,
     curve,
     horizontal,
-    label_lines,
+    legend,
     logarithmic_if_wide,
     over_seeds,
     panels,
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANELS = 4  # pairs that a figure shows; of more, some that lie evenly spaced from first to last
+EXACT = 0.01  # degrees; an update angle below it is rounding
 ROWS = {
     schema.ANGLE: "weight angle (°)",
     schema.NORM_RATIO: "norm ratio ‖B‖ / ‖W‖",
@@ -68,9 +69,9 @@ def compute(arms: Sequence[ArmRecord]) -> xarray.Dataset:
         for contender in shown
         if any(contender.name in array[ARM].values for array, _ in gathered.values())
     ]
-    listings = [array[schema.PAIR].values.tolist() for array in measured.values()]
-    # The longest list first: changes are recorded of every projection, so that their order is the circuit's.
-    pairs = list(dict.fromkeys(label for listing in sorted(listings, key=len, reverse=True) for label in listing))
+    # Changes are recorded of every projection that learns: their order is the circuit's.
+    listings = [array[schema.PAIR].values.tolist() for _, array in sorted(measured.items(), key=_changes_first)]
+    pairs = list(dict.fromkeys(label for listing in listings for label in listing))
     steps = sorted({step for array in measured.values() for step in array[schema.STEP].values.tolist()})
     labels = {ARM: order, schema.PAIR: pairs, schema.STEP: steps}
     dataset = xarray.Dataset({name: array.reindex(_within(labels, array)) for name, array in measured.items()})
@@ -80,6 +81,10 @@ def compute(arms: Sequence[ArmRecord]) -> xarray.Dataset:
     dataset = dataset.assign_coords(epoch=epoch).assign_coords(described(shown, order))
     dataset = dataset.assign(_chance([contender for contender in shown if contender.name in order], pairs))
     return dataset.assign_attrs(_remarks(arms, shown, order, dataset))
+
+
+def _changes_first(entry: tuple[str, Any]) -> bool:
+    return not entry[0].startswith(schema.UPDATE_ANGLE)
 
 
 def _within(labels: Mapping[str, Sequence[Any]], array: xarray.DataArray) -> dict[str, Sequence[Any]]:
@@ -152,45 +157,64 @@ def _at_the_end(part: xarray.Dataset, name: str, decimals: int) -> str:
 
 
 def draw(dataset: xarray.Dataset) -> Figure:
-    """Columns: pairs (four at most); rows: angle with its chance band, norm ratio, update angle. Mean over seeds, band
-    ± 1 sd."""
-    names = [name for name in ROWS if name in dataset]
-    every = dataset[schema.PAIR].values.tolist()
-    places = sorted({round(place) for place in numpy.linspace(0, len(every) - 1, min(PANELS, len(every)))})
-    remarks = [over_seeds(dataset), *dataset.attrs["remarks"]]
-    if len(places) < len(every):
-        remarks.insert(1, f"{len(places)} of {len(every)} projections.")
+    """Rows: angle with its chance band, norm ratio, update angle; in each, the projections that have it (four at
+    most)."""
+    rows, left_out = {}, []
+    for name in ROWS:
+        if name in dataset:
+            rows[name], remark = _shown_pairs(dataset, name)
+            left_out += [remark] if remark else []
+    columns = max(len(places) for places in rows.values())
+    several = dataset.sizes[ARM] > 1
     with styled():
         figure, axes = panels(
-            len(names), len(places), width=max(6.5, 2.4 + 3.4 * len(places)), height=2.6, sharex=True, sharey="row"
+            len(rows), columns, width=max(6.5, 1.2 + 1.6 * several + 2.9 * columns), height=2.5, sharex=True
         )
-        for row, name in enumerate(names):
-            parts = [dataset.isel({schema.PAIR: place}) for place in places]
-            there = [column for column, part in enumerate(parts) if part[f"{name}_mean"].notnull().any()]
-            for column, part in enumerate(parts):
-                if column in there:
-                    _panel(axes[row, column], part, name, labelled=column == there[-1])
-                else:
-                    _empty(axes[row, column])
-            axes[row, there[0]].set_ylabel(ROWS[name])
-            axes[row, there[0]].tick_params(labelleft=True)
-        for column, place in enumerate(places):
-            axes[0, column].set_title(every[place])
-            time_axis(axes[-1, column], dataset)
+        for row, (name, places) in enumerate(rows.items()):
+            for column, place in enumerate(places):
+                _panel(axes[row, column], dataset.isel({schema.PAIR: place}), name)
+            for column in range(len(places), columns):
+                axes[row, column].set_axis_off()
+            axes[row, 0].set_ylabel(ROWS[name])
+        for column in range(columns):  # a column's time stands below its last panel
+            last = max(row for row, places in enumerate(rows.values()) if column < len(places))
+            time_axis(axes[last, column], dataset)
+            axes[last, column].tick_params(labelbottom=True)
+        if several:
+            legend(figure, dataset)
         figure.suptitle(dataset.attrs["run"], x=0.01, ha="left", fontweight="bold")
+        remarks = [over_seeds(dataset), *left_out, *dataset.attrs["remarks"]]
         caption(figure, remarks, width=int(13 * figure.get_figwidth()))
     return figure
 
 
-def _empty(axes: Axes) -> None:
-    """A panel of a projection that has no such record: most often no feedback path runs along it."""
-    axes.set_axis_off()
-    axes.text(0.5, 0.5, "no feedback path recorded", color=GREY, ha="center", va="center", transform=axes.transAxes)
+def _shown_pairs(dataset: xarray.Dataset, name: str) -> tuple[list[int], str]:
+    """Places of the projections to draw, and what to say of those that are not.
+
+    What every arm shares exactly with backpropagation all the time (at the read-out: it has the true error) needs no
+    panel.
+    """
+    means = dataset[f"{name}_mean"].transpose(schema.PAIR, ...).values
+    there = [place for place in range(len(means)) if numpy.isfinite(means[place]).any()]
+    exact = [place for place in there if name == schema.UPDATE_ANGLE and numpy.nanmax(means[place]) < EXACT]
+    drawn = [place for place in there if place not in exact] or there
+    few = [
+        drawn[index]
+        for index in sorted({round(at) for at in numpy.linspace(0, len(drawn) - 1, min(PANELS, len(drawn)))})
+    ]
+    said = []
+    if len(drawn) < len(there):
+        said.append(
+            f"0° in all arms, not drawn: {listed([str(dataset[schema.PAIR].values[place]) for place in exact])}."
+        )
+    if len(few) < len(drawn):
+        said.append(f"{len(few)} of {len(drawn)} projections.")
+    what = ROWS[name].partition(" (")[0]
+    return few, f"{what[0].upper()}{what[1:]}: {' '.join(said)}" if said else ""
 
 
-def _panel(axes: Axes, part: xarray.Dataset, name: str, *, labelled: bool) -> None:
+def _panel(axes: Axes, part: xarray.Dataset, name: str) -> None:
     along, _ = horizontal(part)
-    ends: dict[int, tuple[float, float]] = {}
     if name == schema.NORM_RATIO:
         axes.axhline(1, color=GREY, linewidth=1, zorder=1)
         logarithmic_if_wide(axes, part[f"{name}_mean"].values, factor=10)
@@ -199,11 +223,8 @@ def _panel(axes: Axes, part: xarray.Dataset, name: str, *, labelled: bool) -> No
     for index, position in enumerate(part["position"].values.tolist()):
         arm = part.isel({ARM: index})
         x = numpy.broadcast_to(arm[along].values, arm.sizes[schema.STEP])
-        end = curve(axes, x, arm[f"{name}_mean"].values, arm[f"{name}_deviation"].values, position)
-        if end is not None:
-            ends[position] = end
-    if part.sizes[ARM] > 1 and labelled:
-        label_lines(axes, ends, dict(zip(part["position"].values.tolist(), part["label"].values.tolist(), strict=True)))
+        curve(axes, x, arm[f"{name}_mean"].values, arm[f"{name}_deviation"].values, position)
+    axes.set_title(str(part[schema.PAIR].values), fontsize=9.5)
 
 
 def _angles(axes: Axes, part: xarray.Dataset, *, with_band: bool) -> None:

@@ -71,6 +71,7 @@ def plus_minus(mean: float, deviation: float, decimals: int = 1) -> str:
 
 
 def listed(names: Sequence[str], limit: int = 8) -> str:
-    """Names in one line: ``a, b and c``."""
-    shown = [*names[:limit], f"{len(names) - limit} more"] if len(names) > limit else list(names)
+    """Names in one line: ``a, b and c``; a name with a comma in it stands in quotes."""
+    names = [f"“{name}”" if "," in name else name for name in names]
+    shown = [*names[:limit], f"{len(names) - limit} more"] if len(names) > limit else names
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}"

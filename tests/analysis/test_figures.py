@@ -12,7 +12,7 @@ import xarray
 from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib import rcParams
-from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from neurosal.analysis import areas, learning_curves, symmetry
@@ -42,20 +42,16 @@ def study(names: Sequence[str] = NAMES, *, seeds: int = 3, steps: Sequence[int] 
     return xarray.DataTree(name="study", children=arms)
 
 
-def colour_of(axes: Axes, label: str) -> str:
-    found = [text for text in axes.texts if text.get_text() == label]
-    assert len(found) == 1, label
-    return str(found[0].get_color())
+def colour_of(figure: Figure, label: str) -> set[str]:
+    """Every colour in which a figure writes a label, beside lines or in a legend."""
+    return {str(text.get_color()) for text in figure.findobj(Text) if text.get_text() == label}
 
 
 @pytest.mark.parametrize("analysis", EVERY, ids=lambda analysis: analysis.name)
 def test_an_arm_has_the_same_colour_in_every_figure_though_others_are_left_out(analysis: Analysis) -> None:
     figure = analysis.figure(analysis(study()))
-    labelled = [axes for axes in figure.axes if any(text.get_text() == "sal_kp" for text in axes.texts)]
-    assert labelled
-    for axes in labelled:
-        assert colour_of(axes, "sal_kp") == look(NAMES.index("sal_kp"))["color"]
-        assert colour_of(axes, "routed_bp") == look(NAMES.index("routed_bp"))["color"]
+    for name in ("sal_kp", "routed_bp"):
+        assert colour_of(figure, name) == {look(NAMES.index(name))["color"]}
 
 
 @pytest.mark.parametrize("analysis", EVERY, ids=lambda analysis: analysis.name)
@@ -63,11 +59,12 @@ def test_labels_of_ten_arms_do_not_overlap_and_stay_inside_the_figure(analysis: 
     figure = analysis.figure(analysis(study()))
     figure.draw_without_rendering()
     whole = figure.bbox
-    for axes in figure.axes:
-        labels: list[Text] = [text for text in axes.texts if text.get_text() in NAMES]
+    for place in [*figure.axes, *figure.legends]:
+        labels = [text for text in place.findobj(Text) if text.get_text() in NAMES]
         boxes = sorted((text.get_window_extent() for text in labels), key=lambda box: box.y0)
         for below, above in pairwise(boxes):
             assert above.y0 >= below.y1 - 2.5
+        assert place not in figure.legends or len(labels) == len(NAMES) - 1
         assert all(box.x1 <= whole.x1 + 1 and box.y0 >= 0 and box.y1 <= whole.y1 for box in boxes)
 
 
@@ -112,8 +109,9 @@ def test_the_caption_names_arms_without_a_record() -> None:
 def test_a_deep_network_is_shown_by_a_few_of_its_pairs_and_the_caption_says_so() -> None:
     pairs = {f"hidden{index}_to_hidden{index + 1}": 100 for index in range(1, 60)}
     figure = symmetry.figure(symmetry(tree(symmetric(STEPS, 2, pairs), replicas={"seed": [0, 1]})))
-    titles = [axes.get_title(loc="left") for axes in figure.axes if axes.get_title(loc="left")]
-    assert len(titles) == 4
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles[:4] == titles[4:]
+    assert len(titles) == 8
     assert titles[0] == "hidden1_to_hidden2"
     assert titles[-1] == "hidden59_to_hidden60"
     assert any("4 of 59 projections" in text.get_text() for text in figure.texts)
@@ -156,3 +154,11 @@ def test_spread_keeps_order_distance_and_bounds(wanted: list[float], gap: float)
 def test_spread_moves_nothing_that_is_far_enough_apart(tenths: list[int]) -> None:
     wanted = sorted(tenth / 10 for tenth in tenths)
     numpy.testing.assert_allclose(spread(wanted, 0.09), wanted, atol=1e-12)
+
+
+def test_projections_that_change_as_backpropagation_does_in_every_arm_get_no_panel_but_a_word() -> None:
+    group, steps, values = credit(STEPS, 2, ["hidden1_to_hidden2", "hidden2_to_output"])
+    values["update_angle"][:, :, 1] = 1e-6
+    figure = symmetry.figure(symmetry(tree((group, steps, values), replicas={"seed": [0, 1]})))
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["hidden1_to_hidden2"]
+    assert any("0° in all arms, not drawn: hidden2_to_output" in text.get_text() for text in figure.texts)

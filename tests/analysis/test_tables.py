@@ -37,6 +37,7 @@ def test_names_are_listed_in_one_line_and_cut_when_there_are_many() -> None:
     assert listed(["a"]) == "a"
     assert listed(["a", "b", "c"]) == "a, b and c"
     assert listed(["a", "b", "c", "d"], limit=2) == "a, b and 2 more"
+    assert listed(["a", "b, slow"]) == "a and “b, slow”"
 
 
 def test_columns_are_aligned_numbers_to_the_right() -> None:
