@@ -11,6 +11,7 @@ import importlib.metadata
 import inspect
 import typing
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -315,16 +316,12 @@ def _called(function: Callable[..., Any], positional: tuple[Any, ...], keywords:
     try:
         result = function(*positional, **keywords)
     except NeurosalError as wrong:
+        own = {*inspect.signature(function).parameters}
+        places = [problem.place.removeprefix(f"rules.{function.__name__}.") for problem in _listed(wrong)]
+        joints = ["." if inner.partition(".")[0] in own else ": " for inner in places]
+        moved = zip(_listed(wrong), places, joints, strict=True)
         raise CircuitError(
-            [
-                _moved(
-                    problem,
-                    f"{place}.{problem.place}"
-                    if problem.place.partition(".")[0] in _hints(function)
-                    else f"{place}: {problem.place}",
-                )
-                for problem in _listed(wrong)
-            ]
+            [replace(problem, place=f"{place}{joint}{inner}") for problem, inner, joint in moved]
         ) from wrong
     except (TypeError, ValueError, ArithmeticError, LookupError) as wrong:
         found = f"{type(wrong).__name__}: {wrong}"
@@ -338,10 +335,6 @@ def _called(function: Callable[..., Any], positional: tuple[Any, ...], keywords:
 
 def _listed(wrong: NeurosalError) -> tuple[Problem, ...]:
     return wrong.problems or (Problem(place="circuit", expected="a circuit", found=str(wrong)),)
-
-
-def _moved(problem: Problem, place: str) -> Problem:
-    return Problem(place=place, expected=problem.expected, found=problem.found, remedy=problem.remedy)
 
 
 def _made(function: Callable[..., Any], cls: type[Any], name: str) -> Any:

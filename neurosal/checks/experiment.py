@@ -313,7 +313,7 @@ def _probes(
 ) -> Iterator[Problem]:
     """Probes of things that exist: in some arm for the experiment's, in that arm for an arm's own."""
     unread = set(view.arm_names) - set(circuits)
-    if view.training is not None and not unread:
+    if view.training is not None and circuits and not unread:
         yield from _targets("training.record", view.training.record, circuits.values())
     for name, training in trainings.items():
         if "record" in view.arms[name].training and name in circuits:

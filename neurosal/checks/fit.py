@@ -163,7 +163,8 @@ def check_routing(view: View) -> Iterator[Problem]:
                 expected="router or same_route (the pathway is modulatory)",
                 found=edge.wiring.kind,
             )
-        yield from _router_plasticity(place, edge)
+        if routes == (edge.pathway == "modulatory"):
+            yield from _router_plasticity(place, edge)
         if isinstance(edge.wiring, SameRoute):
             yield from _same_route(view, name, edge, edge.wiring.of)
 
@@ -173,7 +174,6 @@ def _areas(view: View) -> Iterator[Problem]:
     for name, edge in view.projections.items():
         if edge.pathway == "modulatory":
             routers.setdefault(edge.target, []).append(name)
-    maybe = {target for pathway, _, target in view.loose if pathway == "modulatory"}
     for name, population in view.populations.items():
         found = routers.get(name, [])
         if population.areas > 1 and isinstance(population.model, Source):
@@ -182,7 +182,7 @@ def _areas(view: View) -> Iterator[Problem]:
                 expected="1 (an input has no incoming weights to part)",
                 found=str(population.areas),
             )
-        elif population.areas > 1 and not found and name not in maybe and not view.blind:
+        elif population.areas > 1 and not view.is_entered(name, "modulatory"):
             yield Problem(
                 place=f"populations.{name}",
                 expected=f"a router that chooses among its {population.areas} areas",

@@ -41,7 +41,7 @@ def check_pathways(view: View) -> Iterator[Problem]:
                 found=f"the input {edge.target!r}",
                 remedy="An input's activity is the data; make its model rate, or turn the projection round.",
             )
-        if edge.pathway == "feedback" and len(view.outputs) == 1 and edge.target == view.outputs[0]:
+        if edge.pathway == "feedback" and edge.target == view.output:
             yield Problem(
                 place=f"{place}.target",
                 expected="a population below the output",
@@ -111,8 +111,6 @@ def _cycle(
 
 def check_ends(view: View) -> Iterator[Problem]:
     """An input, one output, and nothing in between that hangs in the air."""
-    if view.blind:
-        return
     if not view.known_populations:
         yield Problem(place="populations", expected="at least an input and an output", found="none")
         return
@@ -125,7 +123,7 @@ def check_ends(view: View) -> Iterator[Problem]:
                 found="none",
                 remedy=remedy,
             )
-        if len(view.outputs) != 1:
+        if len(view.outputs) != 1 and not view.blind and ("feedforward", "source") not in view.dangling:
             yield Problem(
                 place="populations",
                 expected="one output (a population with activity that no feedforward projection leaves)",
@@ -140,7 +138,7 @@ def check_ends(view: View) -> Iterator[Problem]:
 
 def _loose_end(view: View, name: str, source: bool, relay: bool) -> Iterator[Problem]:
     place = f"populations.{name}"
-    if source and not {("feedforward", name), ("modulatory", name)} & view.left:
+    if source and not view.is_left(name, "feedforward") and not view.is_left(name, "modulatory"):
         yield Problem(
             place=place,
             expected="an input that something reads",
@@ -148,15 +146,15 @@ def _loose_end(view: View, name: str, source: bool, relay: bool) -> Iterator[Pro
             remedy="Connect it or remove it.",
         )
     elif relay:
-        for table, word, verb in ((view.entered, "to", "enters"), (view.left, "from", "leaves")):
-            if ("feedback", name) not in table:
+        for joined, word, verb in ((view.is_entered, "to", "enters"), (view.is_left, "from", "leaves")):
+            if not joined(name, "feedback"):
                 yield Problem(
                     place=place,
                     expected=f"a feedback projection {word} the error relay",
                     found=f"none that {verb} it",
                     remedy="Connect it or remove it.",
                 )
-    elif not source and ("feedforward", name) not in view.entered:
+    elif not source and not view.is_entered(name, "feedforward"):
         yield Problem(
             place=place,
             expected="a feedforward projection to it",
@@ -177,7 +175,7 @@ def check_error(view: View) -> Iterator[Problem]:
                 place=f"projections.{name}.source",
                 expected="a population where an error can be: the output, or one that feedback reaches from there",
                 found=repr(edge.source),
-                remedy=f"Add feedback to {edge.source!r}, or start at {view.outputs[0]!r}.",
+                remedy=f"Add feedback to {edge.source!r}, or start at {view.output!r}.",
             )
         if edge.pathway in ("feedforward", "feedback"):
             yield from _missing_signals(view, name, edge)

@@ -64,7 +64,7 @@ def check_names(view: View) -> Iterator[Problem]:
     for name, edge in view.projections.items():
         for end in ("source", "target"):
             population = getattr(edge, end)
-            if population not in view.known_populations:
+            if population not in view.known_populations and populations:
                 yield Problem(
                     place=f"projections.{name}.{end}",
                     expected="the name of a population",

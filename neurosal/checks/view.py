@@ -71,6 +71,30 @@ class View:
         """(pathway, population) that a projection leaves."""
         return frozenset((pathway, source) for pathway, source, _ in self.ends)
 
+    @cached_property
+    def dangling(self) -> frozenset[tuple[str, str]]:
+        """(pathway, "source" or "target") of projections with an end at no population: they may mean any."""
+        return frozenset(
+            (pathway, end)
+            for pathway, *ends in self.ends
+            for end, population in zip(("source", "target"), ends, strict=True)
+            if population not in self.known_populations
+        )
+
+    def is_entered(self, population: str, pathway: str) -> bool:
+        """Whether a projection of this pathway enters, or may be meant to."""
+        return self.blind or (pathway, population) in self.entered or (pathway, "target") in self.dangling
+
+    def is_left(self, population: str, pathway: str) -> bool:
+        """Whether a projection of this pathway leaves, or may be meant to."""
+        return self.blind or (pathway, population) in self.left or (pathway, "source") in self.dangling
+
+    @cached_property
+    def output(self) -> str | None:
+        """The output, None where there is not exactly one or that cannot be told."""
+        unclear = self.blind or self.malformed_populations or ("feedforward", "source") in self.dangling
+        return None if unclear or len(self.outputs) != 1 else self.outputs[0]
+
     def connected(self, pathway: str) -> Iterator[tuple[str, Projection]]:
         """Projections of a pathway between populations that could be read, by name."""
         for name, edge in self.projections.items():
@@ -90,14 +114,14 @@ class View:
     @cached_property
     def with_error(self) -> frozenset[str] | None:
         """Populations where an error can be; None where the output is not clear or something could not be read."""
-        if len(self.outputs) != 1 or self.blind or self.malformed_populations:
+        if self.output is None:
             return None
         below: dict[str, list[str]] = {}
         for pathway, source, target in self.ends:
             if pathway == "feedback":
                 below.setdefault(source, []).append(target)
         # A source that nobody knows is reported under its own name; error is taken to come from there.
-        reached = {self.outputs[0], *(source for source in below if source not in self.populations)}
+        reached = {self.output, *(source for source in below if source not in self.populations)}
         waiting = list(reached)
         while waiting:
             fresh = set(below.get(waiting.pop(), ())) - reached

@@ -44,7 +44,8 @@ class Document:
         """`path` with the file and the line of the nearest field that the file has."""
         known = path
         while known not in self.marks and known:
-            known = known.rpartition(".")[0]
+            # After a colon stands a place inside what the field names (a circuit that a recipe makes, a data set).
+            known = known[: max(known.rfind("."), known.rfind(":"), 0)]
         return _place(self.name, self.marks.get(known, 1), path)
 
     def located(self, problems: Iterable[Problem]) -> list[Problem]:
@@ -116,7 +117,7 @@ def misread(given: Any, value: Any, path: str = "") -> Iterator[Problem]:
         for index, (entry, made) in enumerate(zip(given, result, strict=False)):
             yield from misread(entry, made, f"{path}.{index}" if path else str(index))
     elif isinstance(given, (str, bool)) != isinstance(result, (str, bool)) and not isinstance(result, (Mapping, list)):
-        kind = "a number" if isinstance(result, (int, float)) else f"a {type(result).__name__}"
+        kind = "true or false" if isinstance(result, bool) else "text" if isinstance(result, str) else "a number"
         remedy = "Write it without quotes." if isinstance(given, str) else ""
         yield Problem(place=path, expected=kind, found=shown(given), remedy=remedy)
     elif isinstance(given, bool) and isinstance(result, str):

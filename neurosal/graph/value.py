@@ -1,7 +1,8 @@
 """What all descriptions share: frozen, keyword-only values that compare by content and travel through plain dicts.
 
-A `Value` refuses unknown fields and reports every wrong field at once. A `Kinded` value belongs to a family (wirings, initialisers, models,
-plasticities, ...) whose members register themselves by subclassing, so that other packages add members without an edit here.
+A `Value` refuses unknown fields and reports every wrong field at once. A `Kinded` value belongs to a family (wirings,
+initialisers, models, plasticities, ...) whose members register themselves by subclassing, so that other packages add
+members without an edit here.
 """
 
 from __future__ import annotations
@@ -16,7 +17,20 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from neurosal.errors import CircuitError, NeurosalError, Problem, near
 
 T = TypeVar("T")
-Leaf: TypeAlias = tuple[tuple[str | int, ...], str, str, str]  # path, expected, found, remedy
+Path: TypeAlias = tuple[str | int, ...]
+Leaf: TypeAlias = tuple[Path, str, str, str]  # path, expected, found, remedy
+
+
+# How pydantic names the alternatives of a field in paths, and types in messages.
+_TYPE = re.compile(r"(float|int|str|bool|list|tuple|dict)(\[.*\])?")
+_WORDS = {
+    r"dictionary( or instance of \w+)?": "a mapping",
+    "tuple|list": "a list",
+    "string": "text",
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+}
 
 
 class FrozenMap(dict[str, T]):
@@ -43,7 +57,9 @@ class FrozenMap(dict[str, T]):
 class Value(BaseModel):
     """A frozen description. Raises the family's own error (default `CircuitError`) listing every wrong field."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False, strict=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False, strict=False
+    )
     error: ClassVar[type[NeurosalError]] = CircuitError
 
     def __init__(self, **fields: Any) -> None:
@@ -99,8 +115,11 @@ class Value(BaseModel):
         return type(self)(**(fields | changes))
 
     def __repr__(self) -> str:
-        defaults = {name: field.get_default(call_default_factory=True) for name, field in type(self).model_fields.items()
-                    if not field.is_required()}
+        defaults = {
+            name: field.get_default(call_default_factory=True)
+            for name, field in type(self).model_fields.items()
+            if not field.is_required()
+        }
         shown = ", ".join(
             f"{name}={getattr(self, name)!r}"
             for name in type(self).model_fields
@@ -127,7 +146,9 @@ class Kinded(Value):
             cls.members = {}
         elif cls.__dict__.get("kind"):
             known = cls.members.get(cls.kind)
-            assert known is None or known.__qualname__ == cls.__qualname__, f"two members are called {cls.kind!r}: {known}, {cls}"
+            assert known is None or known.__qualname__ == cls.__qualname__, (
+                f"two members are called {cls.kind!r}: {known}, {cls}"
+            )
             cls.members[cls.kind] = cls
 
     @classmethod
@@ -151,7 +172,9 @@ class Kinded(Value):
         if isinstance(data, cls):
             return data
         if not isinstance(data, Mapping):
-            raise PydanticCustomError("family", "a {family}", {"family": f"{cls.family} as a mapping with a kind"})
+            raise PydanticCustomError(
+                "family", "{family}", {"family": f"{_article(cls.family)} as a mapping with a kind"}
+            )
         fields = dict(data)
         kind = fields.pop("kind", None)
         if cls.kind and kind in (None, cls.kind):
@@ -160,7 +183,12 @@ class Kinded(Value):
             member = cls.members[kind]
         else:
             found = "no kind" if kind is None else f"kind {kind!r}"
-            context = {"family": f"the kind of {_article(cls.family)}", "found": found, "remedy": near(kind, cls.members), "at": "kind"}
+            context = {
+                "family": f"the kind of {_article(cls.family)}",
+                "found": found,
+                "remedy": near(kind, cls.members),
+                "at": "kind",
+            }
             raise PydanticCustomError("kind", "{family}", context)
         if not issubclass(member, cls):
             raise PydanticCustomError("family", "a {family}", {"family": f"{cls.kind} {cls.family}"})
@@ -184,29 +212,66 @@ def plain(value: Any) -> Any:
 def problems_of(error: ValidationError, model: type[BaseModel], place: str = "") -> list[Problem]:
     """Every problem that pydantic found, with its full path, in our own words."""
     return [
-        Problem(place=".".join(str(part) for part in (*([place] if place else []), *path)) or model.__name__, expected=expected,
-                found=found, remedy=remedy)
+        Problem(
+            place=".".join(str(part) for part in (*([place] if place else []), *path)) or model.__name__,
+            expected=expected,
+            found=found,
+            remedy=remedy,
+        )
         for path, expected, found, remedy in _leaves(error, model)
     ]
 
 
 def _leaves(error: ValidationError, model: type[BaseModel]) -> Iterator[Leaf]:
-    for entry in error.errors():
-        path = tuple(part for part in entry["loc"] if part != "[key]")
-        context = entry.get("ctx") or {}
-        if entry["type"] == "nested":
-            for inner, expected, found, remedy in context["problems"]:
-                yield (*path, *inner), expected, found, remedy
-        elif entry["type"] == "extra_forbidden":
-            owner = _model_at(model, path[:-1])
-            known = list(owner.model_fields) if owner else []
-            yield path, "a known field", f"{path[-1]!r}", near(path[-1], known)
-        elif entry["type"] == "missing":
-            yield path, "a value (the field is required)", "nothing", ""
-        elif entry["type"] == "kind":
-            yield (*path, "kind"), context["family"], context["found"], context["remedy"]
-        else:
-            yield path, _in_our_words(entry["msg"]), shown(entry["input"]), str(context.get("remedy", ""))
+    found = list(_single_leaves(error, model))
+    alternatives: dict[Path, list[Leaf]] = {}
+    for base, leaf in found:
+        if base is not None:
+            alternatives.setdefault(base, []).append(leaf)
+    for base, leaf in found:
+        if base is None:
+            yield leaf
+        elif base in alternatives:
+            # Of a field that may be one thing or another, what got further tells; else either was expected.
+            leaves = alternatives.pop(base)
+            deeper = [entry for entry in leaves if len(entry[0]) > len(base)]
+            expected = " or ".join(dict.fromkeys(entry[1] for entry in leaves))
+            yield from deeper or [(base, expected, leaves[0][2], leaves[0][3])]
+
+
+def _single_leaves(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[Path | None, Leaf]]:
+    """Each problem; with the path of its field where it is about one of several types that the field may have."""
+    entries = error.errors()
+    tagged: dict[Path, set[str]] = {}
+    for entry in entries:
+        for index, part in enumerate(entry["loc"]):
+            if isinstance(part, str) and _TYPE.fullmatch(part):
+                tagged.setdefault(entry["loc"][:index], set()).add(part)
+    # A population may be called "float": only fields of which another alternative failed too have alternatives.
+    fields = {path for path, tags in tagged.items() if len(tags) > 1 and any("[" in tag for tag in tags)}
+    for entry in entries:
+        location = entry["loc"]
+        at = [index for index in range(len(location)) if location[:index] in fields]
+        path = tuple(part for index, part in enumerate(location) if part != "[key]" and index not in at)
+        for leaf in _read(entry, path, model):
+            yield (location[: at[0]] if at else None), leaf
+
+
+def _read(entry: Any, path: Path, model: type[BaseModel]) -> Iterator[Leaf]:
+    context = entry.get("ctx") or {}
+    if entry["type"] == "nested":
+        for inner, expected, found, remedy in context["problems"]:
+            yield (*path, *inner), expected, found, remedy
+    elif entry["type"] == "extra_forbidden":
+        owner = _model_at(model, path[:-1])
+        known = list(owner.model_fields) if owner else []
+        yield path, "a known field", f"{path[-1]!r}", near(path[-1], known)
+    elif entry["type"] == "missing":
+        yield path, "a value (the field is required)", "nothing", ""
+    elif entry["type"] == "kind":
+        yield (*path, "kind"), context["family"], context["found"], context["remedy"]
+    else:
+        yield path, _in_our_words(entry["msg"]), shown(entry["input"]), str(context.get("remedy", ""))
 
 
 def _article(noun: str) -> str:
@@ -219,7 +284,10 @@ def _in_our_words(message: str) -> str:
     message = re.sub(r"^String should match pattern ", "text that matches ", message)
     message = re.sub(r"^(Input|String|Tuple|Dictionary|List|Value) should (be|have) ", "", message)
     message = re.sub(r" after validation, not \d+$", "", message)
-    return re.sub(r"^a valid dictionary or instance of \w+", "a mapping", message)
+    message = re.sub(r", (unable to|got) .*$", "", message)
+    for theirs, ours in _WORDS.items():
+        message = re.sub(f"^a valid ({theirs})$", ours, message)
+    return message
 
 
 def _model_at(model: type[BaseModel], path: tuple[str | int, ...]) -> type[BaseModel] | None:
@@ -230,7 +298,9 @@ def _model_at(model: type[BaseModel], path: tuple[str | int, ...]) -> type[BaseM
         if fields is not None and part in fields:
             current = fields[part].annotation
         arguments = getattr(current, "__args__", ())
-        current = next((entry for entry in arguments if isinstance(entry, type) and issubclass(entry, BaseModel)), current)
+        current = next(
+            (entry for entry in arguments if isinstance(entry, type) and issubclass(entry, BaseModel)), current
+        )
     return current if isinstance(current, type) and issubclass(current, BaseModel) else None
 
 
