@@ -138,15 +138,18 @@ def test_killed_at_random_moments_it_stands_at_a_commit_and_resumes_to_the_same_
     chain: int, context: ForkServerContext, reference: Reference, tmp_path: Path
 ) -> None:
     moments = random.Random(chain)
-    killed = 0
-    for _ in range(10 * KILLS_A_RUN):
-        if run_in(context, tmp_path / "run", kill_after=moments.uniform(0, reference.seconds)) == -signal.SIGKILL:
+    killed = run = 0
+    while killed < KILLS_A_RUN:
+        here = tmp_path / str(run)
+        if run_in(context, here, kill_after=moments.uniform(0, reference.seconds)) == 0:
+            must_be_the_same_run(here, reference)
+            run += 1  # it was faster than the moment; the next one begins anew
+            assert run <= 10 * KILLS_A_RUN, "recording ends before it can be killed"
+        else:
             killed += 1
-            must_be_at_a_commit(tmp_path / "run", reference)
-        if killed == KILLS_A_RUN:
-            break
-    assert run_in(context, tmp_path / "run") == 0
-    must_be_the_same_run(tmp_path / "run", reference)
+            must_be_at_a_commit(here, reference)
+    assert run_in(context, tmp_path / str(run)) == 0
+    must_be_the_same_run(tmp_path / str(run), reference)
 
 
 @pytest.mark.parametrize("point", faults.POINTS)
