@@ -1,4 +1,5 @@
-"""Activation functions and their gates ``δ = e f'(a)``. The derivatives are torch's own backward kernels, called without autograd."""
+"""Activation functions and their gates ``δ = e f'(a)``. The derivatives are torch's own backward kernels, called
+without autograd."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ aten = torch.ops.aten
 
 @dataclass(frozen=True)
 class ActivationFunction:
-    """``value(a)`` may overwrite a. ``gate(e, kept)`` is e f'(a) from what was kept: the output h, or the input a where ``keeps_input``."""
+    """``value(a)`` may overwrite a. ``gate(e, kept)`` is e f'(a) from what was kept: the output h, or the input a where
+    ``keeps_input``."""
 
     value: Callable[[Tensor], Tensor]
     gate: Callable[[Tensor, Tensor], Tensor]
@@ -26,6 +28,10 @@ ACTIVATIONS: dict[str, ActivationFunction] = {
     "tanh": ActivationFunction(torch.tanh_, aten.tanh_backward.default),
     "sigmoid": ActivationFunction(torch.sigmoid_, aten.sigmoid_backward.default),
     "gelu": ActivationFunction(torch.nn.functional.gelu, aten.gelu_backward.default, keeps_input=True),
-    "elu": ActivationFunction(torch.nn.functional.elu, lambda e, a: aten.elu_backward.default(e, 1.0, 1.0, 1.0, False, a), keeps_input=True),
-    "softplus": ActivationFunction(torch.nn.functional.softplus, lambda e, a: aten.softplus_backward.default(e, a, 1.0, 20.0), keeps_input=True),
+    "elu": ActivationFunction(
+        torch.nn.functional.elu, lambda e, a: aten.elu_backward.default(e, 1.0, 1.0, 1.0, False, a), keeps_input=True
+    ),
+    "softplus": ActivationFunction(
+        torch.nn.functional.softplus, lambda e, a: aten.softplus_backward.default(e, a, 1.0, 20.0), keeps_input=True
+    ),
 }

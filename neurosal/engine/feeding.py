@@ -1,7 +1,7 @@
 """Data on the device, and the order in which each replica sees it.
 
-The order of an epoch is drawn from a stream of its own, keyed by (seed, epoch): replicas of one seed see one order, and a resumed run needs no
-state to go on with the same batches. Letters: R replica, N sample.
+The order of an epoch is drawn from a stream of its own, keyed by (seed, epoch): replicas of one seed see one order, and
+a resumed run needs no state to go on with the same batches. Letters: R replica, N sample.
 """
 
 from __future__ import annotations
@@ -30,26 +30,53 @@ class Part:
         names = network.circuit.inputs
         if len(inputs) == 1 and len(names) == 1:
             inputs = {names[0]: next(iter(inputs.values()))}
-        problems = [Problem(place=f"data.{place}", expected=f"inputs for {', '.join(names)}", found=", ".join(inputs))] if set(inputs) != set(names) else []
-        self.inputs = {name: torch.tensor(array, dtype=network.dtype, device=network.device).flatten(1) for name, array in inputs.items()}
+        problems = (
+            [Problem(place=f"data.{place}", expected=f"inputs for {', '.join(names)}", found=", ".join(inputs))]
+            if set(inputs) != set(names)
+            else []
+        )
+        self.inputs = {
+            name: torch.tensor(array, dtype=network.dtype, device=network.device).flatten(1)
+            for name, array in inputs.items()
+        }
         problems += [
-            Problem(place=f"data.{place}", expected=f"{network.circuit.populations[name].units} features for population {name!r}",
-                    found=str(rows.shape[1]), remedy="Change the population's size or the data's shape.")
-            for name, rows in self.inputs.items() if name in names and rows.shape[1] != network.circuit.populations[name].units
+            Problem(
+                place=f"data.{place}",
+                expected=f"{network.circuit.populations[name].units} features for population {name!r}",
+                found=str(rows.shape[1]),
+                remedy="Change the population's size or the data's shape.",
+            )
+            for name, rows in self.inputs.items()
+            if name in names and rows.shape[1] != network.circuit.populations[name].units
         ]
         output = network.circuit.populations[network.circuit.output].units
         target = torch.tensor(part.y, device=network.device)
         if loss == "cross_entropy":
             if target.is_floating_point():
-                problems.append(Problem(place=f"data.{place}", expected="class labels for cross_entropy", found="numbers", remedy="Use loss='mse'."))
+                problems.append(
+                    Problem(
+                        place=f"data.{place}",
+                        expected="class labels for cross_entropy",
+                        found="numbers",
+                        remedy="Use loss='mse'.",
+                    )
+                )
             elif len(target) and int(target.max()) >= output:
-                problems.append(Problem(place=f"data.{place}", expected=f"labels below {output} (units of the output)", found=str(int(target.max()))))
+                problems.append(
+                    Problem(
+                        place=f"data.{place}",
+                        expected=f"labels below {output} (units of the output)",
+                        found=str(int(target.max())),
+                    )
+                )
         else:
             if not target.is_floating_point():
                 target = torch.nn.functional.one_hot(target, output)
             target = target.to(network.dtype).reshape(len(target), -1)
             if target.shape[1] != output:
-                problems.append(Problem(place=f"data.{place}", expected=f"{output} targets a sample", found=str(target.shape[1])))
+                problems.append(
+                    Problem(place=f"data.{place}", expected=f"{output} targets a sample", found=str(target.shape[1]))
+                )
         if problems:
             raise DataError(problems)
         self.target = target

@@ -1,6 +1,8 @@
-"""Changes of weights and biases: products of signals become steps, each product once, each weight after its last reader.
+"""Changes of weights and biases: products of signals become steps, each product once, each weight after its last
+reader.
 
-With plain SGD the product goes straight into the weight (no gradient tensor exists). Any other optimiser gets the change in the shape of the storage.
+With plain SGD the product goes straight into the weight (no gradient tensor exists). Any other optimiser gets the
+change in the shape of the storage.
 """
 
 from __future__ import annotations
@@ -62,10 +64,13 @@ class Learner:
 
     def _bias_reduction(self, population: str) -> str:
         edges = self.circuit.select(pathway="feedforward", target=population).values()
-        return next((getattr(edge.plasticity, "reduction", "batch") for edge in edges if edge.plasticity.plastic), "batch")
+        return next(
+            (getattr(edge.plasticity, "reduction", "batch") for edge in edges if edge.plasticity.plastic), "batch"
+        )
 
     def _product(self, change: Change) -> tuple[Kernel, str | None, str | None]:
-        """The kernel in stored orientation, the router whose areas the product uses, and the order in which its rows must stand."""
+        """The kernel in stored orientation, the router whose areas the product uses, and the order in which its rows
+        must stand."""
         owner = change.projections[0]
         edge = self.circuit.projections[owner]
         forward = self.parameters.kernel(owner)
@@ -94,10 +99,11 @@ class Learner:
                 pre = factor.on(pre)
         return post, pre, factor.whole
 
-    # Proposed changes --------------------------------------------------------------------------------------------------------------
+    # Proposed changes ------------------------------------------------------------------------------------------------
 
     def proposed(self, change: Change, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor], Groups | None]:
-        """Changes of weights (in storage, [R, K, O, I]) and of biases ([R, K, U]), with the sign of a gradient; nothing is changed."""
+        """Changes of weights (in storage, [R, K, O, I]) and of biases ([R, K, U]), with the sign of a gradient; nothing
+        is changed."""
         weights: dict[str, Tensor] = {}
         groups = None
         if change.terms:
@@ -124,8 +130,8 @@ class Learner:
         state = self.plasticity_states.get(name)
         if state is None:
             state = edge.plasticity.init(self.parameters[name])
-        change, local.next_state = edge.plasticity.update(local, state)
-        batch.seen.setdefault("plasticity", {})[name] = local.next_state
+        change, next_state = edge.plasticity.update(local, state)
+        batch.next_states[name] = next_state
         full = self.parameters.full[self.plan.owners[name]]
         stored = torch.zeros_like(full)
         self.parameters.oriented(name, stored).copy_(change)
@@ -138,9 +144,14 @@ class Learner:
         error = factor.on(error) * factor.whole
         if groups is None:
             return error.sum(-2).view(bias.shape)
-        return torch.zeros_like(bias).flatten(0, 1).index_add_(0, groups.group_of_row, error.flatten(0, -2)).view(bias.shape)
+        return (
+            torch.zeros_like(bias)
+            .flatten(0, 1)
+            .index_add_(0, groups.group_of_row, error.flatten(0, -2))
+            .view(bias.shape)
+        )
 
-    # Steps -------------------------------------------------------------------------------------------------------------------------
+    # Steps -----------------------------------------------------------------------------------------------------------
 
     def learn(self, change: Change, batch: Batch, optimizer: Optimizer, rates: Rates) -> None:
         """Carry out one change."""
@@ -154,25 +165,45 @@ class Learner:
         for population, kind in change.frees:
             batch.free(population, kind)
 
-    def apply(self, weights: dict[str, Tensor], biases: dict[str, Tensor], groups: Groups | None, batch: Batch, optimizer: Optimizer,
-              rates: Rates) -> None:
+    def apply(
+        self,
+        weights: dict[str, Tensor],
+        biases: dict[str, Tensor],
+        groups: Groups | None,
+        batch: Batch,
+        optimizer: Optimizer,
+        rates: Rates,
+    ) -> None:
         """Give proposed changes to the optimiser."""
         for name, change in weights.items():
             weight = self.parameters.full[name]
-            self._optimise(name, weight, change, groups, optimizer, rates, self.circuit.projections[name].plasticity.rate)
+            self._optimise(
+                name, weight, change, groups, optimizer, rates, self.circuit.projections[name].plasticity.rate
+            )
         for name, change in biases.items():
             bias = self.parameters.biases[f"{name}.bias"]
             own = batch.groups[self.plan.routes[name]] if bias.shape[1] > 1 else None
             self._optimise(f"{name}.bias", bias, change, own, optimizer, rates, 1.0)
-        self.plasticity_states.update(batch.seen.pop("plasticity", {}))
+        self.plasticity_states.update(batch.next_states)
+        batch.next_states.clear()
 
-    def _optimise(self, name: str, weight: Tensor, change: Tensor, groups: Groups | None, optimizer: Optimizer, rates: Rates,
-                  factor: float) -> None:
+    def _optimise(
+        self,
+        name: str,
+        weight: Tensor,
+        change: Tensor,
+        groups: Groups | None,
+        optimizer: Optimizer,
+        rates: Rates,
+        factor: float,
+    ) -> None:
         mask = groups.active_RK if groups is not None and weight.shape[1] > 1 else None
         if rates.alive_R is not None:
             alive = rates.alive_R[:, None].expand(*weight.shape[:2])
             mask = alive if mask is None else mask & alive
-        optimizer.update_(weight, change, self.state(name, weight, optimizer), mask=mask, lr=rates.lr * factor, decay=rates.decay)
+        optimizer.update_(
+            weight, change, self.state(name, weight, optimizer), mask=mask, lr=rates.lr * factor, decay=rates.decay
+        )
 
     def state(self, name: str, weight: Tensor, optimizer: Optimizer) -> State:
         """The optimiser's state of a weight, made when first asked for."""
@@ -193,19 +224,25 @@ class Learner:
                 # Rates differ between replicas: they ride on the rows, so that one product serves all.
                 post = post * (lr.view(-1, 1, 1) if post.dim() == 3 else lr)
                 lr = 1.0
-            steps = [(self.parameters.internal(name), -lr * whole * self.circuit.projections[name].plasticity.rate, beta)
-                     for name in change.projections]
+            steps = [
+                (self.parameters.internal(name), -lr * whole * self.circuit.projections[name].plasticity.rate, beta)
+                for name in change.projections
+            ]
             kernel.accumulate_(steps, post, pre, groups)
 
     def _decay(self, change: Change, groups: Groups | None, rates: Rates) -> float:
         """The factor (1 - ηλ) as a number for the fused step; where it differs between replicas it is applied here."""
-        same = isinstance(rates.lr, float) and isinstance(rates.decay, float)
         factors = {self.circuit.projections[name].plasticity.rate for name in change.projections}
-        if same and len(factors) == 1:
-            return 1.0 - rates.lr * factors.pop() * rates.decay  # type: ignore[operator,no-any-return]
+        if isinstance(rates.lr, float) and isinstance(rates.decay, float) and len(factors) == 1:
+            return 1.0 - rates.lr * factors.pop() * rates.decay
         for name in change.projections:
             weight = self.parameters.full[name]
-            shrink = 1 - spread(rates.lr, weight) * spread(rates.decay, weight) * self.circuit.projections[name].plasticity.rate
+            shrink = (
+                1
+                - spread(rates.lr, weight)
+                * spread(rates.decay, weight)
+                * self.circuit.projections[name].plasticity.rate
+            )
             if groups is not None:
                 active = groups.active_RK.view(*groups.active_RK.shape, *([1] * (weight.dim() - 2)))
                 shrink = torch.where(active, torch.as_tensor(shrink, dtype=weight.dtype, device=weight.device), 1.0)
@@ -214,7 +251,12 @@ class Learner:
 
     def _fused_bias(self, population: str, batch: Batch, rates: Rates) -> None:
         lr, decay = rates.lr, rates.decay
-        if isinstance(lr, Tensor) or isinstance(decay, Tensor) or self.parameters.biases[f"{population}.bias"].shape[1] > 1 or decay:
+        if (
+            isinstance(lr, Tensor)
+            or isinstance(decay, Tensor)
+            or self.parameters.biases[f"{population}.bias"].shape[1] > 1
+            or decay
+        ):
             bias = self.parameters.biases[f"{population}.bias"]
             groups = batch.groups[self.plan.routes[population]] if bias.shape[1] > 1 else None
             shrink: Rate = spread(lr, bias) * spread(decay, bias)
@@ -238,11 +280,11 @@ class Learner:
 
 
 class LocalSignals:
-    """What a synapse sees, for plasticity that has an update of its own: tensors as users see them, [R, N, units] and [R, K, post, pre]."""
+    """What a synapse sees, for plasticity that has an update of its own: tensors as users see them, [R, N, units] and
+    [R, K, post, pre]."""
 
     def __init__(self, learner: Learner, name: str, edge: Projection, batch: Batch) -> None:
         self._learner, self._name, self._edge, self._batch = learner, name, edge, batch
-        self.next_state: dict[str, Any] = {}
         self.weight = learner.parameters[name]
 
     def _signal(self, population: str, kind: str) -> Tensor:
@@ -279,4 +321,6 @@ class LocalSignals:
             post_RNO, pre_RNI = post_RNO[0], pre_RNI[0]
         kernel = learner.parameters.kernel(self._name)
         stored = kernel.correlate(factor.on(post_RNO), pre_RNI, groups) * factor.whole
-        return learner.parameters.oriented(self._name, stored.view(learner.parameters.full[learner.plan.owners[self._name]].shape))
+        return learner.parameters.oriented(
+            self._name, stored.view(learner.parameters.full[learner.plan.owners[self._name]].shape)
+        )

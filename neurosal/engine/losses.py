@@ -1,4 +1,5 @@
-"""Losses: per-replica mean, and the output's δ = ∂ℓ_n/∂a for each sample (never divided by the batch: the reduction acts in the change).
+"""Losses: per-replica mean, and the output's δ = ∂ℓ_n/∂a for each sample (never divided by the batch: the reduction
+acts in the change).
 
 Letters: R replica, N sample, O output unit. Internally the output is [N, O] for one replica, [R, N, O] for more.
 """
@@ -35,4 +36,8 @@ def binary_cross_entropy(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor
     return losses.mean((-1, -2)), (torch.sigmoid(logits) - target).div_(logits.shape[-1])
 
 
-LOSSES: dict[str, LossFunction] = {"cross_entropy": cross_entropy, "mse": mean_squared_error, "bce": binary_cross_entropy}
+LOSSES: dict[str, LossFunction] = {
+    "cross_entropy": cross_entropy,
+    "mse": mean_squared_error,
+    "bce": binary_cross_entropy,
+}

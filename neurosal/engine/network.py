@@ -39,8 +39,15 @@ class Network:
         plan: the order of work; ``print(network.plan)``.
     """
 
-    def __init__(self, circuit: Circuit, seeds: tuple[int, ...], device: torch.device, dtype: torch.dtype,
-                 parameters: Parameters | None = None, routers: dict[str, RouterState] | None = None) -> None:
+    def __init__(
+        self,
+        circuit: Circuit,
+        seeds: tuple[int, ...],
+        device: torch.device,
+        dtype: torch.dtype,
+        parameters: Parameters | None = None,
+        routers: dict[str, RouterState] | None = None,
+    ) -> None:
         self.circuit, self.seeds, self.device, self.dtype = circuit, seeds, device, dtype
         self.plan: Plan = plan(circuit)
         self._parameters = Parameters(self.plan, seeds, device, dtype) if parameters is None else parameters
@@ -54,11 +61,20 @@ class Network:
     def _make_routers(self) -> dict[str, RouterState]:
         areas = {router: self.circuit.populations[population].areas for population, router in self.plan.routes.items()}
         return {
-            name: RouterState(name, edge, areas[name], self.circuit.populations[edge.source].units, self.seeds, self.device, self.dtype)
-            for name, edge in self.circuit.select(pathway="modulatory").items() if isinstance(edge.wiring, Router)
+            name: RouterState(
+                name,
+                edge,
+                areas[name],
+                self.circuit.populations[edge.source].units,
+                self.seeds,
+                self.device,
+                self.dtype,
+            )
+            for name, edge in self.circuit.select(pathway="modulatory").items()
+            if isinstance(edge.wiring, Router)
         }
 
-    # Reading -----------------------------------------------------------------------------------------------------------------------
+    # Reading ---------------------------------------------------------------------------------------------------------
 
     @property
     def replicas(self) -> int:
@@ -77,7 +93,8 @@ class Network:
 
     @property
     def routers(self) -> dict[str, dict[str, Tensor]]:
-        """Router → its live tensors: weight [R, rank, I], prototypes [R, K, rank], mean [R, I], usage [R, K], count [R]."""
+        """Router → its live tensors: weight [R, rank, I], prototypes [R, K, rank], mean [R, I], usage [R, K], count
+        [R]."""
         return {name: state.tensors for name, state in self._routers.items()}
 
     def parameters(self, pathway: str | None = None) -> dict[str, Tensor]:
@@ -88,8 +105,14 @@ class Network:
         """
         known = ("feedforward", "feedback", "modulatory")
         if pathway is not None and pathway not in known:
-            raise CircuitError(Problem(place="parameters", expected="a pathway", found=repr(pathway), remedy=near(pathway, known)))
-        found = {name: self.weights[name] for name in self.weights if pathway in (None, self.circuit.projections[name].pathway)}
+            raise CircuitError(
+                Problem(place="parameters", expected="a pathway", found=repr(pathway), remedy=near(pathway, known))
+            )
+        found = {
+            name: self.weights[name]
+            for name in self.weights
+            if pathway in (None, self.circuit.projections[name].pathway)
+        }
         if pathway in (None, "feedforward"):
             found |= self.biases
         if pathway in (None, "modulatory"):
@@ -98,10 +121,12 @@ class Network:
 
     def __repr__(self) -> str:
         numbers = sum(tensor.numel() for tensor in self._parameters.full.values())
-        return (f"Network({self.circuit.name!r}, replicas={self.replicas}, weights={numbers:,}, device={str(self.device)!r}, "
-                f"dtype={str(self.dtype).removeprefix('torch.')!r})")
+        return (
+            f"Network({self.circuit.name!r}, replicas={self.replicas}, weights={numbers:,}, "
+            f"device={str(self.device)!r}, dtype={str(self.dtype).removeprefix('torch.')!r})"
+        )
 
-    # Sweeps ------------------------------------------------------------------------------------------------------------------------
+    # Sweeps ----------------------------------------------------------------------------------------------------------
 
     def forward(self, x: Inputs) -> Batch:
         """The forward sweep: activities of all populations. The low-level door; `predict` is the usual one."""
@@ -124,18 +149,20 @@ class Network:
         return mean
 
     def changes(self, batch: Batch) -> dict[str, Tensor]:
-        """Proposed changes after `forward` and `backward`: projection → [R, K, post, pre], ``"{population}.bias"`` → [R, K, units]."""
+        """Proposed changes after `forward` and `backward`: projection → [R, K, post, pre], ``"{population}.bias"`` →
+        [R, K, units]."""
         found: dict[str, Tensor] = {}
         with no_grad():
             for change in self.plan.changes:
                 weights, biases, _ = self._learner.proposed(change, batch)
                 found |= {name: self._parameters.oriented(name, tensor) for name, tensor in weights.items()}
                 found |= {f"{name}.bias": tensor for name, tensor in biases.items()}
-        batch.seen.pop("plasticity", None)
+        batch.next_states.clear()
         return found
 
     def predict(self, x: Inputs) -> Tensor:
-        """Output activity (logits for a linear output), [R, N, O]. ``x`` is [N, I] or [R, N, I], or a mapping from input population to that."""
+        """Output activity (logits for a linear output), [R, N, O]. ``x`` is [N, I] or [R, N, I], or a mapping from
+        input population to that."""
         batch = self.forward(x)
         with torch.no_grad():
             return natural(self._sweep, batch, self.plan.output.population, "activity").clone()
@@ -147,7 +174,8 @@ class Network:
         return self.changes(batch)
 
     def signals(self, x: Inputs, y: Any = None, loss: str = "cross_entropy") -> dict[str, dict[str, Tensor]]:
-        """Population → {"activity", "error", "area"} as far as they exist, [R, N, units] and [R, N], in the order of the samples."""
+        """Population → {"activity", "error", "area"} as far as they exist, [R, N, units] and [R, N], in the order of
+        the samples."""
         batch = self.forward(x)
         if y is not None:
             self.backward(batch, y, loss)
@@ -164,10 +192,18 @@ class Network:
                 found[name] = {kind: tensor for kind, tensor in entries.items() if tensor is not None}
         return found
 
-    # Learning ----------------------------------------------------------------------------------------------------------------------
+    # Learning --------------------------------------------------------------------------------------------------------
 
-    def step(self, x: Inputs, y: Any, loss: str = "cross_entropy", optimizer: Optimizer | None = None, *, epoch: float = 0.0,
-             epochs: float = 0.0) -> Tensor:
+    def step(
+        self,
+        x: Inputs,
+        y: Any,
+        loss: str = "cross_entropy",
+        optimizer: Optimizer | None = None,
+        *,
+        epoch: float = 0.0,
+        epochs: float = 0.0,
+    ) -> Tensor:
         """One training step: forward, feedback, changes. The optimiser's state stays with the network.
 
         Args:
@@ -209,26 +245,39 @@ class Network:
         tensors = [tensor for weights, biases, _ in proposed for tensor in (*weights.values(), *biases.values())]
         none_R = torch.zeros(self.replicas, dtype=self.dtype, device=self.device)  # where nothing can change
         square_R = sum((tensor.flatten(1).square().sum(1) for tensor in tensors), start=none_R)
-        scale_R = (optimizer.clip / (square_R.sqrt() + 1e-6)).clamp(max=1.0)  # type: ignore[operator]
+        assert optimizer.clip is not None
+        scale_R = (optimizer.clip / (square_R.sqrt() + 1e-6)).clamp(max=1.0)
         for weights, biases, groups in proposed:
-            scaled = [{name: t * scale_R.view(-1, *([1] * (t.dim() - 1))) for name, t in part.items()} for part in (weights, biases)]
+            scaled = [
+                {name: t * scale_R.view(-1, *([1] * (t.dim() - 1))) for name, t in part.items()}
+                for part in (weights, biases)
+            ]
             self._learner.apply(scaled[0], scaled[1], groups, batch, optimizer, rates)
 
     def _use(self, optimizer: Optimizer | None) -> Optimizer:
         optimizer = optimizer or self._optimizer
         if optimizer is None:
-            raise ExperimentError(Problem(place="step", expected="an optimizer", found="none", remedy="Pass e.g. optimizer=ns.SGD(lr=0.1)."))
+            raise ExperimentError(
+                Problem(
+                    place="step", expected="an optimizer", found="none", remedy="Pass e.g. optimizer=ns.SGD(lr=0.1)."
+                )
+            )
         if self._optimizer is not optimizer and self._optimizer != optimizer:
             before = self._optimizer
             self._check_rates(optimizer)
-            if before is not None and (before.kind != optimizer.kind or before.plain != optimizer.plain):
+            one = torch.zeros(1, 1, 1)  # what an optimiser keeps for a weight says whether it can go on from another's state
+            if before is not None and (before.kind != optimizer.kind or before.init(one).keys() != optimizer.init(one).keys()):
                 self._learner.states.clear()
         self._optimizer = optimizer
         return optimizer
 
     def _check_rates(self, optimizer: Optimizer) -> None:
         wrong = [
-            Problem(place=f"optimizer.{field}", expected=f"one number, or {self.replicas} (one a replica)", found=f"{len(value)} numbers")
+            Problem(
+                place=f"optimizer.{field}",
+                expected=f"one number, or {self.replicas} (one a replica)",
+                found=f"{len(value)} numbers",
+            )
             for field in optimizer.per_replica
             if isinstance(value := getattr(optimizer, field), tuple) and len(value) != self.replicas
         ]
@@ -242,7 +291,10 @@ class Network:
                 return torch.tensor(value, dtype=self.dtype, device=self.device) * factor
             return value * factor
 
-        lr, decay = scheduled(optimizer.lr, optimizer.schedule), scheduled(optimizer.weight_decay, optimizer.decay_schedule)
+        lr, decay = (
+            scheduled(optimizer.lr, optimizer.schedule),
+            scheduled(optimizer.weight_decay, optimizer.decay_schedule),
+        )
         return Rates(lr, decay, self.alive_R)
 
     def _target(self, batch: Batch, y: Any, loss: str) -> Tensor:
@@ -251,14 +303,19 @@ class Network:
 
     def freeze_replicas(self, replicas: Iterable[int]) -> None:
         """Stop these replicas: their weights, optimiser state and routers stay as they are from now on."""
-        alive = torch.ones(self.replicas, dtype=torch.bool, device=self.device) if self.alive_R is None else self.alive_R.clone()
+        alive = (
+            torch.ones(self.replicas, dtype=torch.bool, device=self.device)
+            if self.alive_R is None
+            else self.alive_R.clone()
+        )
         alive[list(replicas)] = False
         self.alive_R = alive
 
-    # Judging -----------------------------------------------------------------------------------------------------------------------
+    # Judging ---------------------------------------------------------------------------------------------------------
 
     def score(self, batch: Batch, y: Any, loss: str = "cross_entropy") -> dict[str, Tensor]:
-        """Mean loss of a batch after `forward`, and for cross-entropy the share of samples whose largest output is the label; each [R]."""
+        """Mean loss of a batch after `forward`, and for cross-entropy the share of samples whose largest output is the
+        label; each [R]."""
         target = self._target(batch, y, loss)
         with no_grad():
             rows = self._sweep.rows(batch, self.plan.output.population, "activity", None)
@@ -268,21 +325,23 @@ class Network:
         return found
 
     def evaluate(self, data: Any, loss: str = "cross_entropy") -> dict[str, Tensor]:
-        """``"{part}_loss"`` and, for cross-entropy, ``"{part}_accuracy"`` of each part of a data set that is not empty; each [R], float64.
+        """``"{part}_loss"`` and, for cross-entropy, ``"{part}_accuracy"`` of each part of a data set that is not empty;
+        each [R], float64.
 
         Raises:
             DataError: when the data does not fit the circuit.
         """
         return {
             f"{name}_{key}": value
-            for name, part in parts_of(data, self, loss).items() for key, value in evaluate(self, part, loss).items()
+            for name, part in parts_of(data, self, loss).items()
+            for key, value in evaluate(self, part, loss).items()
         }
 
     def save(self, path: str | Path) -> Path:
         """Write circuit, weights and state to one file that `neurosal.load` reads."""
         return save(self, path)
 
-    # Routers -----------------------------------------------------------------------------------------------------------------------
+    # Routers ---------------------------------------------------------------------------------------------------------
 
     def fit_routers(self, x: Inputs) -> None:
         """Show training inputs to the routers that fit to data before training (k-means); others are left alone."""
@@ -293,15 +352,26 @@ class Network:
                     rows = natural(self._sweep, batch, phase.source, "activity")
                     self._routers[phase.router].fit(rows, self.seeds)
 
-    # State -------------------------------------------------------------------------------------------------------------------------
+    # State -----------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Everything that a step reads, by name: weights, biases, routers, the optimiser's and plasticity's state, step count."""
+        """Everything that a step reads, by name: weights, biases, routers, the optimiser's and plasticity's state, step
+        count."""
         found = {f"weights/{name}": tensor for name, tensor in self._parameters.full.items()}
         found |= {f"biases/{name}": tensor for name, tensor in self.biases.items()}
-        found |= {f"routers/{name}/{key}": tensor for name, tensors in self.routers.items() for key, tensor in tensors.items()}
-        found |= {f"optimizer/{name}/{key}": tensor for name, state in self._learner.states.items() for key, tensor in state.items()}
-        found |= {f"plasticity/{name}/{key}": tensor for name, state in self._learner.plasticity_states.items() for key, tensor in state.items()}
+        found |= {
+            f"routers/{name}/{key}": tensor for name, tensors in self.routers.items() for key, tensor in tensors.items()
+        }
+        found |= {
+            f"optimizer/{name}/{key}": tensor
+            for name, state in self._learner.states.items()
+            for key, tensor in state.items()
+        }
+        found |= {
+            f"plasticity/{name}/{key}": tensor
+            for name, state in self._learner.plasticity_states.items()
+            for key, tensor in state.items()
+        }
         found["steps"] = torch.tensor(self.steps)
         if self.alive_R is not None:
             found["alive"] = self.alive_R
@@ -313,10 +383,19 @@ class Network:
         Raises:
             CircuitError: when names or shapes differ; nothing is taken over then.
         """
-        mine = {name: tensor for name, tensor in self.state_dict().items() if name.split("/")[0] in ("weights", "biases", "routers")}
+        mine = {
+            name: tensor
+            for name, tensor in self.state_dict().items()
+            if name.split("/")[0] in ("weights", "biases", "routers")
+        }
         problems = [
-            Problem(place=name, expected=f"a tensor {list(tensor.shape)}", found=str(list(tensors[name].shape)) if name in tensors else "none")
-            for name, tensor in mine.items() if name not in tensors or tensors[name].shape != tensor.shape
+            Problem(
+                place=name,
+                expected=f"a tensor {list(tensor.shape)}",
+                found=str(list(tensors[name].shape)) if name in tensors else "none",
+            )
+            for name, tensor in mine.items()
+            if name not in tensors or tensors[name].shape != tensor.shape
         ]
         if problems:
             raise CircuitError(problems)
@@ -337,7 +416,8 @@ class Network:
     def twin(self, circuit: Circuit) -> Network:
         """Another circuit on the same populations and forward weights: what it shares by name it shares as storage.
 
-        With the backpropagation form of a circuit this gives the reference that the circuit's own changes are compared with.
+        With the backpropagation form of a circuit this gives the reference that the circuit's own changes are compared
+        with.
         """
         other = plan(circuit)
         parameters = Parameters(other, self.seeds, self.device, self.dtype, share=self._parameters)
@@ -349,7 +429,6 @@ class Network:
         copy.load_state_dict(self.state_dict())
         copy._optimizer = self._optimizer
         return copy
-
 
 
 def compile(circuit: Circuit, seeds: Iterable[int] = (0,), device: str = "auto", dtype: str = "float32") -> Network:  # noqa: A001 - the verb of the field

@@ -1,6 +1,8 @@
-"""Storage of weights and biases: one full tensor [R, K, post, pre] each, the form in which kernels read it, and the view that users see.
+"""Storage of weights and biases: one full tensor [R, K, post, pre] each, the form in which kernels read it, and the
+view that users see.
 
-Feedback weights are stored as the transpose (forward orientation), so that a reciprocal pair has one memory layout and shares its products.
+Feedback weights are stored as the transpose (forward orientation), so that a reciprocal pair has one memory layout and
+shares its products.
 """
 
 from __future__ import annotations
@@ -17,9 +19,17 @@ from neurosal.lower.plan import Plan
 
 
 class Parameters(Mapping[str, Tensor]):
-    """Weights by projection, live, ``[R, K, post, pre]`` ([R, K, unit] for one-to-one wiring); ties included, biases not."""
+    """Weights by projection, live, ``[R, K, post, pre]`` ([R, K, unit] for one-to-one wiring); ties included, biases
+    not."""
 
-    def __init__(self, plan: Plan, seeds: tuple[int, ...], device: torch.device, dtype: torch.dtype, share: Parameters | None = None) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        seeds: tuple[int, ...],
+        device: torch.device,
+        dtype: torch.dtype,
+        share: Parameters | None = None,
+    ) -> None:
         """Draw first values; with `share`, storage of the same name is that of the other network."""
         self.plan, self.circuit, self.replicas = plan, plan.circuit, len(seeds)
         self.full: dict[str, Tensor] = {}  # owner → [R, K, O, I], forward orientation
@@ -29,10 +39,17 @@ class Parameters(Mapping[str, Tensor]):
         for name in sorted(owned, key=lambda name: isinstance(self.circuit.projections[name].weights, Copy)):
             shared = None if share is None else share.full.get(name)
             self.full[name] = self._first_values(name, seeds, device, dtype) if shared is None else shared
-        self.biases: dict[str, Tensor] = share.biases if share is not None else {
-            f"{name}.bias": torch.zeros(self.replicas, population.areas, population.units, device=device, dtype=dtype)
-            for name, population in self.circuit.populations.items() if isinstance(population.model, Rate) and population.model.bias
-        }
+        self.biases: dict[str, Tensor] = (
+            share.biases
+            if share is not None
+            else {
+                f"{name}.bias": torch.zeros(
+                    self.replicas, population.areas, population.units, device=device, dtype=dtype
+                )
+                for name, population in self.circuit.populations.items()
+                if isinstance(population.model, Rate) and population.model.bias
+            }
+        )
 
     def _first_values(self, name: str, seeds: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
         edge, areas = self.circuit.projections[name], self.areas[name]
@@ -55,7 +72,7 @@ class Parameters(Mapping[str, Tensor]):
             return 1, 1
         return self.circuit.populations[edge.source].units, self.circuit.populations[edge.target].units
 
-    # For kernels ---------------------------------------------------------------------------------------------------------------
+    # For kernels -----------------------------------------------------------------------------------------------------
 
     def form(self, name: str) -> str:
         """In which form kernels run this projection: single, batched or grouped."""
@@ -90,7 +107,7 @@ class Parameters(Mapping[str, Tensor]):
             return None
         return edge.weights.magnitude or XavierUniform().deviation(*self._fans(edge))
 
-    # For users -----------------------------------------------------------------------------------------------------------------
+    # For users -------------------------------------------------------------------------------------------------------
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self.plan.owners:

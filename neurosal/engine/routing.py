@@ -1,6 +1,8 @@
-"""Routers: which area each sample selects, and the order in which samples stand so that those of one area are neighbours.
+"""Routers: which area each sample selects, and the order in which samples stand so that those of one area are
+neighbours.
 
-Letters: R replica, K area, N sample, I unit of the population that the router reads, r routing dimension, G = R·K groups.
+Letters: R replica, K area, N sample, I unit of the population that the router reads, r routing dimension, G = R·K
+    groups.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ class Groups:
     @cached_property
     def inverse(self) -> Tensor:
         """Where each sample went: the order that undoes `order`."""
-        return torch.empty_like(self.order).scatter_(0, self.order, torch.arange(len(self.order), device=self.order.device))
+        return torch.empty_like(self.order).scatter_(
+            0, self.order, torch.arange(len(self.order), device=self.order.device)
+        )
 
     @cached_property
     def active_RK(self) -> Tensor:
@@ -59,9 +63,12 @@ class Groups:
 
     @cached_property
     def slices(self) -> list[tuple[int, int, int]]:
-        """(group, first row, last row) of each group that has samples, on the host: only loops read it, since on a GPU it waits."""
+        """(group, first row, last row) of each group that has samples, on the host: only loops read it, since on a GPU
+        it waits."""
         ends = [0, *self.ends.tolist()]
-        return [(group, ends[group], ends[group + 1]) for group in range(len(ends) - 1) if ends[group + 1] > ends[group]]
+        return [
+            (group, ends[group], ends[group + 1]) for group in range(len(ends) - 1) if ends[group + 1] > ends[group]
+        ]
 
     @cached_property
     def per_area(self) -> Tensor:
@@ -72,13 +79,23 @@ class Groups:
 class RouterState:
     """One router: its tensors, its choice, and its own local learning. No task error enters or leaves."""
 
-    def __init__(self, name: str, projection: Projection, areas: int, units: int, seeds: tuple[int, ...], device: torch.device,
-                 dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        name: str,
+        projection: Projection,
+        areas: int,
+        units: int,
+        seeds: tuple[int, ...],
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
         assert isinstance(projection.wiring, Router)
         self.name, self.wiring, self.plasticity, self.areas = name, projection.wiring, projection.plasticity, areas
         shape = self.wiring.weight_shape(areas, units)
         weight = [draw_areas(projection.weights, name, seed, 1, shape, units, shape[0])[0] for seed in seeds]  # type: ignore[arg-type]
-        prototypes = [torch.randn(areas, self.wiring.rank, generator=stream(seed, name, "prototypes")) for seed in seeds]
+        prototypes = [
+            torch.randn(areas, self.wiring.rank, generator=stream(seed, name, "prototypes")) for seed in seeds
+        ]
         zeros = torch.zeros(len(seeds), units)
         drawn = {
             "weight": torch.stack(weight),
@@ -96,7 +113,13 @@ class RouterState:
         projected = centred @ state["weight"].mT
         norm = projected.norm(dim=-1, keepdim=True).clamp_(min=1e-12)
         query = projected / norm
-        return {"activity": h_RNI, "centred": centred, "norm": norm, "query": query, "scores": query @ state["prototypes"].mT}
+        return {
+            "activity": h_RNI,
+            "centred": centred,
+            "norm": norm,
+            "query": query,
+            "scores": query @ state["prototypes"].mT,
+        }
 
     def learn(self, seen: dict[str, Tensor], groups: Groups, lr: Any, alive_R: Tensor | None) -> None:
         """Move running mean and usage, then let the router's plasticity change projection and prototypes."""
@@ -114,8 +137,9 @@ class RouterState:
             rate = lr if isinstance(lr, float) else lr.reshape(-1, 1, 1)
             for key, value in self.plasticity.update_router(state, seen, rate).items():
                 state[key].copy_(value)
-        for key, value in old.items():
-            state[key][~alive_R] = value[~alive_R]  # type: ignore[index,operator]
+        if alive_R is not None:
+            for key, value in old.items():
+                state[key][~alive_R] = value[~alive_R]
 
     @property
     def fits_to_data(self) -> bool:

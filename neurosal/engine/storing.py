@@ -1,4 +1,5 @@
-"""A trained network in one file: safetensors, with the circuit beside the tensors. Nothing read from disk is executed."""
+"""A trained network in one file: safetensors, with the circuit beside the tensors. Nothing read from disk is
+executed."""
 
 from __future__ import annotations
 
@@ -6,7 +7,6 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
@@ -26,11 +26,19 @@ def save(network: Network, path: str | Path) -> Path:
         StoreError: when the file cannot be written.
     """
     path = Path(path)
-    header = {"format": FORMAT, "circuit": json.dumps(network.circuit.to_dict()), "seeds": json.dumps(network.seeds),
-              "dtype": str(network.dtype).removeprefix("torch.")}
+    header = {
+        "format": FORMAT,
+        "circuit": json.dumps(network.circuit.to_dict()),
+        "seeds": json.dumps(network.seeds),
+        "dtype": str(network.dtype).removeprefix("torch."),
+    }
     aside = path.with_name(path.name + ".part")
     try:
-        save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}, aside, header)
+        save_file(
+            {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()},
+            aside,
+            header,
+        )
         aside.replace(path)
     except (OSError, SafetensorError) as error:
         aside.unlink(missing_ok=True)
@@ -54,10 +62,14 @@ def load(path: str | Path, device: str = "auto") -> Network:
             header = file.metadata() or {}
         if header.get("format") != FORMAT:
             raise StoreError(Problem(place=str(path), expected=f"format {FORMAT!r}", found=repr(header.get("format"))))
-        network = compile(Circuit.from_dict(json.loads(header["circuit"])), json.loads(header["seeds"]), device, header["dtype"])
+        network = compile(
+            Circuit.from_dict(json.loads(header["circuit"])), json.loads(header["seeds"]), device, header["dtype"]
+        )
         network.load_state_dict(load_file(path, device=str(network.device)))
     except StoreError:
         raise
     except (SafetensorError, KeyError, ValueError, OSError, NeurosalError) as error:
-        raise StoreError(Problem(place=str(path), expected="a saved network", found=f"a damaged file ({str(error).splitlines()[0]})")) from None
+        raise StoreError(
+            Problem(place=str(path), expected="a saved network", found=f"a damaged file ({str(error).splitlines()[0]})")
+        ) from None
     return network

@@ -1,6 +1,8 @@
-"""One forward and one feedback sweep over a batch, as a list of small functions bound to storage when a network is compiled.
+"""One forward and one feedback sweep over a batch, as a list of small functions bound to storage when a network is
+compiled.
 
-Rows are [N, units] for one replica and [R, N, units] for more; with areas, samples stand in the order of the population's route.
+Rows are [N, units] for one replica and [R, N, units] for more; with areas, samples stand in the order of the
+population's route.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from neurosal.lower.plan import Backward, Forward, Plan, Route
 class Batch:
     """The signals of one batch: everything that one step computes and the next one forgets."""
 
-    __slots__ = ("activity", "error", "groups", "kept", "lead", "memo", "replicas", "samples", "seen")
+    __slots__ = ("activity", "error", "groups", "kept", "lead", "memo", "next_states", "replicas", "samples", "seen")
 
     def __init__(self, replicas: int, samples: int) -> None:
         self.replicas, self.samples = replicas, samples
@@ -32,6 +34,7 @@ class Batch:
         self.error: dict[str, Tensor] = {}  # δ
         self.groups: dict[str, Groups] = {}  # router → groups
         self.seen: dict[str, dict[str, Tensor]] = {}  # router → what it saw
+        self.next_states: dict[str, dict[str, Any]] = {}  # projection → state of its own plasticity after the step
         self.memo: dict[tuple[str, str, str | None], Tensor] = {}
 
     def free(self, population: str, kind: str) -> None:
@@ -52,10 +55,14 @@ class Sweep:
 
     def __init__(self, plan: Plan, parameters: Parameters, routers: dict[str, RouterState]) -> None:
         self.plan, self.parameters, self.routers = plan, parameters, routers
-        self.forward = [self._route(phase) if isinstance(phase, Route) else self._forward(phase) for phase in plan.forward]
-        self.backward = {phase.population: self._backward(phase) for phase in plan.backward if isinstance(phase, Backward)}
+        self.forward = [
+            self._route(phase) if isinstance(phase, Route) else self._forward(phase) for phase in plan.forward
+        ]
+        self.backward = {
+            phase.population: self._backward(phase) for phase in plan.backward if isinstance(phase, Backward)
+        }
 
-    # Order of samples ------------------------------------------------------------------------------------------------------------
+    # Order of samples ------------------------------------------------------------------------------------------------
 
     def rows(self, batch: Batch, population: str, kind: str, order: str | None) -> Tensor:
         """A signal with its samples in the order of a route (None: as they came)."""
@@ -68,7 +75,7 @@ class Sweep:
             found = batch.memo[key] = reorder(rows, batch, have, order)
         return found
 
-    # Forward ---------------------------------------------------------------------------------------------------------------------
+    # Forward ---------------------------------------------------------------------------------------------------------
 
     def _route(self, phase: Route) -> Step:
         state, source, name = self.routers[phase.router], phase.source, phase.router
@@ -87,8 +94,15 @@ class Sweep:
         activation, bias = ACTIVATIONS[population.model.activation], self.parameters.internal_bias(name)
         value, keeps_input, route = activation.value, activation.keeps_input, self.plan.routes.get(name)
         bias_grouped, units = bias is not None and population.areas > 1, population.units
-        first = bias is not None and bool(phase.projections) and (self.parameters.areas[phase.projections[0]] > 1) == bias_grouped
-        inputs = [self._applied(projection, bias=bias if first and index == 0 else None) for index, projection in enumerate(phase.projections)]
+        first = (
+            bias is not None
+            and bool(phase.projections)
+            and (self.parameters.areas[phase.projections[0]] > 1) == bias_grouped
+        )
+        inputs = [
+            self._applied(projection, bias=bias if first and index == 0 else None)
+            for index, projection in enumerate(phase.projections)
+        ]
         late_bias = bias if bias is not None and not first else None
 
         def forward(batch: Batch) -> None:
@@ -96,7 +110,8 @@ class Sweep:
             for more in inputs[1:]:
                 a = a.add_(more(batch))
             if late_bias is not None:
-                a = a + (spread_rows(late_bias[batch.groups[route].group_of_row], a) if bias_grouped else late_bias)  # type: ignore[index]
+                groups = batch.groups[route] if bias_grouped and route is not None else None
+                a = a + (late_bias if groups is None else spread_rows(late_bias[groups.group_of_row], a))
             if keeps_input:
                 batch.kept[name] = a
                 batch.activity[name] = value(a)
@@ -105,20 +120,31 @@ class Sweep:
 
         return forward
 
-    def _applied(self, projection: str, *, bias: Tensor | None = None, kind: str = "activity") -> Callable[[Batch], Tensor]:
+    def _applied(
+        self, projection: str, *, bias: Tensor | None = None, kind: str = "activity"
+    ) -> Callable[[Batch], Tensor]:
         """The function that carries a signal along a projection, into the order of the population where it ends."""
         edge, parameters, plan = self.plan.circuit.projections[projection], self.parameters, self.plan
-        kernel, weight, source = parameters.kernel(projection), parameters.internal(plan.owners[projection]), edge.source
+        kernel, weight, source = (
+            parameters.kernel(projection),
+            parameters.internal(plan.owners[projection]),
+            edge.source,
+        )
         here, there = plan.orders[source], plan.orders[edge.target]
         scale, grouped = parameters.sign_scale(projection), parameters.areas[projection] > 1
         router = plan.routes.get(source if edge.pathway == "feedback" else edge.target) if grouped else None
-        # The product happens in the order of the areas it uses: the target's for feedforward, the source's for feedback.
+        # The product happens in the order of the areas it uses: the target's for feedforward, the source's for
+        # feedback.
         during = (here if edge.pathway == "feedback" else there) if grouped else here
         apply, affine, shared = kernel.apply, kernel.affine, kind == "activity"
         reverses = during != there
 
         def applied(batch: Batch) -> Tensor:
-            rows = (batch.activity if shared else batch.error)[source] if here == during else self.rows(batch, source, kind, during)
+            rows = (
+                (batch.activity if shared else batch.error)[source]
+                if here == during
+                else self.rows(batch, source, kind, during)
+            )
             groups = batch.groups[router] if router is not None else None
             current = weight if scale is None else weight.sign().mul_(scale)
             out = apply(current, rows, groups) if bias is None else affine(bias, current, rows, groups)
@@ -126,7 +152,7 @@ class Sweep:
 
         return applied
 
-    # Feedback --------------------------------------------------------------------------------------------------------------------
+    # Feedback --------------------------------------------------------------------------------------------------------
 
     def _backward(self, phase: Backward) -> Step:
         name, model = phase.population, self.plan.circuit.populations[phase.population].model
@@ -147,11 +173,15 @@ class Sweep:
         rows, order = batch.activity[output], self.plan.orders[output]
         model = self.plan.circuit.populations[output].model
         if order is not None:
-            target = reorder(target, batch, None, order) if loss != "cross_entropy" else reorder(target[..., None], batch, None, order)[..., 0]
-        linear = not isinstance(model, Rate) or model.activation == "linear"
-        # The activity stays readable after the loss, which may overwrite what it is given.
+            target = (
+                reorder(target, batch, None, order)
+                if loss != "cross_entropy"
+                else reorder(target[..., None], batch, None, order)[..., 0]
+            )
         mean, delta = LOSSES[loss](rows, target)
-        batch.error[output] = delta if linear else ACTIVATIONS[model.activation].gate(delta, batch.kept[output])  # type: ignore[union-attr]
+        if isinstance(model, Rate):
+            delta = ACTIVATIONS[model.activation].gate(delta, batch.kept[output])
+        batch.error[output] = delta
         return mean.reshape(batch.replicas)
 
 

@@ -1,12 +1,15 @@
 """The three tensor functions of each kind of wiring: apply, pull and correlate; and one fused form, accumulate_.
 
-Adding a kind of connection means writing these. A kernel works on rows in one of three forms, chosen once when a network is compiled:
+Adding a kind of connection means writing these. A kernel works on rows in one of three forms, chosen once when a
+network is compiled:
 
 - *single* (one replica, one area): rows [N, I], weight [O, I];
 - *batched* (many replicas, one area): rows [R, N, I], weight [R, O, I];
-- *grouped* (areas): rows [R·N, I] sorted by (replica, area), weight [G, O, I] with G = R·K; nothing is computed for areas not selected.
+- *grouped* (areas): rows [R·N, I] sorted by (replica, area), weight [G, O, I] with G = R·K; nothing is computed for
+areas not selected.
 
-`Reversed` runs any of them backwards with its own weights, stored forward: that is every feedback projection and every tie.
+`Reversed` runs any of them backwards with its own weights, stored forward: that is every feedback projection and every
+    tie.
 """
 
 from __future__ import annotations
@@ -29,11 +32,14 @@ def like_rows(flat: Tensor, rows: Tensor) -> Tensor:
 
 def active(groups: Groups, weight: Tensor, factor: float) -> Tensor:
     """`factor` in areas with samples and 1 elsewhere, shaped to scale a weight [G, ...]."""
-    return torch.where(groups.active_RK.flatten(), weight.new_full((), factor), 1.0).view(-1, *([1] * (weight.dim() - 1)))
+    return torch.where(groups.active_RK.flatten(), weight.new_full((), factor), 1.0).view(
+        -1, *([1] * (weight.dim() - 1))
+    )
 
 
 class Kernel:
-    """Functions of one wiring in one form. ``weight`` is in the stored orientation [.., post, pre]; `groups` is None unless grouped."""
+    """Functions of one wiring in one form. ``weight`` is in the stored orientation [.., post, pre]; `groups` is None
+    unless grouped."""
 
     def apply(self, weight: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
         """Post-synaptic input: ``W pre``."""
@@ -55,7 +61,8 @@ class Kernel:
         return rows.add_(like_rows(bias[groups.group_of_row], rows))
 
     def accumulate_(self, steps: Steps, post: Tensor, pre: Tensor, groups: Groups | None) -> None:
-        """``W = beta W + alpha Σ_n post preᵀ`` for each (W, alpha, beta), only in areas with samples. The product is computed once."""
+        """``W = beta W + alpha Σ_n post preᵀ`` for each (W, alpha, beta), only in areas with samples. The product is
+        computed once."""
         change = self.correlate(post, pre, groups)
         for weight, alpha, beta in steps:
             if beta != 1:
@@ -135,13 +142,16 @@ class OneToOneRows(Kernel):
     def apply(self, weight: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
         return pre * (weight if groups is None else like_rows(weight[groups.group_of_row], pre))
 
-    pull = apply
+    def pull(self, weight: Tensor, post: Tensor, groups: Groups | None) -> Tensor:
+        return self.apply(weight, post, groups)
 
     def correlate(self, post: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
         product = post * pre
         if groups is None:
             return product.sum(-2, keepdim=product.dim() == 3)
-        return product.new_zeros(groups.counts_RK.numel(), product.shape[-1]).index_add_(0, groups.group_of_row, product.flatten(0, -2))
+        return product.new_zeros(groups.counts_RK.numel(), product.shape[-1]).index_add_(
+            0, groups.group_of_row, product.flatten(0, -2)
+        )
 
 
 class Reversed(Kernel):
@@ -149,7 +159,9 @@ class Reversed(Kernel):
 
     def __init__(self, forward: Kernel) -> None:
         self.forward = forward
-        self.apply, self.pull = forward.pull, forward.apply  # type: ignore[method-assign]
+        # Bound here rather than called through: a call a product is what small networks notice.
+        self.apply = forward.pull  # type: ignore[assignment,method-assign]
+        self.pull = forward.apply  # type: ignore[assignment,method-assign]
 
     def correlate(self, post: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
         return self.forward.correlate(pre, post, groups)
@@ -165,7 +177,8 @@ KERNELS: dict[str, dict[str, Kernel]] = {
 
 
 def register_wiring(kind: str, single: Kernel, batched: Kernel, grouped: Kernel) -> None:
-    """Teach the engine a kind of wiring (its description is a subclass of `neurosal.graph.Wiring` with the same kind)."""
+    """Teach the engine a kind of wiring (its description is a subclass of `neurosal.graph.Wiring` with the same
+    kind)."""
     KERNELS[kind] = {"single": single, "batched": batched, "grouped": grouped}
 
 

@@ -44,9 +44,11 @@ class Circuit(Value):
 
     __str__ = __repr__
 
-    # Reading -----------------------------------------------------------------------------------------------------------------
+    # Reading ---------------------------------------------------------------------------------------------------------
 
-    def select(self, *, pathway: Pathway | None = None, source: str | None = None, target: str | None = None) -> dict[str, Projection]:
+    def select(
+        self, *, pathway: Pathway | None = None, source: str | None = None, target: str | None = None
+    ) -> dict[str, Projection]:
         """The projections that fit all that is given, by name, in the circuit's order."""
         return {
             name: projection
@@ -66,7 +68,8 @@ class Circuit(Value):
         """Names of the populations where feedforward paths end (relays and inputs left out)."""
         leaving = {projection.source for projection in self.select(pathway="feedforward").values()}
         return tuple(
-            name for name, population in self.populations.items()
+            name
+            for name, population in self.populations.items()
             if name not in leaving and not isinstance(population.model, (Source, Relay))
         )
 
@@ -79,8 +82,14 @@ class Circuit(Value):
         """
         ends = self.outputs
         if len(ends) != 1:
-            raise CircuitError(Problem(place="populations", expected="one output (a population that no feedforward projection leaves)",
-                                       found=", ".join(ends) or "none", remedy="Connect or remove the others."))
+            raise CircuitError(
+                Problem(
+                    place="populations",
+                    expected="one output (a population that no feedforward projection leaves)",
+                    found=", ".join(ends) or "none",
+                    remedy="Connect or remove the others.",
+                )
+            )
         return ends[0]
 
     def layers(self) -> list[str]:
@@ -100,14 +109,25 @@ class Circuit(Value):
         graph.add_nodes_from(names)
         graph.add_edges_from((p.source, p.target) for p in self.select(pathway=pathway).values())
         try:
-            return list(networkx.lexicographical_topological_sort(graph, key={name: i for i, name in enumerate(graph)}.__getitem__))
+            return list(
+                networkx.lexicographical_topological_sort(
+                    graph, key={name: i for i, name in enumerate(graph)}.__getitem__
+                )
+            )
         except networkx.NetworkXUnfeasible:
             cycle = [edge[0] for edge in networkx.find_cycle(graph)]
-            raise CircuitError(Problem(place="projections", expected=f"no {pathway} cycle", found=" -> ".join([*cycle, cycle[0]]),
-                                       remedy="Turn one of these projections round or remove it.")) from None
+            raise CircuitError(
+                Problem(
+                    place="projections",
+                    expected=f"no {pathway} cycle",
+                    found=" -> ".join([*cycle, cycle[0]]),
+                    remedy="Turn one of these projections round or remove it.",
+                )
+            ) from None
 
     def router_of(self, population: str) -> str | None:
-        """Name of the modulatory projection that chooses the areas of `population`, followed through `SameRoute`; None without areas."""
+        """Name of the modulatory projection that chooses the areas of `population`, followed through `SameRoute`; None
+        without areas."""
         for name, projection in self.select(pathway="modulatory", target=population).items():
             seen = {name}
             while isinstance(projection.wiring, SameRoute):
@@ -120,13 +140,16 @@ class Circuit(Value):
         return None
 
     def areas_of(self, projection: str) -> int:
-        """K of a projection's weights: areas of the target for feedforward, of the source for feedback; 1 for fixed one-to-one wiring."""
+        """K of a projection's weights: areas of the target for feedforward, of the source for feedback; 1 for fixed
+        one-to-one wiring."""
         edge = self.projections[projection]
-        if edge.pathway == "modulatory" or (edge.wiring.kind == "one_to_one" and not edge.plasticity.plastic and edge.tied_to is None):
+        if edge.pathway == "modulatory" or (
+            edge.wiring.kind == "one_to_one" and not edge.plasticity.plastic and edge.tied_to is None
+        ):
             return 1
         return self.populations[edge.source if edge.pathway == "feedback" else edge.target].areas
 
-    # Changing (each returns a new circuit) --------------------------------------------------------------------------------------
+    # Changing (each returns a new circuit) ---------------------------------------------------------------------------
 
     def with_populations(self, **populations: Population) -> Circuit:
         """A copy with these populations added or replaced."""
@@ -146,12 +169,24 @@ class Circuit(Value):
         unknown = names - set(self.populations) - set(self.projections)
         if unknown:
             known = [*self.populations, *self.projections]
-            raise CircuitError([Problem(place="without", expected="a population or projection", found=shown(name), remedy=near(name, known))
-                                for name in sorted(unknown)])
+            raise CircuitError(
+                [
+                    Problem(
+                        place="without",
+                        expected="a population or projection",
+                        found=shown(name),
+                        remedy=near(name, known),
+                    )
+                    for name in sorted(unknown)
+                ]
+            )
         return self.replace(
             populations={name: entry for name, entry in self.populations.items() if name not in names},
-            projections={name: entry for name, entry in self.projections.items()
-                         if not {name, entry.source, entry.target} & names},
+            projections={
+                name: entry
+                for name, entry in self.projections.items()
+                if not {name, entry.source, entry.target} & names
+            },
         )
 
     def free_name(self, name: str) -> str:
@@ -161,10 +196,11 @@ class Circuit(Value):
             candidate, count = f"{name}_{count}", count + 1
         return candidate
 
-    # Doors ---------------------------------------------------------------------------------------------------------------------
+    # Doors -----------------------------------------------------------------------------------------------------------
 
     def to_networkx(self) -> networkx.MultiDiGraph:
-        """The circuit as a `networkx.MultiDiGraph`: nodes carry the fields of populations, edges (keyed by name) those of projections."""
+        """The circuit as a `networkx.MultiDiGraph`: nodes carry the fields of populations, edges (keyed by name) those
+        of projections."""
         graph = networkx.MultiDiGraph(name=self.name)
         for name, population in self.populations.items():
             graph.add_node(name, **population.to_dict())
@@ -176,11 +212,13 @@ class Circuit(Value):
     @classmethod
     def from_networkx(cls, graph: networkx.MultiDiGraph) -> Circuit:
         """The circuit that `to_networkx` wrote."""
-        return cls.from_dict({
-            "name": graph.graph.get("name", "circuit"),
-            "populations": {name: dict(fields) for name, fields in graph.nodes(data=True)},
-            "projections": {
-                name: {"source": source, "target": target, **fields}
-                for source, target, name, fields in graph.edges(keys=True, data=True)
-            },
-        })
+        return cls.from_dict(
+            {
+                "name": graph.graph.get("name", "circuit"),
+                "populations": {name: dict(fields) for name, fields in graph.nodes(data=True)},
+                "projections": {
+                    name: {"source": source, "target": target, **fields}
+                    for source, target, name, fields in graph.edges(keys=True, data=True)
+                },
+            }
+        )

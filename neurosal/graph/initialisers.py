@@ -1,4 +1,5 @@
-"""How a weight starts. Fans are those of the projection's own direction: ``fan_in`` counts pre-, ``fan_out`` post-synaptic units."""
+"""How a weight starts. Fans are those of the projection's own direction: ``fan_in`` counts pre-, ``fan_out``
+post-synaptic units."""
 
 from __future__ import annotations
 

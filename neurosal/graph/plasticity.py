@@ -12,16 +12,23 @@ Signal = Literal["pre_activity", "post_activity", "pre_error", "post_error"]
 
 
 class Local(Protocol):
-    """What a synapse can see. Tensors carry replicas R first, then samples N and units; asking for what is not there is a bug.
+    """What a synapse can see. Tensors carry replicas R first, then samples N and units; asking for what is not there is
+    a bug.
 
-    ``correlate(post, pre)`` sums the product of two signals over samples into the shape of the weight, with the reduction of the plasticity.
+    ``correlate(post, pre)`` sums the product of two signals over samples into the shape of the weight, with the
+    reduction of the plasticity.
     """
 
-    pre_activity: Any
-    post_activity: Any
-    pre_error: Any
-    post_error: Any
-    weight: Any
+    @property
+    def pre_activity(self) -> Any: ...
+    @property
+    def post_activity(self) -> Any: ...
+    @property
+    def pre_error(self) -> Any: ...
+    @property
+    def post_error(self) -> Any: ...
+    @property
+    def weight(self) -> Any: ...
 
     def correlate(self, post: Any, pre: Any) -> Any: ...
 
@@ -29,7 +36,8 @@ class Local(Protocol):
 class Plasticity(Kinded):
     """How the weights of a projection change: two pure functions with explicit state.
 
-    ``product`` names the post- and pre-synaptic signal whose correlation *is* the change, where the change has that form. Projections with
+    ``product`` names the post- and pre-synaptic signal whose correlation *is* the change, where the change has that
+    form. Projections with
     the same product share it: it is computed once. A member with another form leaves it None and overrides `update`.
     """
 
@@ -55,8 +63,10 @@ class Plasticity(Kinded):
 class RouterPlasticity(Plasticity):
     """How a router's projection P and prototypes C change. It sees no error: no task signal enters a route.
 
-    ``update_router`` gets and returns a dict of tensors, all with replicas first: ``weight`` [R, rank, I], ``prototypes`` [R, K, rank], ``usage``
-    [R, K]; ``seen`` holds ``centred`` u [R, N, I], ``query`` q [R, N, rank], ``norm`` |P u| [R, N, 1], ``scores`` s [R, N, K].
+    ``update_router`` gets and returns a dict of tensors, all with replicas first: ``weight`` [R, rank, I],
+        ``prototypes`` [R, K, rank], ``usage``
+    [R, K]; ``seen`` holds ``centred`` u [R, N, I], ``query`` q [R, N, rank], ``norm`` |P u| [R, N, 1], ``scores`` s [R,
+    N, K].
     """
 
     for_router: ClassVar[bool] = True
@@ -68,5 +78,6 @@ class RouterPlasticity(Plasticity):
         return {}
 
     def fit_router(self, state: dict[str, Any], centred: Any, seeds: list[int]) -> dict[str, Any]:
-        """The changed entries of `state` after seeing training inputs (u, [R, N, I]) once, before training (if ``needs_data``)."""
+        """The changed entries of `state` after seeing training inputs (u, [R, N, I]) once, before training (if
+        ``needs_data``)."""
         return {}

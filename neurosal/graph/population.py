@@ -13,7 +13,8 @@ from neurosal.graph.value import Value
 class Population(Value):
     """Units with one model. Give ``size`` (units in a row) or ``shape`` (e.g. channels, height, width), never both.
 
-    ``areas`` > 1 gives the population that many full sets of incoming weights and biases, of which a router selects one for each sample.
+    ``areas`` > 1 gives the population that many full sets of incoming weights and biases, of which a router selects one
+    for each sample.
     """
 
     size: int | None = Field(default=None, gt=0)

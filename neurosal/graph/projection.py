@@ -15,14 +15,17 @@ Pathway = Literal["feedforward", "feedback", "lateral", "modulatory"]
 
 
 def _delta() -> Plasticity:
-    return Plasticity.members["delta"]()
+    member = Plasticity.members["delta"]()
+    assert isinstance(member, Plasticity)
+    return member
 
 
 class Projection(Value):
     """Synapses from one population to another, along one pathway.
 
-    Weights are stored ``[post, pre]`` of the projection's own direction; in a compiled network ``[R, K, post, pre]``. Feedforward projections carry
-    activity, feedback projections carry error (``carries="target"``: the target instead), modulatory ones choose areas.
+    Weights are stored ``[post, pre]`` of the projection's own direction; in a compiled network ``[R, K, post, pre]``.
+    Feedforward projections carry activity, feedback projections carry error (``carries="target"``: the target instead),
+    modulatory ones choose areas.
     """
 
     source: str

@@ -28,7 +28,8 @@ class Own(Weights):
 
 
 class Transpose(Weights):
-    """Tied: at every moment the transpose of projection ``of``, i.e. weight transport, which is what makes backpropagation."""
+    """Tied: at every moment the transpose of projection ``of``, i.e. weight transport, which is what makes
+    backpropagation."""
 
     kind: ClassVar[str] = "transpose"
     of: str
@@ -37,7 +38,8 @@ class Transpose(Weights):
 class SignOf(Weights):
     """Sign-symmetric: at every moment ``magnitude * sign(W of the projection 'of')ᵀ``.
 
-    ``magnitude`` None takes the standard deviation that Xavier initialisation gives to a weight of that shape (Xiao et al. 2018, arXiv 1811.03567).
+    ``magnitude`` None takes the standard deviation that Xavier initialisation gives to a weight of that shape (Xiao et
+    al. 2018, arXiv 1811.03567).
     """
 
     kind: ClassVar[str] = "sign_of"

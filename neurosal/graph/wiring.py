@@ -1,4 +1,5 @@
-"""Which units a projection connects. The tensor functions of a wiring (apply, pull, correlate) are registered with the engine by its type."""
+"""Which units a projection connects. The tensor functions of a wiring (apply, pull, correlate) are registered with the
+engine by its type."""
 
 from __future__ import annotations
 
@@ -49,14 +50,17 @@ class OneToOne(Wiring):
 
 
 class Router(Wiring):
-    """Chooses one area of the target for each sample, from the activity h of the source (SAL; the reconstruction SAL-R is ours).
+    """Chooses one area of the target for each sample, from the activity h of the source (SAL; the reconstruction SAL-R
+    is ours).
 
-    ``u = h - running mean``, ``q = P u / |P u|``, ``s = C q``, area ``argmax s``: P the projection's weights (rank, pre), C the prototypes
-    (areas, rank), random unit vectors. How P and C change is the projection's plasticity; `Fixed` leaves both as they were drawn.
+    ``u = h - running mean``, ``q = P u / |P u|``, ``s = C q``, area ``argmax s``: P the projection's weights (rank,
+    pre), C the prototypes (areas, rank), random unit vectors. How P and C change is the projection's plasticity;
+    `Fixed` leaves both as they were drawn.
 
     Args:
         rank: dimension of the routing space.
-        centre_rate: rate of the running mean per training step; 0 switches centring off. The rate is 1/t in the first 1/rate steps.
+        centre_rate: rate of the running mean per training step; 0 switches centring off. The rate is 1/t in the first
+            1/rate steps.
     """
 
     kind: ClassVar[str] = "router"

@@ -1,4 +1,5 @@
-"""First values of weights, drawn in float32 from the stream of each projection, whatever the type and device of the network."""
+"""First values of weights, drawn in float32 from the stream of each projection, whatever the type and device of the
+network."""
 
 from __future__ import annotations
 
@@ -45,12 +46,20 @@ def draw(init: Initialiser, shape: tuple[int, ...], fan_in: int, fan_out: int, g
             return torch.nn.init.orthogonal_(weight, gain=init.gain, generator=generator)
     drawn = getattr(init, "draw", None)
     if drawn is None:
-        raise CircuitError(Problem(place=f"initialiser {init.kind}", expected="an initialiser that this version can draw, or one with a method draw",
-                                   found=type(init).__name__, remedy=near(init.kind, Initialiser.members)))
+        raise CircuitError(
+            Problem(
+                place=f"initialiser {init.kind}",
+                expected="an initialiser that this version can draw, or one with a method draw",
+                found=type(init).__name__,
+                remedy=near(init.kind, Initialiser.members),
+            )
+        )
     return drawn(shape, fan_in, fan_out, generator)
 
 
-def draw_areas(weights: Own, name: str, seed: int, areas: int, shape: tuple[int, ...], fan_in: int, fan_out: int) -> Tensor:
+def draw_areas(
+    weights: Own, name: str, seed: int, areas: int, shape: tuple[int, ...], fan_in: int, fan_out: int
+) -> Tensor:
     """Weights of one replica: [K, *shape]. Area 0 is the same draw whether there are one or many areas."""
     generator = stream(seed, name)
     first = draw(weights.init, shape, fan_in, fan_out, generator)

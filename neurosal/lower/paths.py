@@ -1,6 +1,8 @@
-"""Which feedback belongs to which forward projection: the routes along which error travels back, and what they stand for.
+"""Which feedback belongs to which forward projection: the routes along which error travels back, and what they stand
+for.
 
-Symmetry is measured along the effective path, never against an assumed transpose: a route through relays is the product of its projections, and
+Symmetry is measured along the effective path, never against an assumed transpose: a route through relays is the product
+    of its projections, and
 direct feedback over several layers stands for the product of the forward weights between its ends.
 """
 
@@ -31,7 +33,8 @@ class Pair:
 
 
 def pairs(circuit: Circuit) -> tuple[Pair, ...]:
-    """Every forward path that feedback returns along, in forward order. Constant skips are left out: they have nothing to align.
+    """Every forward path that feedback returns along, in forward order. Constant skips are left out: they have nothing
+    to align.
 
     Example:
         >>> from neurosal import circuits, rules
@@ -43,15 +46,23 @@ def pairs(circuit: Circuit) -> tuple[Pair, ...]:
         routes = _returning(circuit, source)
         for target in sorted({start for start, _ in routes}, key=list(circuit.populations).index):
             back = [route for start, route in routes if start == target]
-            direct = [name for name in circuit.select(pathway="feedforward", source=source, target=target) if _compared(circuit, name)]
+            direct = [
+                name
+                for name in circuit.select(pathway="feedforward", source=source, target=target)
+                if _compared(circuit, name)
+            ]
             if direct and len(direct) == len(back):
-                found += [Pair(name=name, source=source, target=target, forward=((name,),), feedback=(route,))
-                          for name, route in zip(direct, back, strict=True)]
+                found += [
+                    Pair(name=name, source=source, target=target, forward=((name,),), feedback=(route,))
+                    for name, route in zip(direct, back, strict=True)
+                ]
                 continue
             forward = [(name,) for name in direct] or _forward_routes(circuit, source, target)
             if forward:
                 name = direct[0] if direct else f"{source}_to_{target}"
-                found.append(Pair(name=name, source=source, target=target, forward=tuple(forward), feedback=tuple(back)))
+                found.append(
+                    Pair(name=name, source=source, target=target, forward=tuple(forward), feedback=tuple(back))
+                )
     return tuple(found)
 
 

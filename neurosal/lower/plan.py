@@ -1,13 +1,16 @@
-"""The order of work of one training step, derived from the graph alone: which signal is computed when, and which weight changes when.
+"""The order of work of one training step, derived from the graph alone: which signal is computed when, and which weight
+changes when.
 
-A plan never looks at the name of a rule: feedback edges, origins of weights and plasticity say everything. It is printable and needs no torch.
+A plan never looks at the name of a rule: feedback edges, origins of weights and plasticity say everything. It is
+    printable and needs no torch.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from neurosal.graph import Circuit, Rate, Relay, Router, Source
+from neurosal.graph import Circuit, Projection, Rate, Relay, Router, Source
 from neurosal.graph.plasticity import Signal
 from neurosal.settings.training import Loss
 
@@ -59,9 +62,11 @@ class Backward:
 
 @dataclass(frozen=True, kw_only=True)
 class Term:
-    """One product of signals: (population, kind of signal) at the post- and at the pre-synaptic end of the *stored* orientation.
+    """One product of signals: (population, kind of signal) at the post- and at the pre-synaptic end of the *stored*
+    orientation.
 
-    Weights are stored forward: ``reversed`` projections (feedback, ties) keep theirs as the transpose, so that the products of a reciprocal pair
+    Weights are stored forward: ``reversed`` projections (feedback, ties) keep theirs as the transpose, so that the
+        products of a reciprocal pair
     have one layout and are recognised as one.
     """
 
@@ -73,7 +78,8 @@ class Term:
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """Change these weights, all by the same sum of products; or, when ``terms`` is empty, by the update of their own plasticity."""
+    """Change these weights, all by the same sum of products; or, when ``terms`` is empty, by the update of their own
+    plasticity."""
 
     projections: tuple[str, ...]
     terms: tuple[Term, ...]
@@ -126,34 +132,50 @@ def plan(circuit: Circuit, loss: Loss | None = None) -> Plan:
           0  forward  hidden1 from input_to_hidden1
           1  forward  output from hidden1_to_output
           2  loss     output
-          3  error    hidden1 from output_to_hidden1
-          4  change   hidden1_to_output, output.bias by error(output) x activity(hidden1)
+          3  change   hidden1_to_output, output.bias by error(output) x activity(hidden1)
+          4  error    hidden1 from output_to_hidden1
           5  change   input_to_hidden1, hidden1.bias by error(hidden1) x activity(input)
     """
-    routes = {name: router for name in circuit.populations if circuit.populations[name].areas > 1 and (router := circuit.router_of(name))}
+    routes = {
+        name: router
+        for name in circuit.populations
+        if circuit.populations[name].areas > 1 and (router := circuit.router_of(name))
+    }
     owners, turned = _storage(circuit)
     output = Output(population=circuit.output)
     backward = _backward(circuit, output.population)
     return Plan(
-        circuit=circuit, forward=_forward(circuit), output=output, backward=_with_changes(circuit, output.population, backward, owners, turned),
-        routes=routes, orders=_orders(circuit, routes), reversed=turned, owners=owners,
+        circuit=circuit,
+        forward=_forward(circuit),
+        output=output,
+        backward=_with_changes(circuit, output.population, backward, owners, turned),
+        routes=routes,
+        orders=_orders(circuit, routes),
+        reversed=turned,
+        owners=owners,
     )
 
 
 def _forward(circuit: Circuit) -> tuple[Route | Forward, ...]:
     phases: list[Route | Forward] = []
-    routers = {name: edge for name, edge in circuit.select(pathway="modulatory").items() if isinstance(edge.wiring, Router)}
+    routers = {
+        name: edge for name, edge in circuit.select(pathway="modulatory").items() if isinstance(edge.wiring, Router)
+    }
     for name in _layers_with_routes(circuit, routers):
         if not isinstance(circuit.populations[name].model, Source):
-            phases.append(Forward(population=name, projections=tuple(circuit.select(pathway="feedforward", target=name))))
+            phases.append(
+                Forward(population=name, projections=tuple(circuit.select(pathway="feedforward", target=name)))
+            )
         phases += [Route(router=router, source=name) for router, edge in routers.items() if edge.source == name]
     return tuple(phases)
 
 
-def _layers_with_routes(circuit: Circuit, routers: dict[str, object]) -> list[str]:
+def _layers_with_routes(circuit: Circuit, routers: Mapping[str, Projection]) -> list[str]:
     """Populations in forward order, where a population also waits for the population that its router reads."""
     names = circuit.layers()
-    needs = {name: {edge.source for edge in circuit.select(pathway="feedforward", target=name).values()} for name in names}
+    needs = {
+        name: {edge.source for edge in circuit.select(pathway="feedforward", target=name).values()} for name in names
+    }
     for name in names:
         router = circuit.router_of(name)
         if router is not None:
@@ -170,7 +192,9 @@ def _backward(circuit: Circuit, output: str) -> list[Backward]:
     """Populations that error reaches, in an order in which it can travel."""
     reached, phases = {output}, []
     for name in circuit.error_order():
-        incoming = tuple(edge for edge, value in circuit.select(pathway="feedback", target=name).items() if value.source in reached)
+        incoming = tuple(
+            edge for edge, value in circuit.select(pathway="feedback", target=name).items() if value.source in reached
+        )
         if incoming and name != output:
             phases.append(Backward(population=name, projections=incoming))
             reached.add(name)
@@ -178,7 +202,8 @@ def _backward(circuit: Circuit, output: str) -> list[Backward]:
 
 
 def _orders(circuit: Circuit, routes: dict[str, str]) -> dict[str, str | None]:
-    """In whose order samples stand at each population: its own router's, else its first source's, so that few copies are needed."""
+    """In whose order samples stand at each population: its own router's, else its first source's, so that few copies
+    are needed."""
     orders: dict[str, str | None] = {}
     for name in [*circuit.layers(), *circuit.error_order()]:
         if name in orders:
@@ -205,8 +230,9 @@ def _storage(circuit: Circuit) -> tuple[dict[str, str], frozenset[str]]:
     return owners, frozenset(turned)
 
 
-def _with_changes(circuit: Circuit, output: str, backward: list[Backward], owners: dict[str, str],
-                  turned: frozenset[str]) -> tuple[Backward | Change, ...]:
+def _with_changes(
+    circuit: Circuit, output: str, backward: list[Backward], owners: dict[str, str], turned: frozenset[str]
+) -> tuple[Backward | Change, ...]:
     """Each change as early as it may happen: its signals are there, and nobody reads its weights any more."""
     step_of = {output: -1} | {phase.population: index for index, phase in enumerate(backward)}
     last_read: dict[str, int] = {}
@@ -219,41 +245,60 @@ def _with_changes(circuit: Circuit, output: str, backward: list[Backward], owner
     for name, edge in circuit.projections.items():
         if edge.pathway == "modulatory" or not edge.plasticity.plastic:
             continue
-        signals = {"pre_activity": edge.source, "post_activity": edge.target, "pre_error": edge.source, "post_error": edge.target}
+        signals = {
+            "pre_activity": edge.source,
+            "post_activity": edge.target,
+            "pre_error": edge.source,
+            "post_error": edge.target,
+        }
         errors = [signals[need] for need in edge.plasticity.needs if need.endswith("error")]
         if any(population not in step_of for population in errors):
             continue
         owner = owners[name]
-        ready[owner] = max([ready.get(owner, -1), last_read.get(owner, -1), *(step_of[population] for population in errors)])
+        ready[owner] = max(
+            [ready.get(owner, -1), last_read.get(owner, -1), *(step_of[population] for population in errors)]
+        )
         if edge.plasticity.product is None:
             own_update.append(name)
             continue
         ends = [(signals[signal], signal.split("_")[1]) for signal in edge.plasticity.product]
         # A tie is stored as its owner stores it, so the product of a turned projection has its ends exchanged.
         post, pre = ends[::-1] if name in turned else ends
-        terms.setdefault(owner, []).append(Term(post=post, pre=pre, wiring=edge.wiring.kind,
-                                                reduction=getattr(edge.plasticity, "reduction", "batch")))
+        terms.setdefault(owner, []).append(
+            Term(post=post, pre=pre, wiring=edge.wiring.kind, reduction=getattr(edge.plasticity, "reduction", "batch"))
+        )
     return tuple(_merge(circuit, backward, step_of, terms, ready, own_update))
 
 
-def _merge(circuit: Circuit, backward: list[Backward], step_of: dict[str, int], terms: dict[str, list[Term]], ready: dict[str, int],
-           own_update: list[str]) -> list[Backward | Change]:
-    """Backward phases with the changes between them; projections with equal products and equal ends share one change."""
+def _merge(
+    circuit: Circuit,
+    backward: list[Backward],
+    step_of: dict[str, int],
+    terms: dict[str, list[Term]],
+    ready: dict[str, int],
+    own_update: list[str],
+) -> list[Backward | Change]:
+    """Backward phases with the changes between them; projections with equal products and equal ends share one
+    change."""
     groups: dict[tuple[Term, ...], list[str]] = {}
     for name, products in terms.items():
         groups.setdefault(tuple(products), []).append(name)
     changes: list[tuple[int, tuple[str, ...], tuple[Term, ...]]] = [
-        (max(ready[name] for name in names), tuple(names), products) for products, names in groups.items()
+        (max(ready[name] for name in names), tuple(names), shared) for shared, names in groups.items()
     ]
     changes += [(ready[name], (name,), ()) for name in own_update]
     biased = _biases(circuit, step_of)
     placed: list[tuple[int, Change]] = []
-    for index, names, products in changes:
-        hosts = {circuit.projections[name].target for name in names if circuit.projections[name].pathway == "feedforward"}
+    for index, names, shared in changes:
+        hosts = {
+            circuit.projections[name].target for name in names if circuit.projections[name].pathway == "feedforward"
+        }
         mine = tuple(sorted(hosts & set(biased)))
         biased = [name for name in biased if name not in mine]
         # A bias needs its population's error only; it travels with a weight of that population to save a phase.
-        placed.append((max([index, *(step_of[name] for name in mine)]), Change(projections=names, terms=products, biases=mine)))
+        placed.append(
+            (max([index, *(step_of[name] for name in mine)]), Change(projections=names, terms=shared, biases=mine))
+        )
     placed += [(step_of[name], Change(projections=(), terms=(), biases=(name,))) for name in biased]
     phases: list[Backward | Change] = [change for index, change in placed if index < 0]
     for index, phase in enumerate(backward):
@@ -263,10 +308,14 @@ def _merge(circuit: Circuit, backward: list[Backward], step_of: dict[str, int], 
 
 
 def _biases(circuit: Circuit, step_of: dict[str, int]) -> list[str]:
-    """Populations whose bias learns: they have one, an error reaches them, and at least one of their feedforward projections is plastic."""
+    """Populations whose bias learns: they have one, an error reaches them, and at least one of their feedforward
+    projections is plastic."""
     return [
-        name for name, population in circuit.populations.items()
-        if isinstance(population.model, Rate) and population.model.bias and name in step_of
+        name
+        for name, population in circuit.populations.items()
+        if isinstance(population.model, Rate)
+        and population.model.bias
+        and name in step_of
         and any(edge.plasticity.plastic for edge in circuit.select(pathway="feedforward", target=name).values())
     ]
 
@@ -276,11 +325,20 @@ def _with_frees(circuit: Circuit, phases: list[Backward | Change]) -> list[Backw
     last: dict[tuple[str, str], int] = {}
     for index, phase in enumerate(phases):
         if isinstance(phase, Backward):
-            used = [(phase.population, "activity"), *((circuit.projections[name].source, "error") for name in phase.projections)]
+            used = [
+                (phase.population, "activity"),
+                *((circuit.projections[name].source, "error") for name in phase.projections),
+            ]
         else:
-            used = [end for term in phase.terms for end in (term.post, term.pre)] + [(name, "error") for name in phase.biases]
+            used = [end for term in phase.terms for end in (term.post, term.pre)] + [
+                (name, "error") for name in phase.biases
+            ]
             if not phase.terms:
-                ends = [end for name in phase.projections for end in (circuit.projections[name].source, circuit.projections[name].target)]
+                ends = [
+                    end
+                    for name in phase.projections
+                    for end in (circuit.projections[name].source, circuit.projections[name].target)
+                ]
                 used += [(end, kind) for end in ends for kind in ("activity", "error")]
         for signal in used:
             last[signal] = index

@@ -1,4 +1,5 @@
-"""Random streams keyed by (seed, name of the object): the same replica draws the same numbers whatever runs beside it."""
+"""Random streams keyed by (seed, name of the object): the same replica draws the same numbers whatever runs beside
+it."""
 
 from __future__ import annotations
 

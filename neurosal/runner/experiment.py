@@ -19,17 +19,25 @@ from neurosal.settings import Arm, Experiment, Training
 Progress = Callable[[int, int, str], None]
 
 
-def run(experiment: Experiment, *, store: str | Path | None = None, resume: bool = False, device: str = "auto",
-        progress: Progress | None = None) -> Run:
+def run(
+    experiment: Experiment,
+    *,
+    store: str | Path | None = None,
+    resume: bool = False,
+    device: str = "auto",
+    progress: Progress | None = None,
+) -> Run:
     """Run an experiment, arm by arm; what `neurosal run` calls.
 
     Args:
         store: folder of the run; without one ``runs/{name}``.
-        resume: go on with an experiment that was interrupted (finished arms are left alone); start it when there is none.
+        resume: go on with an experiment that was interrupted (finished arms are left alone); start it when there is
+            none.
         progress: called with (steps done, steps in all, arm).
 
     Raises:
-        ExperimentError: with every problem of the experiment, before anything is written. StoreError: when the store cannot be used.
+        ExperimentError: with every problem of the experiment, before anything is written. StoreError: when the store
+            cannot be used.
     """
     check_experiment(experiment)
     folder = Path(store) if store is not None else Path("runs") / experiment.name
@@ -56,7 +64,14 @@ def run(experiment: Experiment, *, store: str | Path | None = None, resume: bool
     return open_run(folder)
 
 
-def _arms(experiment: Experiment, data: Dataset, target: ExperimentFolder, resume: bool, device: str, progress: Progress | None) -> tuple[str, str]:
+def _arms(
+    experiment: Experiment,
+    data: Dataset,
+    target: ExperimentFolder,
+    resume: bool,
+    device: str,
+    progress: Progress | None,
+) -> tuple[str, str]:
     steps = {name: _steps(experiment.training_of(name), data) for name in experiment.arms}
     total, before, diverged = sum(steps.values()), 0, []
     for name, arm in experiment.arms.items():
@@ -85,7 +100,8 @@ def circuit_of(arm: Arm, name: str = "arm") -> Circuit:
 
 
 def replicas(experiment: Experiment, training: Training) -> tuple[tuple[int, ...], dict[str, list[Any]], Training]:
-    """Seeds × varied settings as replicas: the seed of each, the value of each varied setting, and the training with values per replica.
+    """Seeds × varied settings as replicas: the seed of each, the value of each varied setting, and the training with
+    values per replica.
 
     The last varied setting changes fastest, the seed slowest.
     """
@@ -94,7 +110,7 @@ def replicas(experiment: Experiment, training: Training) -> tuple[tuple[int, ...
     varied = {name.rpartition(".")[2]: [row[1 + column] for row in table] for column, name in enumerate(names)}
     changes = {name: tuple(values) for name, values in varied.items()}
     optimizer = training.optimizer.replace(**changes) if changes else training.optimizer
-    return tuple(row[0] for row in table), varied, training.replace(optimizer=optimizer)
+    return tuple(int(row[0]) for row in table), varied, training.replace(optimizer=optimizer)
 
 
 def _steps(training: Training, data: Dataset) -> int:

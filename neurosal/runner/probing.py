@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from neurosal.engine.feeding import Samples
 from neurosal.engine.network import Network
 from neurosal.engine.sweep import no_grad
 from neurosal.errors import ExperimentError, Problem, near
@@ -21,7 +22,6 @@ from neurosal.graph import Relay, Source
 from neurosal.lower.paths import Pair, pairs
 from neurosal.record import Recorder, schema
 from neurosal.rules import bp
-from neurosal.engine.feeding import Samples
 from neurosal.settings.probes import Probe, log_spaced
 from neurosal.stats import base
 
@@ -33,7 +33,9 @@ USAGE_SAMPLES = 2048
 class Prober:
     """The probes of one run, grouped into the recorder's groups."""
 
-    def __init__(self, network: Network, probes: tuple[Probe, ...], loss: str, batch_size: int, sample: Samples, total_steps: int) -> None:
+    def __init__(
+        self, network: Network, probes: tuple[Probe, ...], loss: str, batch_size: int, sample: Samples, total_steps: int
+    ) -> None:
         self.network, self.loss, self.batch_size, self.sample = network, loss, batch_size, sample
         self.dtype = str(network.dtype).removeprefix("torch.")
         self.groups: list[tuple[Probe, schema.Group, Callable[[Moment], Values]]] = []
@@ -47,7 +49,7 @@ class Prober:
         if problems:
             raise ExperimentError(problems)
 
-    # Which groups ------------------------------------------------------------------------------------------------------------------
+    # Which groups ----------------------------------------------------------------------------------------------------
 
     def _group(self, schedule: str, probes: list[Probe], problems: list[Problem]) -> None:
         whats: dict[str, list[Probe]] = defaultdict(list)
@@ -63,7 +65,13 @@ class Prober:
         if whats["update_angle"]:
             compared = self._chosen(whats["update_angle"], self.compared, problems)
             if compared:
-                add((whats["update_angle"][0], schema.credit(schedule, compared), lambda moment: self._credit(compared, moment)))
+                add(
+                    (
+                        whats["update_angle"][0],
+                        schema.credit(schedule, compared),
+                        lambda moment: self._credit(compared, moment),
+                    )
+                )
         if whats["usage"]:
             areas = {name: self.network.circuit.populations[name].areas for name in self.network.plan.routes}
             chosen_areas = {name: areas[name] for name in self._chosen(whats["usage"], list(areas), problems)}
@@ -73,53 +81,77 @@ class Prober:
         self._populations(schedule, whats, problems)
 
     def _projections(self, schedule: str, whats: dict[str, list[Probe]], problems: list[Problem]) -> None:
-        circuit, wanted = self.network.circuit, defaultdict(list)
+        circuit = self.network.circuit
+        wanted: dict[str, list[str]] = defaultdict(list)
         changing = [name for change in self.network.plan.changes for name in change.projections]
         for what, known in (("weight", list(self.network.weights)), ("update", changing)):
             for name in self._chosen(whats[what], known, problems) if whats[what] else []:
                 wanted[name].append(what)
-        for name, what in wanted.items():
+        for name, kinds in wanted.items():
             edge, shape = circuit.projections[name], self.network.weights[name].shape
             pre = (edge.source, shape[3]) if len(shape) == 4 else None
-            group = schema.projection(name, schedule, post=(edge.target, shape[2]), pre=pre, areas=shape[1], what=what, dtype=self.dtype)
-            self.groups.append((whats[what[0]][0], group, lambda moment, name=name, what=what: self._projection(name, what, moment)))
+            group = schema.projection(
+                name, schedule, post=(edge.target, shape[2]), pre=pre, areas=shape[1], what=kinds, dtype=self.dtype
+            )
+            self.groups.append((whats[kinds[0]][0], group, partial(self._projection, name, kinds)))
 
     def _populations(self, schedule: str, whats: dict[str, list[Probe]], problems: list[Problem]) -> None:
-        circuit, wanted, trials = self.network.circuit, defaultdict(list), {}
+        circuit, trials = self.network.circuit, dict[str, int]()
+        wanted: dict[str, list[str]] = defaultdict(list)
         kinds = {
-            "activity": [name for name, entry in circuit.populations.items() if not isinstance(entry.model, (Source, Relay))],
+            "activity": [
+                name for name, entry in circuit.populations.items() if not isinstance(entry.model, (Source, Relay))
+            ],
             "error": sorted(self.network.plan.with_error),
             "area": list(self.network.plan.routes),
         }
         for what, usual in kinds.items():
             if whats[what]:
-                allowed = usual if what != "activity" else [n for n, e in circuit.populations.items() if not isinstance(e.model, Relay)]
+                allowed = (
+                    usual
+                    if what != "activity"
+                    else [n for n, e in circuit.populations.items() if not isinstance(e.model, Relay)]
+                )
                 for name in self._chosen(whats[what], usual, problems, allowed):
                     wanted[name].append(what)
                     keep = [probe.samples for probe in whats[what]]
-                    trials[name] = max([trials.get(name, 0), *(min(entry or self.batch_size, self.batch_size) for entry in keep)])
-        for name, what in wanted.items():
-            group = schema.population(name, schedule, units=circuit.populations[name].units, trials=trials[name], what=what, dtype=self.dtype)
-            self.groups.append((whats[what[0]][0], group,
-                                lambda moment, name=name, what=what: self._population(name, what, trials[name], moment)))
+                    trials[name] = max(
+                        [trials.get(name, 0), *(min(entry or self.batch_size, self.batch_size) for entry in keep)]
+                    )
+        for name, asked in wanted.items():
+            units = circuit.populations[name].units
+            group = schema.population(name, schedule, units=units, trials=trials[name], what=asked, dtype=self.dtype)
+            self.groups.append((whats[asked[0]][0], group, partial(self._population, name, asked, trials[name])))
 
     @staticmethod
-    def _chosen(probes: list[Probe], usual: list[str], problems: list[Problem], allowed: list[str] | None = None) -> list[str]:
+    def _chosen(
+        probes: list[Probe], usual: list[str], problems: list[Problem], allowed: list[str] | None = None
+    ) -> list[str]:
         """Names that these probes ask for; a probe without target takes all that are usual."""
         allowed = usual if allowed is None else allowed
         targets = [probe.target for probe in probes]
-        problems += [Problem(place=f"record.{probe.what}", expected="a target that this circuit has for it", found=repr(probe.target),
-                             remedy=near(probe.target, allowed)) for probe in probes if probe.target is not None and probe.target not in allowed]
+        problems += [
+            Problem(
+                place=f"record.{probe.what}",
+                expected="a target that this circuit has for it",
+                found=repr(probe.target),
+                remedy=near(probe.target, allowed),
+            )
+            for probe in probes
+            if probe.target is not None and probe.target not in allowed
+        ]
         return list(usual) if None in targets else [name for name in allowed if name in targets]
 
-    # When --------------------------------------------------------------------------------------------------------------------------
+    # When ------------------------------------------------------------------------------------------------------------
 
     def declare(self, recorder: Recorder) -> None:
         """Announce every group to the recorder."""
         for _, group, _ in self.groups:
             recorder.declare(group)
 
-    def record(self, recorder: Recorder, step: int, epoch: float, epoch_ended: int | None, moment: Callable[[], Moment]) -> None:
+    def record(
+        self, recorder: Recorder, step: int, epoch: float, epoch_ended: int | None, moment: Callable[[], Moment]
+    ) -> None:
         """Record what is due after `step` steps; `moment` gives the step's batch when something needs it."""
         due = [entry for entry in self.groups if self._due(entry[0], step, epoch_ended)]
         if not due:
@@ -134,7 +166,7 @@ class Prober:
             return step in self.log_steps[probe.log]
         return probe.due(step, epoch_ended)
 
-    # What --------------------------------------------------------------------------------------------------------------------------
+    # What ------------------------------------------------------------------------------------------------------------
 
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:
@@ -147,15 +179,20 @@ class Prober:
         return len(areas - {1}) <= 1 and (len(routers) <= 1 or len(pair.forward[0]) == 1)
 
     def _along(self, route: tuple[str, ...]) -> Tensor:
-        """Effective weights of a route, [R, K, post, pre] in float64; one-to-one projections count as diagonal matrices."""
-        matrices = [weight.diag_embed() if weight.dim() == 3 else weight for weight in (self.network.weights[name] for name in route)]
+        """Effective weights of a route, [R, K, post, pre] in float64; one-to-one projections count as diagonal
+        matrices."""
+        matrices = [
+            weight.diag_embed() if weight.dim() == 3 else weight
+            for weight in (self.network.weights[name] for name in route)
+        ]
         product: Tensor = base.path(*matrices)
         return product
 
     def _forward(self, pair: Pair) -> tuple[Tensor, Tensor]:
         forward = sum((self._along(route) for route in pair.forward[1:]), self._along(pair.forward[0]))
         back = sum((self._along(route) for route in pair.feedback[1:]), self._along(pair.feedback[0])).mT
-        return torch.broadcast_tensors(forward, back)  # type: ignore[return-value,no-any-return]
+        both: tuple[Tensor, Tensor] = torch.broadcast_tensors(forward, back)
+        return both
 
     def _symmetry(self, chosen: list[Pair]) -> Values:
         angles, ratios = [], []
@@ -176,7 +213,9 @@ class Prober:
     @cached_property
     def compared(self) -> list[str]:
         """Feedforward projections that both the circuit and its backpropagation form change."""
-        mine, other = ({name for change in net.plan.changes for name in change.projections} for net in (self.network, self.twin))
+        mine, other = (
+            {name for change in net.plan.changes for name in change.projections} for net in (self.network, self.twin)
+        )
         return [name for name in self.network.circuit.select(pathway="feedforward") if name in mine & other]
 
     def _credit(self, names: list[str], moment: Moment) -> Values:
@@ -187,8 +226,11 @@ class Prober:
     def _usage(self, areas: dict[str, int]) -> Values:
         rows = next(iter(self.sample.values())) if isinstance(self.sample, dict) else self.sample
         count = max(1, min(USAGE_SAMPLES, (1 << 15) // self.network.replicas, len(rows)))
-        batch = self.network.forward({name: values[:count] for name, values in self.sample.items()} if isinstance(self.sample, dict)
-                                     else self.sample[:count])
+        batch = self.network.forward(
+            {name: values[:count] for name, values in self.sample.items()}
+            if isinstance(self.sample, dict)
+            else self.sample[:count]
+        )
         usage = torch.full((self.network.replicas, len(areas), max(areas.values())), torch.nan, dtype=torch.float64)
         for index, (name, size) in enumerate(areas.items()):
             groups = batch.groups[self.network.plan.routes[name]]

@@ -27,28 +27,45 @@ class DivergedWarning(UserWarning):
     """Numbers stopped being finite in some replica; its last good state was kept and the others went on."""
 
 
-def train(network: Network, data: Any, training: Training | None = None, *, store: str | Path | None = None, resume: bool = False,
-          progress: Progress | None = None, replicas: Mapping[str, Iterable[Any]] | None = None, **settings: Any) -> Run:
+def train(
+    network: Network,
+    data: Any,
+    training: Training | None = None,
+    *,
+    store: str | Path | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    replicas: Mapping[str, Iterable[Any]] | None = None,
+    **settings: Any,
+) -> Run:
     """Train all replicas of a network and record the run.
 
     Args:
         network: from `compile`; its weights are changed.
         data: a `Dataset`; it stays on the network's device.
-        training, settings: a `Training`, or its fields as keywords (``epochs=25, batch_size=16, optimizer=SGD(lr=1e-4)``); keywords lie over it.
+        training, settings: a `Training`, or its fields as keywords (``epochs=25, batch_size=16,
+            optimizer=SGD(lr=1e-4)``); keywords lie over it.
         store: folder of the run; without one, ``runs/{name of the circuit}``, numbered where that is taken.
-        resume: go on with the run in `store` from its newest checkpoint, to the same bits; start it when there is none, and only open it when it
-            is finished.
+        resume: go on with the run in `store` from its newest checkpoint, to the same bits; start it when there is none,
+            and only open it when it is finished.
         progress: called with (steps done, steps in all, what is happening).
         replicas: what varies over replicas beside the seed, e.g. ``{"lr": [...]}``; written beside the records.
 
     Returns:
-        The run, opened. Its ``status.state`` is "diverged" when numbers of a replica stopped being finite: then a `DivergedWarning` says where.
+        The run, opened. Its ``status.state`` is "diverged" when numbers of a replica stopped being finite: then a
+        `DivergedWarning` says where.
 
     Raises:
         ExperimentError, DataError: for settings or data that do not fit. StoreError: when the store cannot be used.
     """
     given = {"record": tuple(settings.pop("record"))} if "record" in settings else {}
-    training = Training(**settings, **given) if training is None else training.replace(**settings, **given) if settings or given else training
+    training = (
+        Training(**settings, **given)
+        if training is None
+        else training.replace(**settings, **given)
+        if settings or given
+        else training
+    )
     folder = _free_folder(network.circuit.name) if store is None else Path(store)
     if resume and (status := Recorder.status(folder)) is not None and status.state in ("done", "diverged"):
         return open_run(folder)
@@ -67,12 +84,22 @@ def _free_folder(name: str) -> Path:
 class Trainer:
     """One run in the making."""
 
-    def __init__(self, network: Network, data: Any, training: Training, replicas: dict[str, Iterable[Any]], progress: Progress | None) -> None:
+    def __init__(
+        self,
+        network: Network,
+        data: Any,
+        training: Training,
+        replicas: dict[str, Iterable[Any]],
+        progress: Progress | None,
+    ) -> None:
         self.network, self.training, self.progress = network, training, progress
         self.parts = parts_of(data, network, training.loss)
         self.part: Part = self.parts["train"]
-        self.provenance: dict[str, Any] = {"data": data.provenance() if hasattr(data, "provenance") else repr(data), "device": str(network.device),
-                                           "dtype": training.dtype}
+        self.provenance: dict[str, Any] = {
+            "data": data.provenance() if hasattr(data, "provenance") else repr(data),
+            "device": str(network.device),
+            "dtype": training.dtype,
+        }
         self.replicas = {schema.SEED: list(network.seeds)} | {name: list(values) for name, values in replicas.items()}
         self.steps_an_epoch = -(-len(self.part) // training.batch_size)
         self.total = self.steps_an_epoch * training.epochs
@@ -81,7 +108,7 @@ class Trainer:
         self.good: dict[str, Tensor] = {}
         self.failures: dict[int, str] = {}
 
-    # The run -----------------------------------------------------------------------------------------------------------------------
+    # The run ---------------------------------------------------------------------------------------------------------
 
     def run(self, folder: Path, resume: bool) -> None:
         """Train to the end, or as far as it goes."""
@@ -92,7 +119,9 @@ class Trainer:
             recorder, tensors, meta = Recorder.resume(folder, circuit=circuit, settings=settings)
             start = self._take_up(recorder, tensors, meta)
         else:
-            recorder = Recorder.create(folder, circuit=circuit, settings=settings, replicas=self.replicas, provenance=self.provenance)
+            recorder = Recorder.create(
+                folder, circuit=circuit, settings=settings, replicas=self.replicas, provenance=self.provenance
+            )
         with contextlib.ExitStack() as stack:
             stack.enter_context(recorder)
             self._declare(recorder)
@@ -136,7 +165,11 @@ class Trainer:
                 self._check(network.steps, torch.ones(network.replicas), *self.part.take(index))
                 self._evaluate(recorder, network.steps)
                 self._keep_good()
-            if training.checkpoint_every and (epoch + 1) % training.checkpoint_every == 0 and epoch + 1 < training.epochs:
+            if (
+                training.checkpoint_every
+                and (epoch + 1) % training.checkpoint_every == 0
+                and epoch + 1 < training.epochs
+            ):
                 recorder.checkpoint(self._tensors(), self._meta(network.steps))
 
     def _step(self, recorder: Recorder, x: Samples, y: Tensor) -> None:
@@ -166,15 +199,19 @@ class Trainer:
     def _evaluate(self, recorder: Recorder, step: int) -> None:
         values = {
             f"{name}_{key}": self._visible(value)
-            for name, part in self.parts.items() if name != "train" for key, value in evaluate(self.network, part, self.training.loss).items()
+            for name, part in self.parts.items()
+            if name != "train"
+            for key, value in evaluate(self.network, part, self.training.loss).items()
         }
         if values:
             recorder.append(schema.EVALUATION, step=step, epoch=step / self.steps_an_epoch, values=values)
 
-    # Numbers that stop being finite --------------------------------------------------------------------------------------------------
+    # Numbers that stop being finite ----------------------------------------------------------------------------------
 
     def _keep_good(self) -> None:
-        self.good = {name: tensor.clone() for name, tensor in self.network.state_dict().items() if name.split("/")[0] != "steps"}
+        self.good = {
+            name: tensor.clone() for name, tensor in self.network.state_dict().items() if name.split("/")[0] != "steps"
+        }
 
     def _check(self, step: int, loss: Tensor, x: Samples, y: Tensor) -> None:
         """Freeze replicas whose numbers are no longer finite, at their last good state."""
@@ -189,8 +226,10 @@ class Trainer:
     def _stop(self, replica: int, step: int, x: Samples, y: Tensor) -> None:
         varied = ", ".join(f"{name} {values[replica]}" for name, values in self.replicas.items())
         where = self._first_bad(replica, x, y)
-        self.failures[replica] = (f"replica {replica} ({varied}) stopped being finite by step {step}, first in {where}; "
-                                  "its last good state was kept and the others went on")
+        self.failures[replica] = (
+            f"replica {replica} ({varied}) stopped being finite by step {step}, first in {where}; "
+            "its last good state was kept and the others went on"
+        )
         for name, tensor in self.network.state_dict().items():
             if tensor.dim() and name in self.good and tensor.shape[0] == self.network.replicas:
                 tensor[replica] = self.good[name][replica]
@@ -212,7 +251,7 @@ class Trainer:
                 return f"the activity of {name!r} (projection {incoming})" if incoming else f"the input {name!r}"
         return "the loss"
 
-    # Going on ------------------------------------------------------------------------------------------------------------------------
+    # Going on --------------------------------------------------------------------------------------------------------
 
     def _tensors(self) -> dict[str, np.ndarray[Any, Any]]:
         return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in self.network.state_dict().items()}
@@ -221,15 +260,21 @@ class Trainer:
         return {"step": step, "failures": {str(replica): text for replica, text in self.failures.items()}}
 
     def _take_up(self, recorder: Recorder, tensors: Mapping[str, Any] | None, meta: Mapping[str, Any]) -> int:
-        if {name: [float(v) for v in values] for name, values in recorder.replicas.items()} != \
-                {name: [float(v) for v in values] for name, values in self.replicas.items()}:
+        if {name: [float(v) for v in values] for name, values in recorder.replicas.items()} != {
+            name: [float(v) for v in values] for name, values in self.replicas.items()
+        }:
             recorder.close("interrupted")
-            raise StoreError(Problem(place=str(recorder.folder), expected=f"a run of the replicas {self.replicas}", found=str(recorder.replicas),
-                                     remedy="Resume with the seeds it was begun with, or choose another --store."))
+            raise StoreError(
+                Problem(
+                    place=str(recorder.folder),
+                    expected=f"a run of the replicas {self.replicas}",
+                    found=str(recorder.replicas),
+                    remedy="Resume with the seeds it was begun with, or choose another --store.",
+                )
+            )
         if tensors is None:
             return 0
         self.network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in tensors.items()})
         self.failures = {int(replica): text for replica, text in meta.get("failures", {}).items()}
         self._keep_good()
         return int(meta["step"])
-

@@ -6,5 +6,20 @@ from neurosal.settings.probes import Probe, probe
 from neurosal.settings.schedules import Cosine, Piecewise, Schedule, Steps, WarmUp
 from neurosal.settings.training import Training
 
-__all__ = ["SGD", "Adam", "AdamW", "Arm", "Cosine", "Experiment", "Optimizer", "Piecewise", "Probe", "Recipe", "Schedule", "Steps", "Training",
-           "WarmUp", "probe"]
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Arm",
+    "Cosine",
+    "Experiment",
+    "Optimizer",
+    "Piecewise",
+    "Probe",
+    "Recipe",
+    "Schedule",
+    "Steps",
+    "Training",
+    "WarmUp",
+    "probe",
+]

@@ -30,7 +30,8 @@ class Recipe(Value):
 
 
 class Arm(Value):
-    """One contender: a circuit (written out, or as a recipe), what it trains differently, and what a table must say beside its numbers.
+    """One contender: a circuit (written out, or as a recipe), what it trains differently, and what a table must say
+    beside its numbers.
 
     Args:
         recipe, circuit: exactly one of the two.
@@ -61,8 +62,8 @@ class Arm(Value):
 class Experiment(Value):
     """Arms (name → circuit) × seeds × varied settings, data, training, what to record.
 
-    Seeds and varied settings of one arm are the replicas of one tensor program. ``vary`` maps paths inside the optimiser that keep shapes
-    (``"optimizer.lr"``) to the values to try; what changes shapes belongs into arms.
+    Seeds and varied settings of one arm are the replicas of one tensor program. ``vary`` maps paths inside the
+    optimiser that keep shapes (``"optimizer.lr"``) to the values to try; what changes shapes belongs into arms.
     """
 
     error = ExperimentError
@@ -95,6 +96,10 @@ def overlaid(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, A
     result = dict(base)
     for key, change in changes.items():
         below = result.get(key)
-        nested = isinstance(change, Mapping) and isinstance(below, Mapping) and change.get("kind", below.get("kind")) == below.get("kind")
+        nested = (
+            isinstance(change, Mapping)
+            and isinstance(below, Mapping)
+            and change.get("kind", below.get("kind")) == below.get("kind")
+        )
         result[key] = overlaid(below, change) if nested else change  # type: ignore[arg-type]
     return result

@@ -1,7 +1,9 @@
 """Optimisers as values: pure `init`/`update`, rates per replica, and a mask that freezes areas without samples.
 
-Tensor axes: R replica, K area, then the weight's own. torch.optim is not used because it takes no rate per replica and moves weights that got no
-gradient; at R = K = 1 the numbers are those of torch.optim. Only tensor methods are called, so this file imports without torch.
+Tensor axes: R replica, K area, then the weight's own. torch.optim is not used because it takes no rate per replica and
+    moves weights that got no
+gradient; at R = K = 1 the numbers are those of torch.optim. Only tensor methods are called, so this file imports
+without torch.
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ State = dict[str, Any]
 
 
 class Optimizer(Kinded):
-    """What turns a proposed change (sign of a gradient) into a step. Rates are numbers, or tuples with one number a replica.
+    """What turns a proposed change (sign of a gradient) into a step. Rates are numbers, or tuples with one number a
+    replica.
 
     Args:
         lr: learning rate η.
@@ -47,7 +50,8 @@ class Optimizer(Kinded):
 
     @property
     def plain(self) -> bool:
-        """Whether a step is ``w -= η (change + λ w)`` and nothing else, so that it can be fused into the product that makes the change."""
+        """Whether a step is ``w -= η (change + λ w)`` and nothing else, so that it can be fused into the product that
+        makes the change."""
         return False
 
     def init(self, weight: Any) -> State:
@@ -55,11 +59,14 @@ class Optimizer(Kinded):
         return {}
 
     def apply_(self, weight: Any, change: Any, state: State, lr: Any, decay: Any, replica: Any = None) -> None:
-        """One step in place. `lr`, `decay`: numbers, or tensors that broadcast against `weight`. `replica`: whose rates each row of `weight` takes
+        """One step in place. `lr`, `decay`: numbers, or tensors that broadcast against `weight`. `replica`: whose rates
+        each row of `weight` takes
         (an index, where the rows are a selection of replicas and areas); None where row r is replica r."""
         raise TypeError(f"{type(self).__name__} has no step")
 
-    def update(self, weight: Any, change: Any, state: State, *, mask: Any = None, lr: Any = None, decay: Any = None) -> tuple[Any, State]:
+    def update(
+        self, weight: Any, change: Any, state: State, *, mask: Any = None, lr: Any = None, decay: Any = None
+    ) -> tuple[Any, State]:
         """The pure form of a step: new weight and new state; the arguments stay as they are.
 
         Args:
@@ -68,7 +75,14 @@ class Optimizer(Kinded):
             lr, decay: the rates of this step; default those of the value.
         """
         weight, state = weight.clone(), {name: entry.clone() for name, entry in state.items()}
-        self.update_(weight, change, state, mask=mask, lr=self.lr if lr is None else lr, decay=self.weight_decay if decay is None else decay)
+        self.update_(
+            weight,
+            change,
+            state,
+            mask=mask,
+            lr=self.lr if lr is None else lr,
+            decay=self.weight_decay if decay is None else decay,
+        )
         return weight, state
 
     def update_(self, weight: Any, change: Any, state: State, *, mask: Any, lr: Any, decay: Any) -> None:
@@ -80,15 +94,20 @@ class Optimizer(Kinded):
         flat = weight.flatten(0, 1)
         chosen, chosen_state = flat[active], {name: entry.flatten(0, 1)[active] for name, entry in state.items()}
         rates = [spread(rate, weight) for rate in (lr, decay)]
-        rates = [rate if isinstance(rate, float) else rate.expand(*weight.shape[:2], *rate.shape[2:]).flatten(0, 1)[active] for rate in rates]
-        self.apply_(chosen, change.flatten(0, 1)[active], chosen_state, *rates, replica=active // weight.shape[1])
+        rates = [
+            rate if isinstance(rate, float) else rate.expand(*weight.shape[:2], *rate.shape[2:]).flatten(0, 1)[active]
+            for rate in rates
+        ]
+        lr, decay = rates
+        self.apply_(chosen, change.flatten(0, 1)[active], chosen_state, lr, decay, replica=active // weight.shape[1])
         flat[active] = chosen
         for name, entry in state.items():
             entry.flatten(0, 1)[active] = chosen_state[name]
 
 
 def spread(rate: Any, like: Any, replica: Any = None) -> Any:
-    """A rate as a number, or as a tensor [R, 1, ...] with as many axes as `like`, of its type and on its device; `replica` selects its entries."""
+    """A rate as a number, or as a tensor [R, 1, ...] with as many axes as `like`, of its type and on its device;
+    `replica` selects its entries."""
     if isinstance(rate, (int, float)):
         return float(rate)
     tensor = like.new_tensor(rate) if isinstance(rate, tuple) else rate.to(like)
@@ -130,7 +149,8 @@ class SGD(Optimizer):
 
 
 class Adam(Optimizer):
-    """``m = β₁ m + (1-β₁) g``; ``v = β₂ v + (1-β₂) g²``; ``w -= η m̂ / (√v̂ + ε)``, decay added to g (Kingma & Ba 2015, arXiv 1412.6980).
+    """``m = β₁ m + (1-β₁) g``; ``v = β₂ v + (1-β₂) g²``; ``w -= η m̂ / (√v̂ + ε)``, decay added to g (Kingma & Ba 2015,
+    arXiv 1412.6980).
 
     Each replica and area counts its own steps.
     """
@@ -161,7 +181,8 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decay decoupled from the change: ``w *= 1 - η λ`` first (Loshchilov & Hutter 2019, arXiv 1711.05101)."""
+    """Adam with decay decoupled from the change: ``w *= 1 - η λ`` first (Loshchilov & Hutter 2019, arXiv
+    1711.05101)."""
 
     kind: ClassVar[str] = "adamw"
     decoupled: ClassVar[bool] = True

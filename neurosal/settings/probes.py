@@ -17,12 +17,13 @@ class Probe(Value):
     """One thing to record.
 
     Args:
-        what: "weight" and "update" (proposed change) of projections; "activity", "error", "area" (selected area of each sample) and "usage" of
-            populations; "angle" and "norm_ratio" between a forward projection and its effective feedback path; "update_angle" between the
-            circuit's change and the backpropagation change of the same state and batch.
+        what: "weight" and "update" (proposed change) of projections; "activity", "error", "area" (selected area of each
+            sample) and "usage" of populations; "angle" and "norm_ratio" between a forward projection and its effective
+            feedback path; "update_angle" between the circuit's change and the backpropagation change of the same state
+            and batch.
         target: name of the projection or population; None takes all that fit.
-        every: after every n-th step, and before the first.  epochs: after every n-th epoch, and before the first.  log: that many times a
-            decade of steps.  Exactly one of the three.
+        every: after every n-th step, and before the first.  epochs: after every n-th epoch, and before the first.  log:
+            that many times a decade of steps.  Exactly one of the three.
         samples: how many samples of the step's batch "activity", "error" and "area" keep; None keeps all.
     """
 
@@ -41,7 +42,8 @@ class Probe(Value):
         return self
 
     def due(self, step: int, epoch_ended: int | None) -> bool:
-        """Whether to record after `step` steps are done (0: before the first). `epoch_ended` is the number of the epoch that just ended, or None."""
+        """Whether to record after `step` steps are done (0: before the first). `epoch_ended` is the number of the epoch
+        that just ended, or None."""
         if step == 0:
             return True
         if self.every is not None:
@@ -61,8 +63,15 @@ def log_spaced(until: int, per_decade: int) -> set[int]:
     return steps
 
 
-def probe(what: What, target: str | None = None, *, every: int | None = None, epochs: int | None = None, log: int | None = None,
-          samples: int | None = None) -> Probe:
+def probe(
+    what: What,
+    target: str | None = None,
+    *,
+    every: int | None = None,
+    epochs: int | None = None,
+    log: int | None = None,
+    samples: int | None = None,
+) -> Probe:
     """A `Probe`; without a schedule it records once an epoch.
 
     Example:

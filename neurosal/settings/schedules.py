@@ -45,7 +45,8 @@ class Cosine(Schedule):
 
 
 class WarmUp(Schedule):
-    """Linear from 1/steps to 1 over the first ``steps`` steps, times what ``then`` says (which counts from the first step too)."""
+    """Linear from 1/steps to 1 over the first ``steps`` steps, times what ``then`` says (which counts from the first
+    step too)."""
 
     kind: ClassVar[str] = "warm_up"
     steps: int = Field(gt=0)

@@ -21,7 +21,8 @@ class Training(Value):
         epochs: passes over the training part.  batch_size: samples a step (the last batch of an epoch may be smaller).
         loss: "cross_entropy" (takes logits), "mse" (mean over outputs) or "bce" (takes logits, mean over outputs).
         optimizer: e.g. ``SGD(lr=0.1)``.
-        evaluate_every: epochs between evaluations on the validation and test parts; before the first step and after the last there is always one.
+        evaluate_every: epochs between evaluations on the validation and test parts; before the first step and after the
+            last there is always one.
         log_every: steps between records of the training loss.
         checkpoint_every: epochs between checkpoints; None writes one at the end only.
         record: probes.
