@@ -28,7 +28,7 @@ def _activate(kind: str, a: float) -> float:
     if kind == "tanh":
         return math.tanh(a)
     if kind == "sigmoid":
-        return 1 / (1 + math.exp(-a))
+        return (1 + math.tanh(a / 2)) / 2  # does not overflow
     if kind == "gelu":
         return a * _normal_cdf(a)
     if kind == "elu":
@@ -53,7 +53,7 @@ def _slope(kind: str, a: float) -> float:
     if kind == "elu":
         return 1.0 if a > 0 else math.exp(a)
     if kind == "softplus":
-        return 1 / (1 + math.exp(-a))
+        return _activate("sigmoid", a)
     raise ValueError(kind)
 
 
@@ -74,5 +74,5 @@ def loss(kind: str, h: Array, target: Array | int) -> tuple[float, Array]:
         return float(np.mean((h - wanted) ** 2)), 2 * (h - wanted) / h.size
     if kind == "bce":
         value = [max(v, 0.0) - v * t + math.log1p(math.exp(-abs(v))) for v, t in zip(h, wanted, strict=True)]
-        return float(np.mean(value)), np.array([1 / (1 + math.exp(-v)) - t for v, t in zip(h, wanted, strict=True)]) / h.size
+        return float(np.mean(value)), np.array([_activate("sigmoid", v) - t for v, t in zip(h, wanted, strict=True)]) / h.size
     raise ValueError(kind)
