@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,7 @@ def _threads() -> int:
     return int(setting) if setting.isdecimal() and int(setting) > 0 else os.cpu_count() or 1
 
 
+@cache
 def code_revision() -> str | None:
     """The git revision of the code, with ``+changes`` where files differ from it; None for an installed copy."""
     folder = Path(neurosal.__path__[0])

@@ -30,6 +30,7 @@ from neurosal.record.status import check_version
 
 ROOT = "zarr.json"
 CHUNK_BYTES = 2**20  # small things are grouped to this along the growing dimension
+UNKNOWN_BYTES = 2**16  # the same where nobody said how many rows to expect: a short record must not look like megabytes
 REPLICA_BYTES = 2**26  # a row above this is cut into one chunk a replica
 
 Metadata = dict[str, Any]
@@ -213,13 +214,13 @@ class Store:
             path: where.
             variable: its dimensions and type.
             sizes: length of each dimension but the growing one.
-            expected: how many rows there will probably be; bounds the size of chunks.
+            expected: how many rows there will probably be; chunks are as large as that allows.
         """
         axis = next(axis for axis, dim in enumerate(variable.dims) if dim in schema.GROWING)
         fixed = [0 if index == axis else sizes[dim] for index, dim in enumerate(variable.dims)]
         row = math.prod(fixed[:axis] + fixed[axis + 1 :]) * np.dtype(variable.dtype).itemsize
-        rows = max(1, CHUNK_BYTES // max(row, 1))
-        rows = min(rows, max(expected, 1)) if expected is not None else rows
+        rows = max(1, (UNKNOWN_BYTES if expected is None else CHUNK_BYTES) // max(row, 1))
+        rows = rows if expected is None else min(rows, max(expected, 1))
         chunk = list(fixed)
         chunk[axis] = rows
         if axis and row > REPLICA_BYTES:

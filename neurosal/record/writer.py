@@ -121,9 +121,9 @@ class Recorder:
                 replicas = {name: [_plain(value) for value in values] for name, values in replicas.items()}
                 assert schema.SEED in replicas, "replicas need their seeds"
                 assert len({len(values) for values in replicas.values()}) == 1, f"one value a replica: {replicas}"
-                write_yaml(folder / schema.CIRCUIT_FILE, circuit)
-                write_yaml(folder / schema.SETTINGS_FILE, settings)
-                content = environment() | ({"provenance": dict(provenance)} if provenance else {})
+                write_yaml(folder / schema.CIRCUIT_FILE, _plain(circuit))
+                write_yaml(folder / schema.SETTINGS_FILE, _plain(settings))
+                content = environment() | ({"provenance": _plain(provenance)} if provenance else {})
                 write_json(folder / schema.ENVIRONMENT_FILE, content)
                 store = Store.create(folder / schema.STORE, {"replicas": replicas})
                 _write_graph(store, schema.graph(circuit) if graph is None else graph)
@@ -204,7 +204,8 @@ class Recorder:
 
         Args:
             group: from a function of `neurosal.record.schema`.
-            expected: how many entries there will be, as far as is known; keeps chunks of short records small.
+            expected: how many entries there will be, as far as is known: long records then get larger chunks, and
+                short ones no larger than they need.
 
         Raises:
             StoreError: when the store holds another group of that name, or a population is called as a setting is.
@@ -282,7 +283,7 @@ class Recorder:
         """
         self.commit()
         with self._writing("write a checkpoint"):
-            state = Checkpoint(dict(tensors), dict(meta), dict(self._store.lengths))
+            state = Checkpoint(dict(tensors), _plain(meta), dict(self._store.lengths))
             checkpoints.save(self.folder / schema.CHECKPOINTS, state)
 
     # Closing ---------------------------------------------------------------------------------------------------------

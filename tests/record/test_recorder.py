@@ -14,7 +14,7 @@ import pytest
 import xarray
 
 from neurosal.errors import StoreError
-from neurosal.record import Recorder, Status, faults, schema, writer
+from neurosal.record import Recorder, Status, faults, open_run, schema, writer
 from tests.record import recording
 
 SYMMETRY = schema.symmetry("every_10", {"input_to_hidden": 12, "hidden_to_output": 6})
@@ -150,6 +150,16 @@ def test_the_environment_says_what_made_the_run_and_not_where(tmp_path: Path) ->
         assert private not in text or len(private) < 3
 
 
+def test_settings_may_hold_numbers_of_numpy(tmp_path: Path) -> None:
+    settings = {"lr": np.float64(0.1), "sizes": (np.int64(4), 2)}
+    with create(tmp_path / "run", settings=settings) as recorder:
+        recorder.checkpoint({}, {"step": np.int64(3)})
+    assert open_run(tmp_path / "run").settings == {"lr": 0.1, "sizes": [4, 2]}
+    resumed, _, meta = Recorder.resume(tmp_path / "run", settings=settings)
+    assert meta == {"step": 3}
+    resumed.close()
+
+
 # Folders that are refused --------------------------------------------------------------------------------------------
 
 
@@ -210,7 +220,14 @@ def test_records_without_a_status_are_never_written_over(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("point", [faults.BLOCK_WRITE, faults.COMMIT, faults.CHECKPOINT_BEGUN])
-@pytest.mark.parametrize(("code", "remedy"), [(errno.ENOSPC, "Free some space"), (errno.EIO, "Check the disk")])
+@pytest.mark.parametrize(
+    ("code", "remedy"),
+    [
+        (errno.ENOSPC, "Free some space"),
+        (errno.EIO, "Check the disk"),
+        (errno.EACCES, "Give yourself the right"),
+    ],
+)
 def test_a_disk_that_gives_up_leaves_the_last_commit(point: str, code: int, remedy: str, tmp_path: Path) -> None:
     recorder = create(tmp_path / "run")
     recorder.declare(schema.training_metrics())

@@ -87,6 +87,7 @@ def test_any_sequence_of_blocks_reads_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(module, "CHUNK_BYTES", chunk_bytes)
+    monkeypatch.setattr(module, "UNKNOWN_BYTES", chunk_bytes)
     monkeypatch.setattr(module, "REPLICA_BYTES", replica_bytes)
     store, done = make(tmp_path / "s", expected), 0
     for index, count in enumerate(counts):
@@ -110,7 +111,7 @@ def test_any_sequence_of_blocks_reads_back(
 
 
 def test_arrays_grow_by_doubling_and_are_trimmed_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CHUNK_BYTES", 24)
+    monkeypatch.setattr(module, "UNKNOWN_BYTES", 24)
     store = make(tmp_path / "s")
     path = tmp_path / "s/probes/hidden/every_1/activity" / ROOT
     lengths = []
@@ -133,6 +134,14 @@ def test_one_snapshot_of_weights_is_one_chunk(tmp_path: Path) -> None:
         store.write(group.path, {"weight": snapshot})
     files = sorted((tmp_path / "s" / group.path / "weight").glob("c.*"))
     assert [file.stat().st_size for file in files] == [snapshot.nbytes] * 3
+
+
+@pytest.mark.parametrize(("expected", "size"), [(None, 65_520), (10, 240), (10**6, 1_048_560)])
+def test_chunks_are_no_larger_than_what_is_expected(expected: int | None, size: int, tmp_path: Path) -> None:
+    store = make(tmp_path / "s", expected)
+    write(store, 0, 1)
+    [file] = (tmp_path / "s/probes/hidden/every_1/activity").glob("c.*")
+    assert file.stat().st_size == size
 
 
 def test_labels_of_any_text_are_kept_without_a_warning(tmp_path: Path) -> None:
