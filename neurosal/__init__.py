@@ -17,20 +17,53 @@ from neurosal.version import __version__
 
 if TYPE_CHECKING:
     from neurosal.draw import draw
-    from neurosal.engine.network import compile  # noqa: A004 - the verb of the field
+    from neurosal.engine.network import compile
+    from neurosal.engine.storing import load
     from neurosal.library import load_experiment
     from neurosal.record.run import open_run
-    from neurosal.engine.storing import load
     from neurosal.runner import run, train
 
 __all__ = [
-    "SGD", "Adam", "AdamW", "Circuit", "CircuitError", "DataError", "DivergedError", "Experiment", "ExperimentError", "NeurosalError", "Population",
-    "Projection", "StoreError", "Training", "check", "compile", "data", "draw", "load", "load_experiment", "open_run", "plasticity", "probe", "rules",
-    "__version__", "run", "stats", "train",
+    "SGD",
+    "Adam",
+    "AdamW",
+    "Circuit",
+    "CircuitError",
+    "DataError",
+    "DivergedError",
+    "Experiment",
+    "ExperimentError",
+    "NeurosalError",
+    "Population",
+    "Projection",
+    "StoreError",
+    "Training",
+    "__version__",
+    "check",
+    "compile",
+    "data",
+    "draw",
+    "load",
+    "load_experiment",
+    "open_run",
+    "plasticity",
+    "probe",
+    "rules",
+    "run",
+    "stats",
+    "train",
 ]
 _LAZY = {
-    "compile": "neurosal.engine.network", "draw": "neurosal.draw", "load": "neurosal.engine.storing", "load_experiment": "neurosal.library",
-    "open_run": "neurosal.record.run", "run": "neurosal.runner", "train": "neurosal.runner", "circuits": "", "experiments": "", "analysis": "",
+    "compile": "neurosal.engine.network",
+    "draw": "neurosal.draw",
+    "load": "neurosal.engine.storing",
+    "load_experiment": "neurosal.library",
+    "open_run": "neurosal.record.run",
+    "run": "neurosal.runner",
+    "train": "neurosal.runner",
+    "circuits": "",
+    "experiments": "",
+    "analysis": "",
 }
 
 

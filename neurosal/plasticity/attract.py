@@ -10,9 +10,11 @@ from neurosal.graph.plasticity import RouterPlasticity
 
 
 class Attract(RouterPlasticity):
-    """``ΔP = mean_n (1/|P u|) (c_t - (c_t·q) q) uᵀ`` with ``t = argmax_k (s_k - β (K·usage_k - 1))``; prototypes stay frozen.
+    """``ΔP = mean_n (1/|P u|) (c_t - (c_t·q) q) uᵀ`` with ``t = argmax_k (s_k - β (K·usage_k - 1))``; prototypes stay
+    frozen.
 
-    Without the balance term β the map collapses onto one area. Our reconstruction of learned-frozen decoupled routing (SAL-R, inferred).
+    Without the balance term β the map collapses onto one area. Our reconstruction of learned-frozen decoupled routing
+    (SAL-R, inferred).
 
     Args:
         rate: step, as a factor on the optimiser's learning rate (.1).

@@ -13,8 +13,8 @@ class Delta(Plasticity):
     """``ΔW = (1/m) Σ_n δ_post h_preᵀ``, the change of every forward weight in the family of feedback alignment.
 
     Args:
-        reduction: m: "batch" divides by the samples in the batch, "area" by those of the selected area, "sum" by 1 (a larger step: compare
-            with the rate times the batch size).
+        reduction: m: "batch" divides by the samples in the batch, "area" by those of the selected area, "sum" by 1 (a
+            larger step: compare with the rate times the batch size).
 
     Reference:
         Rumelhart, Hinton & Williams (1986); with separate feedback Lillicrap et al. (2016).

@@ -10,9 +10,11 @@ from neurosal.graph.plasticity import RouterPlasticity
 
 
 class KMeans(RouterPlasticity):
-    """Spherical k-means on the queries q of training inputs: assign to ``argmax c_k·q``, move ``c_k`` to the normalised mean, repeat.
+    """Spherical k-means on the queries q of training inputs: assign to ``argmax c_k·q``, move ``c_k`` to the normalised
+    mean, repeat.
 
-    Starts from the random prototypes; one that wins nothing is put on the query worst served. Our reconstruction (SAL-R, inferred).
+    Starts from the random prototypes; one that wins nothing is put on the query worst served. Our reconstruction
+    (SAL-R, inferred).
 
     Args:
         iterations: how often to assign and move.

@@ -1,4 +1,5 @@
-"""Kolen-Pollack: feedback synapses change by the same product as the forward synapses they pair with, and never read them."""
+"""Kolen-Pollack: feedback synapses change by the same product as the forward synapses they pair with, and never read
+them."""
 
 from __future__ import annotations
 

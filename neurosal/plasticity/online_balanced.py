@@ -10,12 +10,15 @@ from neurosal.graph.plasticity import RouterPlasticity
 
 
 class OnlineBalanced(RouterPlasticity):
-    """``c_t ← normalise(c_t + ρ (mean of the queries assigned to t - c_t))`` with ``t = argmax_k (s_k - β (K·usage_k - 1))``.
+    """``c_t ← normalise(c_t + ρ (mean of the queries assigned to t - c_t))`` with ``t = argmax_k (s_k - β (K·usage_k -
+    1))``.
 
-    Competitive learning on the unit sphere with a conscience. P stays as it was drawn. Our reconstruction (SAL-R, inferred).
+    Competitive learning on the unit sphere with a conscience. P stays as it was drawn. Our reconstruction (SAL-R,
+    inferred).
 
     Args:
-        step: ρ for an area that won every sample of the batch; an area that won a share w of them moves by ``1 - (1 - ρ)^(K w)``.
+        step: ρ for an area that won every sample of the batch; an area that won a share w of them moves by ``1 - (1 -
+            ρ)^(K w)``.
         balance: β, the conscience.
 
     Reference:
@@ -36,4 +39,8 @@ class OnlineBalanced(RouterPlasticity):
         amount_RK1 = 1 - (1 - self.step) ** (areas * count_RK1 / query_RNr.shape[1])
         moved = prototypes_RKr + amount_RK1 * (mean_RKr - prototypes_RKr)
         # One that won nothing stays bit for bit: normalising it again would move its last bits.
-        return {"prototypes": (moved / moved.norm(dim=-1, keepdim=True).clamp(min=1e-12)).where(count_RK1 > 0, prototypes_RKr)}
+        return {
+            "prototypes": (moved / moved.norm(dim=-1, keepdim=True).clamp(min=1e-12)).where(
+                count_RK1 > 0, prototypes_RKr
+            )
+        }
