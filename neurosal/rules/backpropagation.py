@@ -9,30 +9,35 @@ from neurosal.rules.base import add_tied, chain, rule
 
 
 @rule
-def bp(circuit: Circuit, *, to_input: bool = False, keep_feedback: bool = False, only: Collection[str] | None = None) -> Circuit:
-    """Backpropagation, the baseline: ``e_source = Σ Wᵀ δ_target``. This is weight transport: feedback reads the forward weights at every moment.
+def bp(
+    circuit: Circuit, *, to_input: bool = False, keep_feedback: bool = False, only: Collection[str] | None = None
+) -> Circuit:
+    """Backpropagation, the baseline: ``e_source = Σ Wᵀ δ_target``.
+
+    This is weight transport: feedback reads the forward weights at every moment.
 
     Args:
-        circuit: populations and feedforward projections; parallel edges, skips and fixed projections all pass error back.
+        circuit: populations and feedforward projections; parallel edges, skips and fixed projections all pass error
+            back.
         to_input: inputs receive an error too.
         keep_feedback: accept a circuit with feedback, and add a way back only between populations that have none.
         only: names of the forward projections to serve; None for all.
 
     Returns:
-        The circuit with a feedback projection ``{target}_to_{source}``, `Transpose` of its forward one, for each that does not start at an input.
+        The circuit with a feedback projection ``{target}_to_{source}``, `Transpose` of its forward one, for each that
+        does not start at an input.
 
     Raises:
         CircuitError: for a circuit that has feedback already, and for unknown or wrong options.
 
     Example:
-        >>> from neurosal.graph import Circuit, Population, Projection, Source
-        >>> pair = Circuit(populations={"input": Population(size=3, model=Source()), "hidden": Population(size=4), "output": Population(size=2)},
-        ...                projections={"input_to_hidden": Projection(source="input", target="hidden"),
-        ...                             "hidden_to_output": Projection(source="hidden", target="output")})
-        >>> bp(pair).projections["output_to_hidden"].weights
-        Transpose(of='hidden_to_output')
+        >>> from neurosal import circuits, rules
+        >>> rules.bp(circuits.mlp(3, 4, 2)).projections["output_to_hidden1"].weights
+        Transpose(of='hidden1_to_output')
 
     Reference:
         Rumelhart, Hinton & Williams (1986), "Learning representations by back-propagating errors", Nature 323.
     """
-    return chain(circuit, add_tied(), add_tied(), place="rules.bp", to_input=to_input, keep_feedback=keep_feedback, only=only)
+    return chain(
+        circuit, add_tied(), add_tied(), place="rules.bp", to_input=to_input, keep_feedback=keep_feedback, only=only
+    )

@@ -1,7 +1,8 @@
 """What rules share: which forward projections need a way back, how it is named, and how options are refused.
 
-A rule is any function ``circuit -> circuit`` with keyword options; nothing here is needed to write one. ``@rule`` adds what users expect of every
-rule: an option that does not exist is refused with near names, and so is a circuit whose projections end nowhere.
+A rule is any function ``circuit -> circuit`` with keyword options; nothing here is needed to write one. ``@rule``
+adds what users expect of every rule: an option that does not exist is refused with near names, and so is a circuit
+whose projections end nowhere.
 """
 
 from __future__ import annotations
@@ -35,14 +36,17 @@ XAVIER = XavierUniform()
 
 
 def rule(function: Callable[P, Circuit]) -> Callable[P, Circuit]:
-    """Marks a rule: its first argument must be a circuit that hangs together, and unknown options are refused with near names."""
+    """Marks a rule: it takes a circuit that hangs together, and refuses unknown options with near names."""
     known = [name for name, entry in inspect.signature(function).parameters.items() if entry.kind is entry.KEYWORD_ONLY]
 
     @functools.wraps(function)
     def guarded(*args: P.args, **options: P.kwargs) -> Circuit:
         place = f"rules.{function.__name__}"
-        problems = [Problem(place=f"{place}.{name}", expected="a known option", found=repr(name), remedy=near(name, known))
-                    for name in options if name not in known]
+        problems = [
+            Problem(place=f"{place}.{name}", expected="a known option", found=repr(name), remedy=near(name, known))
+            for name in options
+            if name not in known
+        ]
         if len(args) != 1 or not isinstance(args[0], Circuit):
             found = ", ".join(type(entry).__name__ for entry in args) or "nothing"
             problems.append(Problem(place=place, expected="one circuit, and options by keyword", found=found))
@@ -55,15 +59,21 @@ def rule(function: Callable[P, Circuit]) -> Callable[P, Circuit]:
 
 
 def _loose_ends(circuit: Circuit) -> list[Problem]:
-    """Projections that start or end at a population that is not there: a rule could only fail on them without saying where."""
+    """Projections that start or end at no population: a rule could only fail on them without saying where."""
     return [
-        Problem(place=f"projections.{name}.{end}", expected="the name of a population", found=repr(getattr(entry, end)),
-                remedy=near(getattr(entry, end), circuit.populations))
-        for name, entry in circuit.projections.items() for end in ("source", "target") if getattr(entry, end) not in circuit.populations
+        Problem(
+            place=f"projections.{name}.{end}",
+            expected="the name of a population",
+            found=repr(getattr(entry, end)),
+            remedy=near(getattr(entry, end), circuit.populations),
+        )
+        for name, entry in circuit.projections.items()
+        for end in ("source", "target")
+        if getattr(entry, end) not in circuit.populations
     ]
 
 
-# Options ---------------------------------------------------------------------------------------------------------------------
+# Options ------------------------------------------------------------------------------------------
 
 
 def refuse(problems: Iterable[Problem]) -> None:
@@ -77,7 +87,14 @@ def one_of(place: str, value: object, known: Collection[str]) -> list[Problem]:
     if isinstance(value, str) and value in known:
         return []
     hint = near(value, known)
-    return [Problem(place=place, expected=f"one of {', '.join(known)}", found=repr(value), remedy=hint if hint.startswith("Did") else "")]
+    return [
+        Problem(
+            place=place,
+            expected=f"one of {', '.join(known)}",
+            found=repr(value),
+            remedy=hint if hint.startswith("Did") else "",
+        )
+    ]
 
 
 def flag(place: str, value: object) -> list[Problem]:
@@ -97,7 +114,9 @@ def initialiser(place: str, value: object) -> list[Problem]:
     if isinstance(value, Initialiser):
         return []
     remedy = near(value, Initialiser.members) if isinstance(value, str) else ""
-    return [Problem(place=place, expected="an initialiser, for example XavierUniform()", found=repr(value), remedy=remedy)]
+    return [
+        Problem(place=place, expected="an initialiser, for example XavierUniform()", found=repr(value), remedy=remedy)
+    ]
 
 
 def names(place: str, value: object, known: Iterable[str]) -> list[Problem]:
@@ -105,10 +124,15 @@ def names(place: str, value: object, known: Iterable[str]) -> list[Problem]:
     if value is None:
         return []
     if isinstance(value, str) or not isinstance(value, Collection):
-        return [Problem(place=place, expected="a list of names", found=repr(value), remedy="Write [name] for a single one.")]
+        return [
+            Problem(place=place, expected="a list of names", found=repr(value), remedy="Write [name] for a single one.")
+        ]
     known = list(known)
-    return [Problem(place=place, expected="a name that is in the circuit", found=repr(entry), remedy=near(entry, known))
-            for entry in value if entry not in known]
+    return [
+        Problem(place=place, expected="a name that is in the circuit", found=repr(entry), remedy=near(entry, known))
+        for entry in value
+        if entry not in known
+    ]
 
 
 def no_feedback(place: str, circuit: Circuit, keep: bool = False) -> list[Problem]:
@@ -116,15 +140,29 @@ def no_feedback(place: str, circuit: Circuit, keep: bool = False) -> list[Proble
     present = circuit.select(pathway="feedback")
     if not present or keep:
         return []
-    return [Problem(place=place, expected="a circuit without feedback projections", found=", ".join(present),
-                    remedy="Remove them with circuit.without(...), or pass keep_feedback=True to add a way back only where there is none.")]
+    return [
+        Problem(
+            place=place,
+            expected="a circuit without feedback projections",
+            found=", ".join(present),
+            remedy="Remove them, or pass keep_feedback=True to keep them and add what is missing.",
+        )
+    ]
 
 
-# Chain: a way back along every forward projection ------------------------------------------------------------------------------
+# Chain: a way back along every forward projection -------------------------------------------------
 
 
-def chain(circuit: Circuit, plastic: AddReturn, fixed: AddReturn, *, place: str, to_input: bool, keep_feedback: bool,
-          only: Collection[str] | None) -> Circuit:
+def chain(
+    circuit: Circuit,
+    plastic: AddReturn,
+    fixed: AddReturn,
+    *,
+    place: str,
+    to_input: bool,
+    keep_feedback: bool,
+    only: Collection[str] | None,
+) -> Circuit:
     """The circuit with a way back for each forward projection that does not start at an input.
 
     Args:
@@ -132,12 +170,19 @@ def chain(circuit: Circuit, plastic: AddReturn, fixed: AddReturn, *, place: str,
         fixed: adds that of one that never changes. A constant skip gets the same constant back, whatever the rule.
         place: the rule, for messages.
         to_input: projections that start at an input get one too, so that inputs receive an error.
-        keep_feedback: the circuit may have feedback; pairs of populations joined by it already, directly or through relays, keep it as it is.
+        keep_feedback: the circuit may have feedback; pairs of populations joined by it already, directly or through
+            relays, keep it as it is.
         only: names of the forward projections to serve; None for all.
     """
     forward = circuit.select(pathway="feedforward")
-    refuse([*flag(f"{place}.to_input", to_input), *flag(f"{place}.keep_feedback", keep_feedback),
-            *names(f"{place}.only", only, forward), *no_feedback(place, circuit, keep_feedback is True)])
+    refuse(
+        [
+            *flag(f"{place}.to_input", to_input),
+            *flag(f"{place}.keep_feedback", keep_feedback),
+            *names(f"{place}.only", only, forward),
+            *no_feedback(place, circuit, keep_feedback is True),
+        ]
+    )
     served = _pairs_with_feedback(circuit)
     for name, entry in forward.items():
         if (only is not None and name not in only) or (entry.source in circuit.inputs and not to_input):
@@ -161,19 +206,33 @@ def _pairs_with_feedback(circuit: Circuit) -> set[tuple[str, str]]:
     feedback = [(entry.source, entry.target) for entry in circuit.select(pathway="feedback").values()]
     pairs = set(feedback)
     while True:
-        more = {(start, end) for start, middle in pairs for again, end in feedback
-                if middle == again and isinstance(circuit.populations[middle].model, Relay)} - pairs
+        more = {
+            (start, end)
+            for start, middle in pairs
+            for again, end in feedback
+            if middle == again and isinstance(circuit.populations[middle].model, Relay)
+        } - pairs
         if not more:
             return pairs
         pairs |= more
 
 
 def add_feedback(circuit: Circuit, forward: str, weights: Weights, plasticity: Plasticity) -> Circuit:
-    """The circuit with a feedback projection ``{target}_to_{source}`` against the forward one, of the reversed wiring."""
+    """The circuit with a feedback projection ``{target}_to_{source}`` of the reversed wiring."""
     entry = circuit.projections[forward]
     name = circuit.free_name(f"{entry.target}_to_{entry.source}")
-    return circuit.with_projections(**{name: Projection(source=entry.target, target=entry.source, pathway="feedback",
-                                                        wiring=entry.wiring.reversed(), weights=weights, plasticity=plasticity)})
+    return circuit.with_projections(
+        **{
+            name: Projection(
+                source=entry.target,
+                target=entry.source,
+                pathway="feedback",
+                wiring=entry.wiring.reversed(),
+                weights=weights,
+                plasticity=plasticity,
+            )
+        }
+    )
 
 
 def own(circuit: Circuit, forward: str, init: Initialiser) -> Own:
@@ -197,46 +256,79 @@ def kolen_pollack_for(entry: Projection) -> KolenPollack:
     return KolenPollack(rate=entry.plasticity.rate, reduction=getattr(entry.plasticity, "reduction", "batch"))
 
 
-# Direct: from the output to every population that learns -------------------------------------------------------------------------
+# Direct: from the output to every population that learns ------------------------------------------
 
 
-def direct(circuit: Circuit, init: Initialiser, *, place: str, keep_feedback: bool, only: Collection[str] | None) -> Circuit:
+def direct(
+    circuit: Circuit, init: Initialiser, *, place: str, keep_feedback: bool, only: Collection[str] | None
+) -> Circuit:
     """The circuit with a fixed feedback projection from the output to each other population that has a plastic input.
 
     Args:
         only: names of the populations to serve; None for all.  Others as in `chain`.
     """
-    refuse([*initialiser(f"{place}.init", init), *flag(f"{place}.keep_feedback", keep_feedback),
-            *names(f"{place}.only", only, circuit.populations), *no_feedback(place, circuit, keep_feedback is True)])
+    refuse(
+        [
+            *initialiser(f"{place}.init", init),
+            *flag(f"{place}.keep_feedback", keep_feedback),
+            *names(f"{place}.only", only, circuit.populations),
+            *no_feedback(place, circuit, keep_feedback is True),
+        ]
+    )
     output = circuit.output
     reached = {entry.target for entry in circuit.select(pathway="feedback").values()}
     into_output = next(iter(learning_inputs(circuit, output)), None)
     weights = own(circuit, into_output, init) if into_output else Own(init=init)
     for name in circuit.populations:
-        if name == output or name in reached or not learning_inputs(circuit, name) or (only is not None and name not in only):
+        if (
+            name == output
+            or name in reached
+            or not learning_inputs(circuit, name)
+            or (only is not None and name not in only)
+        ):
             continue
-        circuit = circuit.with_projections(**{circuit.free_name(f"{output}_to_{name}"): Projection(
-            source=output, target=name, pathway="feedback", wiring=Dense(), weights=weights, plasticity=Fixed())})
+        circuit = circuit.with_projections(
+            **{
+                circuit.free_name(f"{output}_to_{name}"): Projection(
+                    source=output, target=name, pathway="feedback", wiring=Dense(), weights=weights, plasticity=Fixed()
+                )
+            }
+        )
     return circuit
 
 
 def learning_inputs(circuit: Circuit, population: str) -> list[str]:
     """Names of the plastic feedforward projections that end at this population."""
-    return [name for name, entry in circuit.select(pathway="feedforward", target=population).items() if entry.plasticity.plastic]
+    return [
+        name
+        for name, entry in circuit.select(pathway="feedforward", target=population).items()
+        if entry.plasticity.plastic
+    ]
 
 
-# Areas ---------------------------------------------------------------------------------------------------------------------------
+# Areas --------------------------------------------------------------------------------------------
 
 
 def follow_route(circuit: Circuit, population: str, leader: str) -> Circuit:
-    """The circuit in which `population` takes the areas that were chosen for `leader`; unchanged where `leader` has none."""
+    """The circuit in which `population` takes the areas chosen for `leader`; unchanged where `leader` has none."""
     router = circuit.router_of(leader)
     if circuit.populations[leader].areas == 1 or router is None:
         return circuit
-    return circuit.with_projections(**{circuit.free_name(f"route_{population}"): Projection(
-        source=circuit.projections[router].source, target=population, pathway="modulatory", wiring=SameRoute(of=router), plasticity=Fixed())})
+    return circuit.with_projections(
+        **{
+            circuit.free_name(f"route_{population}"): Projection(
+                source=circuit.projections[router].source,
+                target=population,
+                pathway="modulatory",
+                wiring=SameRoute(of=router),
+                plasticity=Fixed(),
+            )
+        }
+    )
 
 
 def replace_fields(plasticity: Plasticity, **fields: Any) -> Plasticity:
     """The plasticity with those of the fields changed that it has."""
-    return plasticity.replace(**{name: value for name, value in fields.items() if name in type(plasticity).model_fields})
+    return plasticity.replace(
+        **{name: value for name, value in fields.items() if name in type(plasticity).model_fields}
+    )

@@ -9,8 +9,11 @@ from neurosal.rules.base import XAVIER, direct, rule
 
 
 @rule
-def dfa(circuit: Circuit, *, init: Initialiser = XAVIER, keep_feedback: bool = False, only: Collection[str] | None = None) -> Circuit:
-    """Direct feedback alignment: ``e_p = B_p δ_output`` for every population p that has a plastic input, and no other feedback.
+def dfa(
+    circuit: Circuit, *, init: Initialiser = XAVIER, keep_feedback: bool = False, only: Collection[str] | None = None
+) -> Circuit:
+    """Direct feedback alignment: ``e_p = B_p δ_output`` for every population p that has a plastic input, and no other
+    feedback.
 
     Args:
         circuit: populations and feedforward projections, with one output.
@@ -22,17 +25,16 @@ def dfa(circuit: Circuit, *, init: Initialiser = XAVIER, keep_feedback: bool = F
         The circuit with fixed projections ``{output}_to_{population}``.
 
     Raises:
-        CircuitError: for a circuit that has feedback already or not exactly one output, and for unknown or wrong options.
+        CircuitError: for a circuit that has feedback already or not exactly one output, and for unknown or wrong
+            options.
 
     Example:
-        >>> from neurosal.graph import Circuit, Population, Projection, Source
-        >>> names = ["input", "hidden1", "hidden2", "output"]
-        >>> deep = Circuit(populations={name: Population(size=3, **({"model": Source()} if name == "input" else {})) for name in names},
-        ...                projections={f"{a}_to_{b}": Projection(source=a, target=b) for a, b in zip(names, names[1:])})
-        >>> list(dfa(deep).select(pathway="feedback"))
+        >>> from neurosal import circuits, rules
+        >>> list(rules.dfa(circuits.mlp(3, 4, 4, 2)).select(pathway="feedback"))
         ['output_to_hidden1', 'output_to_hidden2']
 
     Reference:
-        Nøkland (2016), "Direct feedback alignment provides learning in deep neural networks", arXiv 1609.01596; at scale arXiv 2006.12878.
+        Nøkland (2016), "Direct feedback alignment provides learning in deep neural networks", arXiv 1609.01596; at
+        scale arXiv 2006.12878.
     """
     return direct(circuit, init, place="rules.dfa", keep_feedback=keep_feedback, only=only)

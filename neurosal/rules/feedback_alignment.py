@@ -9,8 +9,14 @@ from neurosal.rules.base import XAVIER, add_fixed, chain, initialiser, refuse, r
 
 
 @rule
-def fa(circuit: Circuit, *, init: Initialiser = XAVIER, to_input: bool = False, keep_feedback: bool = False,
-       only: Collection[str] | None = None) -> Circuit:
+def fa(
+    circuit: Circuit,
+    *,
+    init: Initialiser = XAVIER,
+    to_input: bool = False,
+    keep_feedback: bool = False,
+    only: Collection[str] | None = None,
+) -> Circuit:
     """Feedback alignment: ``e_source = Σ B δ_target`` with B random and fixed; forward weights come to align with it.
 
     Args:
@@ -21,22 +27,28 @@ def fa(circuit: Circuit, *, init: Initialiser = XAVIER, to_input: bool = False, 
         only: names of the forward projections to serve; None for all.
 
     Returns:
-        The circuit with a fixed feedback projection ``{target}_to_{source}`` for each forward one that does not start at an input; constant skips
-        get the same constant back.
+        The circuit with a fixed feedback projection ``{target}_to_{source}`` for each forward one that does not start
+        at an input; constant skips get the same constant back.
 
     Raises:
         CircuitError: for a circuit that has feedback already, and for unknown or wrong options.
 
     Example:
-        >>> from neurosal.graph import Circuit, Population, Projection, Source
-        >>> pair = Circuit(populations={"input": Population(size=3, model=Source()), "hidden": Population(size=4), "output": Population(size=2)},
-        ...                projections={"input_to_hidden": Projection(source="input", target="hidden"),
-        ...                             "hidden_to_output": Projection(source="hidden", target="output")})
-        >>> fa(pair).projections["output_to_hidden"].plasticity
+        >>> from neurosal import circuits, rules
+        >>> rules.fa(circuits.mlp(3, 4, 2)).projections["output_to_hidden1"].plasticity
         Fixed()
 
     Reference:
-        Lillicrap et al. (2016), "Random synaptic feedback weights support error backpropagation for deep learning", arXiv 1411.0247.
+        Lillicrap et al. (2016), "Random synaptic feedback weights support error backpropagation for deep learning",
+        arXiv 1411.0247.
     """
     refuse(initialiser("rules.fa.init", init))
-    return chain(circuit, add_fixed(init), add_fixed(init), place="rules.fa", to_input=to_input, keep_feedback=keep_feedback, only=only)
+    return chain(
+        circuit,
+        add_fixed(init),
+        add_fixed(init),
+        place="rules.fa",
+        to_input=to_input,
+        keep_feedback=keep_feedback,
+        only=only,
+    )

@@ -1,4 +1,6 @@
-"""Kolen-Pollack: feedback synapses change by the same local product as the forward ones, and come to equal their transpose."""
+"""Kolen-Pollack: feedback synapses change by the same local product as the forward ones, and come to equal their
+transpose.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +21,19 @@ from neurosal.rules.base import (
 
 
 @rule
-def kp(circuit: Circuit, *, init: Initialiser = XAVIER, to_input: bool = False, keep_feedback: bool = False,
-       only: Collection[str] | None = None) -> Circuit:
+def kp(
+    circuit: Circuit,
+    *,
+    init: Initialiser = XAVIER,
+    to_input: bool = False,
+    keep_feedback: bool = False,
+    only: Collection[str] | None = None,
+) -> Circuit:
     """Kolen-Pollack from a random start: ``e_source = Σ B δ_target`` and ``ΔB = (1/m) Σ_n h_source δ_targetᵀ = ΔWᵀ``.
 
-    No synapse reads another: with equal weight decay λ, ``W - Bᵀ`` shrinks by ``1 - ηλ`` a step under plain SGD; without decay it stays.
-    Feedback takes rate and reduction from its forward projection. Forward projections that never change get feedback that never changes.
+    No synapse reads another: with equal weight decay λ, ``W - Bᵀ`` shrinks by ``1 - ηλ`` a step under plain SGD;
+    without decay it stays. Feedback takes rate and reduction from its forward projection. Forward projections that
+    never change get feedback that never changes.
 
     Args:
         circuit: populations and feedforward projections.
@@ -34,17 +43,15 @@ def kp(circuit: Circuit, *, init: Initialiser = XAVIER, to_input: bool = False, 
         only: names of the forward projections to serve; None for all.
 
     Returns:
-        The circuit with a feedback projection ``{target}_to_{source}`` for each forward one that does not start at an input.
+        The circuit with a feedback projection ``{target}_to_{source}`` for each forward one that does not start at an
+        input.
 
     Raises:
         CircuitError: for a circuit that has feedback already, and for unknown or wrong options.
 
     Example:
-        >>> from neurosal.graph import Circuit, Population, Projection, Source
-        >>> pair = Circuit(populations={"input": Population(size=3, model=Source()), "hidden": Population(size=4), "output": Population(size=2)},
-        ...                projections={"input_to_hidden": Projection(source="input", target="hidden"),
-        ...                             "hidden_to_output": Projection(source="hidden", target="output")})
-        >>> kp(pair).projections["output_to_hidden"].plasticity
+        >>> from neurosal import circuits, rules
+        >>> rules.kp(circuits.mlp(3, 4, 2)).projections["output_to_hidden1"].plasticity
         KolenPollack()
 
     Reference:
@@ -53,14 +60,24 @@ def kp(circuit: Circuit, *, init: Initialiser = XAVIER, to_input: bool = False, 
     refuse(initialiser("rules.kp.init", init))
 
     def plastic(circuit: Circuit, forward: str) -> Circuit:
-        return add_feedback(circuit, forward, own(circuit, forward, init), kolen_pollack_for(circuit.projections[forward]))
+        return add_feedback(
+            circuit, forward, own(circuit, forward, init), kolen_pollack_for(circuit.projections[forward])
+        )
 
-    return chain(circuit, plastic, add_fixed(init), place="rules.kp", to_input=to_input, keep_feedback=keep_feedback, only=only)
+    return chain(
+        circuit, plastic, add_fixed(init), place="rules.kp", to_input=to_input, keep_feedback=keep_feedback, only=only
+    )
 
 
 @rule
-def kp_tied(circuit: Circuit, *, init: Initialiser = XAVIER, to_input: bool = False, keep_feedback: bool = False,
-            only: Collection[str] | None = None) -> Circuit:
+def kp_tied(
+    circuit: Circuit,
+    *,
+    init: Initialiser = XAVIER,
+    to_input: bool = False,
+    keep_feedback: bool = False,
+    only: Collection[str] | None = None,
+) -> Circuit:
     """Kolen-Pollack that starts as the transpose, ``B(0) = W(0)ᵀ``: weight transport at birth.
 
     With equal decay B stays Wᵀ, so this is backpropagation in other words; a table that shows it also shows `kp`.
@@ -73,18 +90,16 @@ def kp_tied(circuit: Circuit, *, init: Initialiser = XAVIER, to_input: bool = Fa
         only: names of the forward projections to serve; None for all.
 
     Returns:
-        The circuit with a feedback projection ``{target}_to_{source}`` for each forward one that does not start at an input.
+        The circuit with a feedback projection ``{target}_to_{source}`` for each forward one that does not start at an
+        input.
 
     Raises:
         CircuitError: for a circuit that has feedback already, and for unknown or wrong options.
 
     Example:
-        >>> from neurosal.graph import Circuit, Population, Projection, Source
-        >>> pair = Circuit(populations={"input": Population(size=3, model=Source()), "hidden": Population(size=4), "output": Population(size=2)},
-        ...                projections={"input_to_hidden": Projection(source="input", target="hidden"),
-        ...                             "hidden_to_output": Projection(source="hidden", target="output")})
-        >>> kp_tied(pair).projections["output_to_hidden"].weights
-        Copy(of='hidden_to_output')
+        >>> from neurosal import circuits, rules
+        >>> rules.kp_tied(circuits.mlp(3, 4, 2)).projections["output_to_hidden1"].weights
+        Copy(of='hidden1_to_output')
 
     Reference:
         Kolen & Pollack (1994), "Backpropagation without weight transport"; Akrout et al. (2019), arXiv 1904.05391.
@@ -94,4 +109,12 @@ def kp_tied(circuit: Circuit, *, init: Initialiser = XAVIER, to_input: bool = Fa
     def plastic(circuit: Circuit, forward: str) -> Circuit:
         return add_feedback(circuit, forward, Copy(of=forward), kolen_pollack_for(circuit.projections[forward]))
 
-    return chain(circuit, plastic, add_fixed(init), place="rules.kp_tied", to_input=to_input, keep_feedback=keep_feedback, only=only)
+    return chain(
+        circuit,
+        plastic,
+        add_fixed(init),
+        place="rules.kp_tied",
+        to_input=to_input,
+        keep_feedback=keep_feedback,
+        only=only,
+    )

@@ -23,13 +23,22 @@ from neurosal.rules.base import (
 
 
 @rule
-def pfa(circuit: Circuit, *, expansion: float = 10, init: Initialiser = XAVIER, to_input: bool = False, keep_feedback: bool = False,
-        only: Collection[str] | None = None) -> Circuit:
-    """Product feedback alignment: ``δ_relay = B δ_target``, ``e_source = R δ_relay``, B fixed, ``ΔR = (1/m) Σ_n h_source δ_relayᵀ``.
+def pfa(
+    circuit: Circuit,
+    *,
+    expansion: float = 10,
+    init: Initialiser = XAVIER,
+    to_input: bool = False,
+    keep_feedback: bool = False,
+    only: Collection[str] | None = None,
+) -> Circuit:
+    """Product feedback alignment: ``δ_relay = B δ_target``, ``e_source = R δ_relay``.
 
-    The relay has ρ times as many units as the population it hears from. B is Xavier uniform with gain ``√((1 + 1/ρ)/2)``, which makes the expected
-    ``BᵀB`` the identity. Under plain SGD ``R - Wᵀ Bᵀ`` only decays, by ``1 - ηλ`` a step, so the path R B turns towards Wᵀ until the angle is
-    arctan(1/√ρ). Wiring that is not dense has no room for an expansion and takes Kolen-Pollack feedback without a relay.
+    B is fixed, and ``ΔR = (1/m) Σ_n h_source δ_relayᵀ``. The relay has ρ times as many units as the population it
+    hears from. B is Xavier uniform with gain ``√((1 + 1/ρ)/2)``, which makes the expected ``BᵀB`` the identity. Under
+    plain SGD ``R - Wᵀ Bᵀ`` only decays, by ``1 - ηλ`` a step, so the path R B turns towards Wᵀ until the angle is
+    arctan(1/√ρ). Wiring that is not dense has no room for an expansion and takes Kolen-Pollack feedback without a
+    relay.
 
     Args:
         circuit: populations and feedforward projections.
@@ -40,25 +49,27 @@ def pfa(circuit: Circuit, *, expansion: float = 10, init: Initialiser = XAVIER, 
         only: names of the forward projections to serve; None for all.
 
     Returns:
-        The circuit with a population ``relay_{projection}`` and two feedback projections for each plastic forward one that does not start at an
-        input. A relay has the areas of the population it hears from, and its route.
+        The circuit with a population ``relay_{projection}`` and two feedback projections for each plastic forward one
+        that does not start at an input. A relay has the areas of the population it hears from, and its route.
 
     Raises:
         CircuitError: for a circuit that has feedback already, and for unknown or wrong options.
 
     Example:
-        >>> from neurosal.graph import Circuit, Population, Projection, Source
-        >>> pair = Circuit(populations={"input": Population(size=3, model=Source()), "hidden": Population(size=4), "output": Population(size=2)},
-        ...                projections={"input_to_hidden": Projection(source="input", target="hidden"),
-        ...                             "hidden_to_output": Projection(source="hidden", target="output")})
-        >>> pfa(pair).populations["relay_hidden_to_output"]
+        >>> from neurosal import circuits, rules
+        >>> rules.pfa(circuits.mlp(3, 4, 2)).populations["relay_hidden1_to_output"]
         Population(size=20, model=Relay())
 
     Reference:
         Li et al. (2024), "Deep learning without weight symmetry", arXiv 2405.20594.
     """
     place = "rules.pfa"
-    number = isinstance(expansion, (int, float)) and not isinstance(expansion, bool) and isfinite(expansion) and expansion > 0
+    number = (
+        isinstance(expansion, (int, float))
+        and not isinstance(expansion, bool)
+        and isfinite(expansion)
+        and expansion > 0
+    )
     wrong = [] if number else [Problem(place=f"{place}.expansion", expected="a positive number", found=repr(expansion))]
     refuse([*wrong, *initialiser(f"{place}.init", init)])
 
@@ -67,15 +78,24 @@ def pfa(circuit: Circuit, *, expansion: float = 10, init: Initialiser = XAVIER, 
         size = max(1, round(expansion * units))
         return _over_relay(circuit, forward, size, XavierUniform(gain=((1 + units / size) / 2) ** 0.5), init)
 
-    return chain(circuit, plastic, add_fixed(init), place=place, to_input=to_input, keep_feedback=keep_feedback, only=only)
+    return chain(
+        circuit, plastic, add_fixed(init), place=place, to_input=to_input, keep_feedback=keep_feedback, only=only
+    )
 
 
 @rule
-def pfa_o(circuit: Circuit, *, init: Initialiser = XAVIER, to_input: bool = False, keep_feedback: bool = False,
-          only: Collection[str] | None = None) -> Circuit:
-    """Product feedback alignment without expansion: the relay is as large as the population it hears from, and B random orthogonal.
+def pfa_o(
+    circuit: Circuit,
+    *,
+    init: Initialiser = XAVIER,
+    to_input: bool = False,
+    keep_feedback: bool = False,
+    only: Collection[str] | None = None,
+) -> Circuit:
+    """Product feedback alignment without expansion, through an orthogonal B.
 
-    As `pfa` with ``BᵀB = I`` exactly: with ``R = Wᵀ Bᵀ`` it is backpropagation to rounding, and under decay R B comes to equal Wᵀ.
+    The relay is as large as the population it hears from. As `pfa`, with ``BᵀB = I`` exactly: with ``R = Wᵀ Bᵀ`` it
+    is backpropagation to rounding, and under decay R B comes to equal Wᵀ.
 
     Args:
         circuit: populations and feedforward projections.
@@ -91,11 +111,8 @@ def pfa_o(circuit: Circuit, *, init: Initialiser = XAVIER, to_input: bool = Fals
         CircuitError: for a circuit that has feedback already, and for unknown or wrong options.
 
     Example:
-        >>> from neurosal.graph import Circuit, Population, Projection, Source
-        >>> pair = Circuit(populations={"input": Population(size=3, model=Source()), "hidden": Population(size=4), "output": Population(size=2)},
-        ...                projections={"input_to_hidden": Projection(source="input", target="hidden"),
-        ...                             "hidden_to_output": Projection(source="hidden", target="output")})
-        >>> pfa_o(pair).projections["output_to_relay_hidden_to_output"].weights
+        >>> from neurosal import circuits, rules
+        >>> rules.pfa_o(circuits.mlp(3, 4, 2)).projections["output_to_relay_hidden1_to_output"].weights
         Own(init=Orthogonal())
 
     Reference:
@@ -104,22 +121,39 @@ def pfa_o(circuit: Circuit, *, init: Initialiser = XAVIER, to_input: bool = Fals
     refuse(initialiser("rules.pfa_o.init", init))
 
     def plastic(circuit: Circuit, forward: str) -> Circuit:
-        return _over_relay(circuit, forward, circuit.populations[circuit.projections[forward].target].units, Orthogonal(), init)
+        return _over_relay(
+            circuit, forward, circuit.populations[circuit.projections[forward].target].units, Orthogonal(), init
+        )
 
-    return chain(circuit, plastic, add_fixed(init), place="rules.pfa_o", to_input=to_input, keep_feedback=keep_feedback, only=only)
+    return chain(
+        circuit,
+        plastic,
+        add_fixed(init),
+        place="rules.pfa_o",
+        to_input=to_input,
+        keep_feedback=keep_feedback,
+        only=only,
+    )
 
 
 def _over_relay(circuit: Circuit, forward: str, size: int, first: Initialiser, second: Initialiser) -> Circuit:
-    """The circuit with a relay of `size` units between the two ends of a forward projection, drawn from `first` and `second`."""
+    """The circuit with a relay of `size` units on the way back of a projection, its hops drawn from these two."""
     entry = circuit.projections[forward]
     plasticity = kolen_pollack_for(entry)
     if not isinstance(entry.wiring, Dense):
         return add_feedback(circuit, forward, own(circuit, forward, second), plasticity)
     relay = circuit.free_name(f"relay_{forward}")
-    circuit = circuit.with_populations(**{relay: Population(size=size, model=Relay(), areas=circuit.populations[entry.target].areas)})
+    circuit = circuit.with_populations(
+        **{relay: Population(size=size, model=Relay(), areas=circuit.populations[entry.target].areas)}
+    )
     hops = [(entry.target, relay, first, Fixed()), (relay, entry.source, second, plasticity)]
     for source, target, init, change in hops:
         weights: Own = own(circuit, forward, init)
-        circuit = circuit.with_projections(**{circuit.free_name(f"{source}_to_{target}"): Projection(
-            source=source, target=target, pathway="feedback", weights=weights, plasticity=change)})
+        circuit = circuit.with_projections(
+            **{
+                circuit.free_name(f"{source}_to_{target}"): Projection(
+                    source=source, target=target, pathway="feedback", weights=weights, plasticity=change
+                )
+            }
+        )
     return follow_route(circuit, relay, entry.target)

@@ -17,8 +17,22 @@ from neurosal.rules.product_feedback_alignment import pfa, pfa_o
 from neurosal.rules.shallow import shallow
 
 Rule = Callable[[Circuit], Circuit]
-FEEDBACK: dict[str, Rule] = {"kp": kp, "kp_tied": kp_tied, "fa": fa, "dfa": dfa, "pfa": pfa, "pfa_o": pfa_o, "bp": bp, "shallow": shallow}
-ROUTERS: dict[str, type[Plasticity]] = {"online_balanced": OnlineBalanced, "frozen": Fixed, "attract": Attract, "k_means": KMeans}
+FEEDBACK: dict[str, Rule] = {
+    "kp": kp,
+    "kp_tied": kp_tied,
+    "fa": fa,
+    "dfa": dfa,
+    "pfa": pfa,
+    "pfa_o": pfa_o,
+    "bp": bp,
+    "shallow": shallow,
+}
+ROUTERS: dict[str, type[Plasticity]] = {
+    "online_balanced": OnlineBalanced,
+    "frozen": Fixed,
+    "attract": Attract,
+    "k_means": KMeans,
+}
 PLACE = "rules.sal"
 
 
@@ -36,22 +50,25 @@ def sal(
     rank: int = 16,
     route_from: str | None = None,
 ) -> Circuit:
-    """Selective adaptive learning in our reconstruction (SAL-R, inferred: the paper's text leaves the router and the feedback open).
+    """Selective adaptive learning: each sample selects one area, ``k = argmax C q``, and only that area takes part.
 
-    A population with K areas has K full sets of incoming weights and biases, and K sets of the feedback that leaves it. A router reads an activity h
-    and selects one area for each sample: ``u = h - running mean``, ``q = P u / |P u|``, ``s = C q``, ``k = argmax s``. Forward
-    ``a = W^k h + b^k``, error ``e = B^k δ`` through the area that was selected where the error comes from, and only selected areas change. No task
-    signal passes the router.
+    This is our reconstruction (SAL-R, inferred): the paper's text leaves the router and the feedback open. A population
+    with K areas has K full sets of incoming weights and biases, and K sets of the feedback that leaves it. A router
+    reads an activity h: ``u = h - running mean``, ``q = P u / |P u|``. Forward ``a = W^k h + b^k``, error ``e = B^k
+    δ`` through the area that was selected where the error comes from, and only selected areas change. No task signal
+    passes the router.
 
     Args:
         circuit: populations and feedforward projections, without areas and without feedback.
         areas: K; 1 adds no router.
-        feedback: the rule by which error returns, area by area, or any function circuit -> circuit. "bp" and "kp_tied" are the routed net under
-            backpropagation (weight transport, always or at birth); name them so in tables.
+        feedback: the rule by which error returns, area by area, or any function circuit -> circuit. "bp" and
+            "kp_tied" are the routed net under backpropagation (weight transport, always or at birth); name them so in
+            tables.
         route: "shared" (one choice for all populations) or "population" (each reads the population below).
-        router: how routes change: "online_balanced", "frozen", "attract", "k_means" (fitted to training inputs once), or a router plasticity.
-        reduction: what a change is divided by: "batch" (samples in the batch), "area" (samples of the area) or "sum" (nothing: a larger step,
-            to be compared with the rate times the batch size).
+        router: how routes change: "online_balanced", "frozen", "attract", "k_means" (fitted to training inputs once),
+            or a router plasticity.
+        reduction: what a change is divided by: "batch" (samples in the batch), "area" (samples of the area) or "sum"
+            (nothing: a larger step, to be compared with the rate times the batch size).
         readout: "areas" (the output has K areas too) or "shared".
         init: whether all areas of a projection start from the "same" draw or "independent" ones.
         rank: dimension of the routing space.
@@ -64,29 +81,40 @@ def sal(
         CircuitError: for a circuit with areas, routers or feedback, and for unknown or wrong options; lists them all.
 
     Example:
-        >>> from neurosal.graph import Circuit, Population, Projection, Source
-        >>> pair = Circuit(populations={"input": Population(size=3, model=Source()), "hidden": Population(size=4), "output": Population(size=2)},
-        ...                projections={"input_to_hidden": Projection(source="input", target="hidden"),
-        ...                             "hidden_to_output": Projection(source="hidden", target="output")})
-        >>> list(sal(pair, areas=4).select(pathway="modulatory"))
-        ['route_hidden', 'route_output']
+        >>> from neurosal import circuits, rules
+        >>> list(rules.sal(circuits.mlp(3, 4, 2), areas=4).select(pathway="modulatory"))
+        ['route_hidden1', 'route_output']
 
     Reference:
         "Selective Adaptive Learning", arXiv 2601.21561.
     """
     plasticity = ROUTERS[router]() if isinstance(router, str) and router in ROUTERS else router
-    refuse([
-        *whole(f"{PLACE}.areas", areas), *whole(f"{PLACE}.rank", rank), *one_of(f"{PLACE}.route", route, ("shared", "population")),
-        *one_of(f"{PLACE}.reduction", reduction, ("batch", "area", "sum")), *one_of(f"{PLACE}.readout", readout, ("areas", "shared")),
-        *one_of(f"{PLACE}.init", init, ("same", "independent")), *([] if callable(feedback) else one_of(f"{PLACE}.feedback", feedback, FEEDBACK)),
-        *([] if isinstance(plasticity, (RouterPlasticity, Fixed)) else one_of(f"{PLACE}.router", router, ROUTERS)),
-        *_clean(circuit), *no_feedback(PLACE, circuit), *_route_source(circuit, route_from, route),
-    ])
+    refuse(
+        [
+            *whole(f"{PLACE}.areas", areas),
+            *whole(f"{PLACE}.rank", rank),
+            *one_of(f"{PLACE}.route", route, ("shared", "population")),
+            *one_of(f"{PLACE}.reduction", reduction, ("batch", "area", "sum")),
+            *one_of(f"{PLACE}.readout", readout, ("areas", "shared")),
+            *one_of(f"{PLACE}.init", init, ("same", "independent")),
+            *([] if callable(feedback) else one_of(f"{PLACE}.feedback", feedback, FEEDBACK)),
+            *([] if isinstance(plasticity, (RouterPlasticity, Fixed)) else one_of(f"{PLACE}.router", router, ROUTERS)),
+            *_clean(circuit),
+            *no_feedback(PLACE, circuit),
+            *_route_source(circuit, route_from, route),
+        ]
+    )
     assert isinstance(plasticity, Plasticity)
     routed = _learning_populations(circuit, with_output=readout == "areas")
     if not routed:
         where = "" if readout == "areas" else " below the output"
-        raise CircuitError(Problem(place="projections", expected=f"a plastic feedforward projection{where}, whose target gets areas", found="none"))
+        raise CircuitError(
+            Problem(
+                place="projections",
+                expected=f"a plastic feedforward projection{where}, whose target gets areas",
+                found="none",
+            )
+        )
     if areas > 1:
         circuit = circuit.with_populations(**{name: circuit.populations[name].replace(areas=areas) for name in routed})
         circuit = _with_starts(circuit, routed, init)
@@ -103,7 +131,14 @@ def _clean(circuit: Circuit) -> list[Problem]:
     present = [*split, *circuit.select(pathway="modulatory")]
     if not present:
         return []
-    return [Problem(place=PLACE, expected="a circuit without areas and routers", found=", ".join(present), remedy="Start from the circuit that had none.")]
+    return [
+        Problem(
+            place=PLACE,
+            expected="a circuit without areas and routers",
+            found=", ".join(present),
+            remedy="Start from the circuit that had none.",
+        )
+    ]
 
 
 def _route_source(circuit: Circuit, route_from: object, route: object) -> list[Problem]:
@@ -112,56 +147,102 @@ def _route_source(circuit: Circuit, route_from: object, route: object) -> list[P
     if route_from is None:
         return [] if circuit.inputs else [Problem(place="populations", expected="an input to route by", found="none")]
     if route == "population":
-        return [Problem(place=place, expected="nothing with route='population'", found=repr(route_from), remedy="Leave it out, or share the route.")]
+        return [
+            Problem(
+                place=place,
+                expected="nothing with route='population'",
+                found=repr(route_from),
+                remedy="Leave it out, or share the route.",
+            )
+        ]
     known = [name for name, entry in circuit.populations.items() if not isinstance(entry.model, Relay)]
     if route_from not in known:
-        return [Problem(place=place, expected="a population with activity", found=repr(route_from), remedy=near(route_from, known))]
+        return [
+            Problem(
+                place=place,
+                expected="a population with activity",
+                found=repr(route_from),
+                remedy=near(route_from, known),
+            )
+        ]
     routed = _learning_populations(circuit, with_output=False) or _learning_populations(circuit, with_output=True)
     late = circuit.layers()
     if routed and late.index(str(route_from)) >= late.index(routed[0]):
-        return [Problem(place=place, expected=f"a population whose activity is known before {routed[0]!r}, the first with areas, selects one",
-                        found=repr(route_from), remedy=f"There are: {', '.join(late[: late.index(routed[0])])}.")]
+        return [
+            Problem(
+                place=place,
+                expected=f"a population whose activity is known before {routed[0]!r}, the first with areas, needs it",
+                found=repr(route_from),
+                remedy=f"There are: {', '.join(late[: late.index(routed[0])])}.",
+            )
+        ]
     return []
 
 
 def _learning_populations(circuit: Circuit, *, with_output: bool) -> list[str]:
     """Populations that get areas: all with a plastic input, in forward order."""
     ends = circuit.outputs
-    return [name for name in circuit.layers() if learning_inputs(circuit, name) and (with_output or name not in ends)
-            and not isinstance(circuit.populations[name].model, (Source, Relay))]
+    return [
+        name
+        for name in circuit.layers()
+        if learning_inputs(circuit, name)
+        and (with_output or name not in ends)
+        and not isinstance(circuit.populations[name].model, (Source, Relay))
+    ]
 
 
 def _with_starts(circuit: Circuit, routed: list[str], init: str) -> Circuit:
     """The circuit whose projections into populations with areas start the same in each area, or independently."""
-    return circuit.with_projections(**{
-        name: entry.replace(weights=entry.weights.replace(across_areas=init))
-        for name, entry in circuit.select(pathway="feedforward").items()
-        if entry.target in routed and isinstance(entry.weights, Own) and circuit.areas_of(name) > 1
-    })
+    return circuit.with_projections(
+        **{
+            name: entry.replace(weights=entry.weights.replace(across_areas=init))
+            for name, entry in circuit.select(pathway="feedforward").items()
+            if entry.target in routed and isinstance(entry.weights, Own) and circuit.areas_of(name) > 1
+        }
+    )
 
 
-def _shared(circuit: Circuit, routed: list[str], wiring: Router, plasticity: Plasticity, route_from: str | None) -> Circuit:
+def _shared(
+    circuit: Circuit, routed: list[str], wiring: Router, plasticity: Plasticity, route_from: str | None
+) -> Circuit:
     """One router into the first population with areas; the others take its choice."""
     source, leader = route_from or circuit.inputs[0], ""
     for name in routed:
-        changes: dict[str, Any] = {"wiring": SameRoute(of=leader), "plasticity": Fixed()} if leader else {"wiring": wiring, "plasticity": plasticity}
+        changes: dict[str, Any] = (
+            {"wiring": SameRoute(of=leader), "plasticity": Fixed()}
+            if leader
+            else {"wiring": wiring, "plasticity": plasticity}
+        )
         label = circuit.free_name(f"route_{name}")
-        circuit = circuit.with_projections(**{label: Projection(source=source, target=name, pathway="modulatory", **changes)})
+        circuit = circuit.with_projections(
+            **{label: Projection(source=source, target=name, pathway="modulatory", **changes)}
+        )
         leader = leader or label
     return circuit
 
 
-def _per_population(circuit: Circuit, routed: list[str], wiring: Router, plasticity: Plasticity, _: str | None) -> Circuit:
+def _per_population(
+    circuit: Circuit, routed: list[str], wiring: Router, plasticity: Plasticity, _: str | None
+) -> Circuit:
     """A router into each population with areas, from where its first plastic input comes."""
     for name in routed:
         source = circuit.projections[learning_inputs(circuit, name)[0]].source
-        circuit = circuit.with_projections(**{circuit.free_name(f"route_{name}"): Projection(
-            source=source, target=name, pathway="modulatory", wiring=wiring, plasticity=plasticity)})
+        circuit = circuit.with_projections(
+            **{
+                circuit.free_name(f"route_{name}"): Projection(
+                    source=source, target=name, pathway="modulatory", wiring=wiring, plasticity=plasticity
+                )
+            }
+        )
     return circuit
 
 
 def _with_reduction(circuit: Circuit, reduction: str) -> Circuit:
     """The circuit whose plastic projections all divide their change by the same count."""
-    return circuit.with_projections(**{name: entry.replace(plasticity=replace_fields(entry.plasticity, reduction=reduction))
-                                       for name, entry in circuit.projections.items()
-                                       if entry.pathway != "modulatory" and "reduction" in type(entry.plasticity).model_fields})
+    return circuit.with_projections(
+        **{
+            name: entry.replace(plasticity=replace_fields(entry.plasticity, reduction=reduction))
+            for name, entry in circuit.projections.items()
+            if entry.pathway != "modulatory" and "reduction" in type(entry.plasticity).model_fields
+        }
+    )

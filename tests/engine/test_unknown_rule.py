@@ -1,4 +1,6 @@
-"""The engine sees a graph and plasticity, never the name of a rule: a rule that it cannot know gives the numbers that its equations say."""
+"""The engine sees a graph and plasticity, never the name of a rule: a rule that it cannot know gives the numbers that
+its equations say.
+"""
 
 from __future__ import annotations
 
@@ -79,28 +81,53 @@ CUSTOM = {"trace_of_a_test": trace_by_hand, "errors_of_a_test": errors_by_hand}
 
 
 def strange(circuit: Circuit) -> Circuit:
-    """A rule that nobody told the engine about: a relay, parallel edges in both directions, four kinds of plasticity, sign-symmetric feedback."""
+    """A rule that nobody told the engine about: a relay, parallel edges in both directions, four kinds of plasticity,
+    sign-symmetric feedback.
+    """
     areas = circuit.populations["output"].areas
     route = {}
     if areas > 1:
-        route = {"route_detour": Projection(source="input", target="detour", pathway="modulatory", wiring=SameRoute(of="route_hidden1"),
-                                            plasticity=Fixed())}
+        route = {
+            "route_detour": Projection(
+                source="input",
+                target="detour",
+                pathway="modulatory",
+                wiring=SameRoute(of="route_hidden1"),
+                plasticity=Fixed(),
+            )
+        }
     back: dict[str, Any] = {"pathway": "feedback"}
     return circuit.with_populations(detour=Population(size=4, model=Relay(), areas=areas)).with_projections(
         hidden1_to_hidden2=circuit.projections["hidden1_to_hidden2"].replace(plasticity=Trace()),
         again=circuit.projections["hidden1_to_hidden2"].replace(plasticity=Delta(rate=0.3)),
-        into_detour=Projection(source="output", target="detour", weights=Own(init=Orthogonal()), plasticity=Fixed(), **back),
+        into_detour=Projection(
+            source="output", target="detour", weights=Own(init=Orthogonal()), plasticity=Fixed(), **back
+        ),
         out_of_detour=Projection(source="detour", target="hidden2", plasticity=KolenPollack(rate=0.5), **back),
-        beside=Projection(source="output", target="hidden2", weights=SignOf(of="hidden2_to_output"), plasticity=Fixed(), **back),
+        beside=Projection(
+            source="output", target="hidden2", weights=SignOf(of="hidden2_to_output"), plasticity=Fixed(), **back
+        ),
         beside_2=Projection(source="output", target="hidden2", plasticity=ErrorOnly(), **back),
         far=Projection(source="output", target="hidden1", plasticity=KolenPollack(), **back),
         near=Projection(source="hidden2", target="hidden1", weights=Transpose(of="again"), plasticity=Fixed(), **back),
-        echo=Projection(source="hidden2", target="hidden1", wiring=OneToOne(), weights=Own(init=Constant(value=0.2)), plasticity=Fixed(), **back),
+        echo=Projection(
+            source="hidden2",
+            target="hidden1",
+            wiring=OneToOne(),
+            weights=Own(init=Constant(value=0.2)),
+            plasticity=Fixed(),
+            **back,
+        ),
         **route,
     )
 
 
-OPTIMIZERS = [ns.SGD(lr=0.1, weight_decay=0.05), ns.SGD(lr=(0.1, 0.05), momentum=0.9), ns.Adam(lr=0.01, weight_decay=0.1), ns.SGD(lr=0.1, clip=0.1)]
+OPTIMIZERS = [
+    ns.SGD(lr=0.1, weight_decay=0.05),
+    ns.SGD(lr=(0.1, 0.05), momentum=0.9),
+    ns.Adam(lr=0.01, weight_decay=0.1),
+    ns.SGD(lr=0.1, clip=0.1),
+]
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=lambda value: repr(value)[:30])
@@ -109,7 +136,9 @@ def test_an_unknown_rule_gives_the_numbers_of_its_equations(areas: int, optimize
     circuit = strange(rules.sal(chain_of(4, 5, 5, 3, activation="tanh"), areas=areas, rank=3, feedback="shallow"))
     network = ns.compile(circuit, seeds=[0, 1], device="cpu", dtype="float64")
     reference = interpreter_of(network, circuit, optimizer=optimizer, custom=CUSTOM)
-    plastic = [name for name, edge in circuit.projections.items() if edge.plasticity.plastic and edge.pathway != "modulatory"]
+    plastic = [
+        name for name, edge in circuit.projections.items() if edge.plasticity.plastic and edge.pathway != "modulatory"
+    ]
     before = {name: array(network.weights[name]) for name in plastic}
     for batch in batches_for(circuit, 5):
         expected = reference.step(batch.arrays, batch.targets)
@@ -131,9 +160,13 @@ def test_names_mean_nothing_to_the_engine(case: Any, monkeypatch: pytest.MonkeyP
         populations={called[name]: entry for name, entry in circuit.populations.items()},
         projections={
             called[name]: edge.replace(
-                source=called[edge.source], target=called[edge.target],
-                **{field: value.replace(of=called[value.of]) for field in ("weights", "wiring")
-                   if hasattr(value := getattr(edge, field), "of")},
+                source=called[edge.source],
+                target=called[edge.target],
+                **{
+                    field: value.replace(of=called[value.of])
+                    for field in ("weights", "wiring")
+                    if hasattr(value := getattr(edge, field), "of")
+                },
             )
             for name, edge in circuit.projections.items()
         },

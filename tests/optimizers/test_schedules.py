@@ -32,7 +32,9 @@ def rates_of_torch(scheduler: Any, **options: Any) -> list[float]:
 def test_steps_are_those_of_multi_step_lr() -> None:
     schedule = Steps(at=(3, 7), factor_each=0.5)
     found = [schedule.factor(epoch * PER_EPOCH, float(epoch), EPOCHS) for epoch in range(EPOCHS)]
-    assert found == pytest.approx(rates_of_torch(torch.optim.lr_scheduler.MultiStepLR, milestones=[3, 7], gamma=0.5), abs=1e-12)
+    assert found == pytest.approx(
+        rates_of_torch(torch.optim.lr_scheduler.MultiStepLR, milestones=[3, 7], gamma=0.5), abs=1e-12
+    )
 
 
 def test_steps_hold_within_an_epoch() -> None:
@@ -45,13 +47,22 @@ def test_steps_hold_within_an_epoch() -> None:
 def test_cosine_is_that_of_cosine_annealing(floor: float) -> None:
     schedule = Cosine(floor=floor)
     found = [schedule.factor(epoch * PER_EPOCH, float(epoch), EPOCHS) for epoch in range(EPOCHS)]
-    assert found == pytest.approx(rates_of_torch(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=EPOCHS, eta_min=floor), abs=1e-12)
+    assert found == pytest.approx(
+        rates_of_torch(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=EPOCHS, eta_min=floor), abs=1e-12
+    )
     assert schedule.factor(0, 2.0 * EPOCHS, EPOCHS) == pytest.approx(floor)
 
 
 def test_warm_up_rises_linearly_and_multiplies_what_follows() -> None:
     schedule = WarmUp(steps=4, then=Steps(at=(1,), factor_each=0.5))
-    assert [schedule.factor(step, step / PER_EPOCH, EPOCHS) for step in (0, 1, 2, 3, 4, 7)] == [0.25, 0.5, 0.75, 1.0, 1.0, 0.5]
+    assert [schedule.factor(step, step / PER_EPOCH, EPOCHS) for step in (0, 1, 2, 3, 4, 7)] == [
+        0.25,
+        0.5,
+        0.75,
+        1.0,
+        1.0,
+        0.5,
+    ]
 
 
 def test_piecewise_gives_a_first_epoch_of_its_own() -> None:

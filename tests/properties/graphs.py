@@ -1,4 +1,6 @@
-"""Random circuits for property tests: skips, several inputs, parallel edges, fixed edges, ties, constant skips, all activations."""
+"""Random circuits for property tests: skips, several inputs, parallel edges, fixed edges, ties, constant skips, all
+activations.
+"""
 
 from __future__ import annotations
 
@@ -25,12 +27,22 @@ REDUCTIONS = ("batch", "area", "sum")
 
 
 @st.composite
-def forward_circuits(draw: st.DrawFn, *, reductions: tuple[str, ...] = ("batch",), ties: bool = True, rates: bool = False) -> Circuit:
+def forward_circuits(
+    draw: st.DrawFn, *, reductions: tuple[str, ...] = ("batch",), ties: bool = True, rates: bool = False
+) -> Circuit:
     """A feedforward circuit without feedback: one or two inputs, one to four hidden populations, one output."""
-    names = [*(f"input{i}" for i in range(draw(st.integers(1, 2)))), *(f"hidden{i}" for i in range(draw(st.integers(1, 4)))), "output"]
+    names = [
+        *(f"input{i}" for i in range(draw(st.integers(1, 2)))),
+        *(f"hidden{i}" for i in range(draw(st.integers(1, 4)))),
+        "output",
+    ]
     populations: dict[str, Population] = {}
     for name in names:
-        model: Any = Source() if name.startswith("input") else Rate(activation=draw(st.sampled_from(ACTIVATIONS)), bias=draw(st.booleans()))
+        model: Any = (
+            Source()
+            if name.startswith("input")
+            else Rate(activation=draw(st.sampled_from(ACTIVATIONS)), bias=draw(st.booleans()))
+        )
         if name == "output":
             model = Rate(activation="linear", bias=draw(st.booleans()))
         populations[name] = Population(size=draw(st.integers(2, 3)), model=model)
@@ -38,7 +50,9 @@ def forward_circuits(draw: st.DrawFn, *, reductions: tuple[str, ...] = ("batch",
 
     def connect(source: str, target: str) -> None:
         label = Circuit(populations=populations, projections=projections).free_name(f"{source}_to_{target}")
-        plasticity = Delta(reduction=draw(st.sampled_from(reductions)), rate=draw(st.sampled_from([1.0, 0.5])) if rates else 1.0)
+        plasticity = Delta(
+            reduction=draw(st.sampled_from(reductions)), rate=draw(st.sampled_from([1.0, 0.5])) if rates else 1.0
+        )
         projections[label] = draw(edges(source, target, populations, projections, plasticity, ties))
 
     for index, name in enumerate(names):
@@ -52,8 +66,15 @@ def forward_circuits(draw: st.DrawFn, *, reductions: tuple[str, ...] = ("batch",
 
 
 @st.composite
-def edges(draw: st.DrawFn, source: str, target: str, populations: dict[str, Population], projections: dict[str, Projection],
-          plasticity: Delta, ties: bool) -> Projection:
+def edges(
+    draw: st.DrawFn,
+    source: str,
+    target: str,
+    populations: dict[str, Population],
+    projections: dict[str, Projection],
+    plasticity: Delta,
+    ties: bool,
+) -> Projection:
     """One feedforward projection of any kind that fits between these two."""
     pre, post = populations[source].units, populations[target].units
     kinds = ["dense", "dense", "dense_fixed"] + (["one_to_one", "skip"] if pre == post else [])
@@ -64,30 +85,59 @@ def edges(draw: st.DrawFn, source: str, target: str, populations: dict[str, Popu
     if kind == "dense_fixed":
         return Projection(source=source, target=target, plasticity=Fixed())
     wiring = {"wiring": OneToOne()} if kind == "one_to_one" else {}
-    fitting = [name for name, other in projections.items()
-               if other.wiring.kind == kind and other.plasticity == plasticity and not isinstance(other.weights, Transpose)
-               and (populations[other.source].units, populations[other.target].units) == (post, pre)]
+    fitting = [
+        name
+        for name, other in projections.items()
+        if other.wiring.kind == kind
+        and other.plasticity == plasticity
+        and not isinstance(other.weights, Transpose)
+        and (populations[other.source].units, populations[other.target].units) == (post, pre)
+    ]
     if ties and fitting and draw(st.booleans()):
-        return Projection(source=source, target=target, weights=Transpose(of=draw(st.sampled_from(fitting))), plasticity=plasticity, **wiring)
+        return Projection(
+            source=source,
+            target=target,
+            weights=Transpose(of=draw(st.sampled_from(fitting))),
+            plasticity=plasticity,
+            **wiring,
+        )
     return Projection(source=source, target=target, plasticity=plasticity, **wiring)
 
 
 @st.composite
 def tied_back(draw: st.DrawFn, circuit: Circuit) -> Circuit:
-    """The circuit with backpropagation as a graph written by hand: tied feedback, some of it over relays that repeat the error unit by unit."""
+    """The circuit with backpropagation as a graph written by hand: tied feedback, some of it over relays that repeat
+    the error unit by unit.
+    """
     for name, edge in circuit.select(pathway="feedforward").items():
         if edge.source in circuit.inputs:
             continue
-        back = {"target": edge.source, "pathway": "feedback", "wiring": edge.wiring, "weights": Transpose(of=name), "plasticity": Fixed()}
+        back = {
+            "target": edge.source,
+            "pathway": "feedback",
+            "wiring": edge.wiring,
+            "weights": Transpose(of=name),
+            "plasticity": Fixed(),
+        }
         label = circuit.free_name(f"back_{name}")
         if draw(st.booleans()):
             circuit = circuit.with_projections(**{label: Projection(source=edge.target, **back)})
             continue
         relay = f"relay_{name}"
-        circuit = circuit.with_populations(**{relay: Population(size=circuit.populations[edge.target].units, model=Relay())})
-        circuit = circuit.with_projections(**{
-            f"first_{name}": Projection(source=edge.target, target=relay, pathway="feedback", wiring=OneToOne(),
-                                        weights=Own(init=Constant(value=1.0)), plasticity=Fixed()),
-            label: Projection(source=relay, **back),
-        })
+        circuit = circuit.with_populations(
+            **{relay: Population(size=circuit.populations[edge.target].units, model=Relay())}
+        )
+        circuit = circuit.with_projections(
+            **{
+                f"first_{name}": Projection(
+                    source=edge.target,
+                    target=relay,
+                    pathway="feedback",
+                    wiring=OneToOne(),
+                    weights=Own(init=Constant(value=1.0)),
+                    plasticity=Fixed(),
+                ),
+                label: Projection(source=relay, **back),
+            }
+        )
     return circuit

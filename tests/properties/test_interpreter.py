@@ -31,16 +31,25 @@ OPTIMIZERS = (
 
 @st.composite
 def learning_circuits(draw: st.DrawFn) -> Circuit:
-    """A random feedforward circuit under a random rule, some of whose feedback edges then change plasticity or origin."""
+    """A random feedforward circuit under a random rule, some of whose feedback edges then change plasticity or
+    origin.
+    """
     selective = draw(st.booleans())
     circuit = draw(forward_circuits(reductions=("batch",) if selective else REDUCTIONS, ties=not selective, rates=True))
     assume(any(edge.plasticity.plastic and edge.target != "output" for edge in circuit.projections.values()))
     circuit = draw(st.sampled_from(SELECTIVE if selective else PLAIN)).make(circuit)
     changes: dict[str, Any] = {}
     for name, edge in circuit.select(pathway="feedback").items():
-        forward = [label for label, other in circuit.select(pathway="feedforward", source=edge.target, target=edge.source).items()
-                   if other.wiring == edge.wiring and other.weights.kind == "own" and circuit.areas_of(label) == circuit.areas_of(name)]
-        kinds = ["as it is", "as it is", "fixed", "kolen_pollack"] if edge.weights.kind in ("own", "copy") else ["as it is"]
+        forward = [
+            label
+            for label, other in circuit.select(pathway="feedforward", source=edge.target, target=edge.source).items()
+            if other.wiring == edge.wiring
+            and other.weights.kind == "own"
+            and circuit.areas_of(label) == circuit.areas_of(name)
+        ]
+        kinds = (
+            ["as it is", "as it is", "fixed", "kolen_pollack"] if edge.weights.kind in ("own", "copy") else ["as it is"]
+        )
         if forward and edge.plasticity == Fixed():
             kinds.append("sign_of")
         kind = draw(st.sampled_from(kinds))
@@ -48,7 +57,11 @@ def learning_circuits(draw: st.DrawFn) -> Circuit:
         if kind == "fixed":
             changes[name] = edge.replace(plasticity=Fixed())
         elif kind == "kolen_pollack" and not relay:
-            changes[name] = edge.replace(plasticity=KolenPollack(rate=draw(st.sampled_from([1.0, 0.5])), reduction=draw(st.sampled_from(REDUCTIONS))))
+            changes[name] = edge.replace(
+                plasticity=KolenPollack(
+                    rate=draw(st.sampled_from([1.0, 0.5])), reduction=draw(st.sampled_from(REDUCTIONS))
+                )
+            )
         elif kind == "sign_of":
             changes[name] = edge.replace(weights=SignOf(of=forward[0], magnitude=draw(st.sampled_from([None, 0.3]))))
     return circuit.with_projections(**changes)
@@ -69,8 +82,15 @@ def follow(circuit: Circuit, optimizer: Any, loss: str, seed: int, steps: int = 
 
 
 @settings(max_examples=150, deadline=None)
-@given(circuit=learning_circuits(), optimizer=st.sampled_from(OPTIMIZERS), loss=st.sampled_from(LOSSES), seed=st.integers(0, 1000))
-def test_a_step_on_any_circuit_is_that_of_the_interpreter(circuit: Circuit, optimizer: Any, loss: str, seed: int) -> None:
+@given(
+    circuit=learning_circuits(),
+    optimizer=st.sampled_from(OPTIMIZERS),
+    loss=st.sampled_from(LOSSES),
+    seed=st.integers(0, 1000),
+)
+def test_a_step_on_any_circuit_is_that_of_the_interpreter(
+    circuit: Circuit, optimizer: Any, loss: str, seed: int
+) -> None:
     try:
         ns.check(circuit)
     except CircuitError:

@@ -1,1 +1,3 @@
-"""Slow references in plain numpy: loops over replicas, samples and areas, written from the equations and sharing no code with the engine."""
+"""Slow references in plain numpy: loops over replicas, samples and areas, written from the equations and sharing no
+code with the engine.
+"""

@@ -1,4 +1,6 @@
-"""A circuit's gradient by torch autograd, for any feedforward graph with ties, areas held fixed; relays and feedback are not there for it."""
+"""A circuit's gradient by torch autograd, for any feedforward graph with ties, areas held fixed; relays and feedback
+are not there for it.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +10,25 @@ import torch
 from torch import Tensor
 
 FUNCTIONS: dict[str, Any] = {
-    "linear": lambda a: a, "relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "gelu": torch.nn.functional.gelu,
-    "elu": torch.nn.functional.elu, "softplus": torch.nn.functional.softplus,
+    "linear": lambda a: a,
+    "relu": torch.relu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "gelu": torch.nn.functional.gelu,
+    "elu": torch.nn.functional.elu,
+    "softplus": torch.nn.functional.softplus,
 }
 
 
-def gradients(circuit: dict[str, Any], weights: dict[str, Tensor], biases: dict[str, Tensor], x: dict[str, Tensor], y: Tensor, loss: str,
-              areas: dict[str, Tensor] | None = None) -> tuple[Tensor, dict[str, Tensor]]:
+def gradients(
+    circuit: dict[str, Any],
+    weights: dict[str, Tensor],
+    biases: dict[str, Tensor],
+    x: dict[str, Tensor],
+    y: Tensor,
+    loss: str,
+    areas: dict[str, Tensor] | None = None,
+) -> tuple[Tensor, dict[str, Tensor]]:
     """Mean loss [R], and its gradient by owner of the synapses and by ``population.bias``.
 
     Args:
@@ -24,8 +38,11 @@ def gradients(circuit: dict[str, Any], weights: dict[str, Tensor], biases: dict[
     offsets = {name: value.clone().requires_grad_() for name, value in biases.items()}
     populations = circuit["populations"]
     edges = {name: p for name, p in circuit["projections"].items() if p["pathway"] == "feedforward"}
-    output = next(name for name, p in populations.items()
-                  if p["model"]["kind"] == "rate" and all(edge["source"] != name for edge in edges.values()))
+    output = next(
+        name
+        for name, p in populations.items()
+        if p["model"]["kind"] == "rate" and all(edge["source"] != name for edge in edges.values())
+    )
 
     def matrix(name: str, r: int, k: int) -> Tensor:
         origin = circuit["projections"][name]["weights"]
@@ -55,11 +72,18 @@ def gradients(circuit: dict[str, Any], weights: dict[str, Tensor], biases: dict[
 
     rows = torch.stack([torch.stack([activity(output, r, n) for n in range(y.shape[1])]) for r in range(y.shape[0])])
     if loss == "cross_entropy":
-        losses = torch.stack([torch.nn.functional.cross_entropy(row, labels) for row, labels in zip(rows, y, strict=True)])
+        losses = torch.stack(
+            [torch.nn.functional.cross_entropy(row, labels) for row, labels in zip(rows, y, strict=True)]
+        )
     elif loss == "mse":
         losses = torch.stack([torch.nn.functional.mse_loss(row, target) for row, target in zip(rows, y, strict=True)])
     else:
-        losses = torch.stack([torch.nn.functional.binary_cross_entropy_with_logits(row, target) for row, target in zip(rows, y, strict=True)])
+        losses = torch.stack(
+            [
+                torch.nn.functional.binary_cross_entropy_with_logits(row, target)
+                for row, target in zip(rows, y, strict=True)
+            ]
+        )
     named = {**leaves, **{f"{name}.bias": value for name, value in offsets.items()}}
     found = torch.autograd.grad(losses.sum(), list(named.values()), allow_unused=True)
     return losses.detach(), {name: value for name, value in zip(named, found, strict=True) if value is not None}

@@ -41,14 +41,20 @@ class Batch:
         return Batch({name: value[:, order] for name, value in self.arrays.items()}, self.targets[:, order])
 
 
-def batch_for(circuit: Circuit, seed: int = 0, *, replicas: int = 2, samples: int = 6, loss: str = "cross_entropy") -> Batch:
+def batch_for(
+    circuit: Circuit, seed: int = 0, *, replicas: int = 2, samples: int = 6, loss: str = "cross_entropy"
+) -> Batch:
     """Normal inputs, and targets that fit the loss; each replica sees its own samples."""
     random = np.random.default_rng(seed)
     outputs = circuit.populations[circuit.output].units
     x = {name: random.normal(size=(replicas, samples, circuit.populations[name].units)) for name in circuit.inputs}
     if loss == "cross_entropy":
         return Batch(x, random.integers(outputs, size=(replicas, samples)))
-    target = random.normal(size=(replicas, samples, outputs)) if loss == "mse" else random.uniform(size=(replicas, samples, outputs))
+    target = (
+        random.normal(size=(replicas, samples, outputs))
+        if loss == "mse"
+        else random.uniform(size=(replicas, samples, outputs))
+    )
     return Batch(x, target)
 
 

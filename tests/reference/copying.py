@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,11 @@ def array(tensor: Any) -> Array:
 
 def own_weights(network: Any, circuit: Circuit) -> dict[str, Array]:
     """Weights of projections that have synapses of their own."""
-    return {name: array(network.weights[name]) for name, edge in circuit.projections.items()
-            if edge.pathway != "modulatory" and edge.weights.kind in ("own", "copy")}
+    return {
+        name: array(network.weights[name])
+        for name, edge in circuit.projections.items()
+        if edge.pathway != "modulatory" and edge.weights.kind in ("own", "copy")
+    }
 
 
 def own_biases(network: Any) -> dict[str, Array]:
@@ -27,12 +31,25 @@ def own_biases(network: Any) -> dict[str, Array]:
     return {name.removesuffix(".bias"): array(value) for name, value in network.biases.items()}
 
 
-def interpreter_of(network: Any, circuit: Circuit, *, loss: str = "cross_entropy", optimizer: Any = None,
-                   custom: dict[str, Custom] | None = None) -> Interpreter:
+def interpreter_of(
+    network: Any,
+    circuit: Circuit,
+    *,
+    loss: str = "cross_entropy",
+    optimizer: Any = None,
+    custom: Mapping[str, Custom] | None = None,
+) -> Interpreter:
     """An interpreter that starts where the network stands."""
     routers = {name: {key: array(value) for key, value in state.items()} for name, state in network.routers.items()}
-    return Interpreter(circuit.to_dict(), own_weights(network, circuit), own_biases(network), routers, loss,
-                       None if optimizer is None else optimizer.to_dict(), custom)
+    return Interpreter(
+        circuit.to_dict(),
+        own_weights(network, circuit),
+        own_biases(network),
+        routers,
+        loss,
+        None if optimizer is None else optimizer.to_dict(),
+        custom,
+    )
 
 
 def distance(network: Any, reference: Interpreter) -> float:
@@ -41,7 +58,8 @@ def distance(network: Any, reference: Interpreter) -> float:
     gaps += [abs(array(network.biases[f"{name}.bias"]) - value).max() for name, value in reference.biases.items()]
     gaps += [
         abs(array(network.routers[name][key][r]) - getattr(router, key)).max()
-        for name, routers in reference.routers.items() for r, router in enumerate(routers)
+        for name, routers in reference.routers.items()
+        for r, router in enumerate(routers)
         for key in ("weight", "prototypes", "mean", "usage", "count")
     ]
     return float(np.nan_to_num(np.array(gaps), nan=np.inf).max())

@@ -1,13 +1,14 @@
-"""A circuit's dict, run sample by sample by recursion over its graph: activity asks its sources, error asks those that send it.
+"""A circuit's dict, run sample by sample by recursion over its graph: activity asks its sources, error asks those
+that send it.
 
-Shares nothing with the engine: no plan, no order of phases, no batching, no storage that two projections share but for ties, which are followed
-to their owner each time that they are read.
+Shares nothing with the engine: no plan, no order of phases, no batching, no storage that two projections share but
+for ties, which are followed to their owner each time that they are read.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,29 +54,45 @@ class Interpreter:
     Args:
         circuit: `Circuit.to_dict()`.
         weights: own and copied weights by projection, [R, K, ...].  biases: by population, [R, K, O].
-        routers: per modulatory projection with a router, arrays `weight`, `prototypes`, `mean`, `usage`, `count` with R first.
+        routers: per modulatory projection with a router, arrays `weight`, `prototypes`, `mean`, `usage`, `count` with
+            R first.
         optimizer: `Optimizer.to_dict()`.
         custom: change of plasticity kinds that are not built in, [K, ...] for one replica.
     """
 
-    def __init__(self, circuit: dict[str, Any], weights: dict[str, Array], biases: dict[str, Array], routers: dict[str, dict[str, Array]],
-                 loss: str = "cross_entropy", optimizer: dict[str, Any] | None = None, custom: dict[str, Custom] | None = None) -> None:
+    def __init__(
+        self,
+        circuit: dict[str, Any],
+        weights: dict[str, Array],
+        biases: dict[str, Array],
+        routers: dict[str, dict[str, Array]],
+        loss: str = "cross_entropy",
+        optimizer: dict[str, Any] | None = None,
+        custom: Mapping[str, Custom] | None = None,
+    ) -> None:
         self.populations, self.projections = circuit["populations"], circuit["projections"]
         self.weights = {name: np.array(value, dtype=float) for name, value in weights.items()}
         self.biases = {name: np.array(value, dtype=float) for name, value in biases.items()}
         self.replicas = len(next(iter(self.weights.values())))
         self.routers = {
-            name: [Router(self.projections[name], **{key: value[r] for key, value in state.items()}) for r in range(self.replicas)]
+            name: [
+                Router(self.projections[name], **{key: value[r] for key, value in state.items()})
+                for r in range(self.replicas)
+            ]
             for name, state in routers.items()
         }
         self.loss, self.optimizer, self.custom = loss, optimizer, custom or {}
         self.state: dict[tuple[str, int, int], dict[str, Any]] = {}
         self.own_state: dict[tuple[str, int], dict[str, Any]] = {}
         leaving = {p["source"] for p in self.projections.values() if p["pathway"] == "feedforward"}
-        self.output = next(name for name, p in self.populations.items()
-                           if name not in leaving and p["model"]["kind"] not in ("source", "relay"))
+        self.output = next(
+            name
+            for name, p in self.populations.items()
+            if name not in leaving and p["model"]["kind"] not in ("source", "relay")
+        )
 
-    # The graph ---------------------------------------------------------------------------------------------------------------
+    # The graph
+    # ---------------------------------------------------------------------------------------------------------------
 
     def incoming(self, population: str, pathway: str) -> list[str]:
         return [name for name, p in self.projections.items() if p["target"] == population and p["pathway"] == pathway]
@@ -104,7 +121,11 @@ class Interpreter:
             of = fields["weights"]["of"]
             magnitude = fields["weights"].get("magnitude")
             if magnitude is None:
-                fans = (1, 1) if fields["wiring"]["kind"] == "one_to_one" else (self.units(fields["source"]), self.units(fields["target"]))
+                fans = (
+                    (1, 1)
+                    if fields["wiring"]["kind"] == "one_to_one"
+                    else (self.units(fields["source"]), self.units(fields["target"]))
+                )
                 magnitude = math.sqrt(2 / sum(fans))  # the standard deviation of Xavier initialisation
             owner, turned = self.owner(of)
             stored = self.weights[owner][r][self.pick(owner, where, r, sample)]
@@ -116,7 +137,8 @@ class Interpreter:
     def pick(self, owner: str, where: str, r: int, sample: Sample) -> int:
         return 0 if self.weights[owner].shape[1] == 1 else self.area(r, where, sample)
 
-    # Signals -----------------------------------------------------------------------------------------------------------------
+    # Signals
+    # -----------------------------------------------------------------------------------------------------------------
 
     def area(self, r: int, population: str, sample: Sample) -> int:
         if population not in sample.area:
@@ -125,7 +147,9 @@ class Interpreter:
                 name = self.incoming(population, "modulatory")[0]
                 while self.projections[name]["wiring"]["kind"] == "same_route":
                     name = self.projections[name]["wiring"]["of"]
-                sample.area[population] = self.routers[name][r].area(self.activity(r, self.projections[name]["source"], sample))
+                sample.area[population] = self.routers[name][r].area(
+                    self.activity(r, self.projections[name]["source"], sample)
+                )
         return sample.area[population]
 
     def activity(self, r: int, population: str, sample: Sample) -> Array:
@@ -138,7 +162,9 @@ class Interpreter:
                 if model["bias"]:
                     a = a + self.biases[population][r][self.area(r, population, sample)]
                 for name in self.incoming(population, "feedforward"):
-                    a = a + send(self.matrix(r, name, sample), self.activity(r, self.projections[name]["source"], sample))
+                    a = a + send(
+                        self.matrix(r, name, sample), self.activity(r, self.projections[name]["source"], sample)
+                    )
                 sample.a[population], sample.h[population] = a, activate(model["activation"], a)
         return sample.h[population]
 
@@ -161,7 +187,8 @@ class Interpreter:
             sample.error[population] = e
         return sample.error[population]
 
-    # Learning ----------------------------------------------------------------------------------------------------------------
+    # Learning
+    # ----------------------------------------------------------------------------------------------------------------
 
     def run(self, x: dict[str, Array], y: Array) -> tuple[Array, list[list[Sample]]]:
         """Losses [R] and the signals of every sample. `x`: per input population [R, N, I]; `y`: [R, N, ...]."""
@@ -184,11 +211,20 @@ class Interpreter:
 
     def predict(self, x: dict[str, Array]) -> Array:
         count = next(iter(x.values())).shape[1]
-        return np.array([[self.activity(r, self.output, Sample(inputs={name: value[r, n] for name, value in x.items()}))
-                          for n in range(count)] for r in range(self.replicas)])
+        return np.array(
+            [
+                [
+                    self.activity(r, self.output, Sample(inputs={name: value[r, n] for name, value in x.items()}))
+                    for n in range(count)
+                ]
+                for r in range(self.replicas)
+            ]
+        )
 
     def changes(self, runs: list[list[Sample]]) -> tuple[dict[str, Array], dict[str, list[set[int]]]]:
-        """Proposed change by owner of the synapses (and ``population.bias``), and which areas had samples in each replica."""
+        """Proposed change by owner of the synapses (and ``population.bias``), and which areas had samples in each
+        replica.
+        """
         changes: dict[str, Array] = {}
         touched: dict[str, list[set[int]]] = {}
         for name, fields in self.projections.items():
@@ -202,10 +238,15 @@ class Interpreter:
                 changes.setdefault(owner, np.zeros_like(self.weights[owner]))
                 changes[owner][r] += change.swapaxes(-1, -2) if turned and change.ndim == 3 else change
                 where = fields["source"] if fields["pathway"] == "feedback" else fields["target"]
-                touched.setdefault(owner, [set() for _ in runs])[r] |= {self.pick(owner, where, r, sample) for sample in samples}
+                touched.setdefault(owner, [set() for _ in runs])[r] |= {
+                    self.pick(owner, where, r, sample) for sample in samples
+                }
         for population, bias in self.biases.items():
-            plastic = [self.projections[name]["plasticity"] for name in self.incoming(population, "feedforward")
-                       if self.projections[name]["plasticity"]["kind"] != "fixed"]
+            plastic = [
+                self.projections[name]["plasticity"]
+                for name in self.incoming(population, "feedforward")
+                if self.projections[name]["plasticity"]["kind"] != "fixed"
+            ]
             if not plastic or runs[0][0].error[population] is None:
                 continue
             key = f"{population}.bias"
@@ -216,7 +257,9 @@ class Interpreter:
                     mine = [sample.error[population] for sample in samples if sample.area[population] == k]
                     for delta in mine:
                         assert delta is not None
-                        changes[key][r, k] += delta / divisor(plastic[0].get("reduction", "batch"), len(samples), len(mine))
+                        changes[key][r, k] += delta / divisor(
+                            plastic[0].get("reduction", "batch"), len(samples), len(mine)
+                        )
         return changes, touched
 
     def _change(self, r: int, name: str, samples: list[Sample]) -> Array | None:
@@ -233,11 +276,15 @@ class Interpreter:
             return (sample.h.get if what == "activity" else sample.error.get)(ends[end])
 
         if kind in self.custom:
-            lists = {which: [signal(which, sample) for sample in samples]
-                     for which in ("pre_activity", "post_activity", "pre_error", "post_error")}
+            lists = {
+                which: [signal(which, sample) for sample in samples]
+                for which in ("pre_activity", "post_activity", "pre_error", "post_error")
+            }
             stored = self.weights[owner][r]
             weight = stored.swapaxes(-1, -2) if turned and stored.ndim == 3 else stored
-            return self.custom[kind](Seen(**lists, weight=weight, areas=areas), self.own_state.setdefault((name, r), {}))
+            return self.custom[kind](
+                Seen(**lists, weight=weight, areas=areas), self.own_state.setdefault((name, r), {})
+            )
         post, pre = PRODUCTS[kind]
         stored = self.weights[owner][r]
         change = np.zeros_like(stored.swapaxes(-1, -2) if turned and stored.ndim == 3 else stored)
@@ -254,22 +301,36 @@ class Interpreter:
         assert self.optimizer is not None
         losses, runs = self.run(x, y)
         changes, touched = self.changes(runs)
-        rates = {name: self.projections[name]["plasticity"].get("rate", 1.0) if name in self.projections else 1.0 for name in changes}
+        rates = {
+            name: self.projections[name]["plasticity"].get("rate", 1.0) if name in self.projections else 1.0
+            for name in changes
+        }
         clip = self.optimizer.get("clip")
         for r in range(self.replicas):
             scale = 1.0
             if clip is not None:
-                norm = math.sqrt(sum(float((change[r] ** 2).sum()) for change in changes.values()))  # as torch counts it
+                norm = math.sqrt(
+                    sum(float((change[r] ** 2).sum()) for change in changes.values())
+                )  # as torch counts it
                 scale = min(1.0, clip / (norm + 1e-6))
             for name, change in changes.items():
                 held = self.weights[name] if name in self.weights else self.biases[name.removesuffix(".bias")]
                 for k in sorted(touched[name][r]):
-                    held[r, k] = move(held[r, k], scale * change[r, k], self.state.setdefault((name, r, k), {}), self.optimizer, r, rates[name])
+                    held[r, k] = move(
+                        held[r, k],
+                        scale * change[r, k],
+                        self.state.setdefault((name, r, k), {}),
+                        self.optimizer,
+                        r,
+                        rates[name],
+                    )
         for name, routers in self.routers.items():
             for r, router in enumerate(routers):
                 lr = self.optimizer["lr"]
-                router.learn(np.array([sample.h[self.projections[name]["source"]] for sample in runs[r]]),
-                             lr[r] if isinstance(lr, (list, tuple)) else lr)
+                router.learn(
+                    np.array([sample.h[self.projections[name]["source"]] for sample in runs[r]]),
+                    lr[r] if isinstance(lr, (list, tuple)) else lr,
+                )
         return losses
 
 

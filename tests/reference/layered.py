@@ -1,8 +1,8 @@
 """Layered networks with each rule written out by hand, one replica, sample by sample; it knows no circuit.
 
-Layer l = 1 .. L has weights W[l] [K, O, I] and bias b[l] [K, O]; layer 0 is the input. ``routes[l]`` chooses the area of layer l from the activity of
-a layer below; a layer without a route has one area. Feedback is written in its own direction: B[l] [K, units of l - 1, units of l] takes the error
-of layer l to layer l - 1.
+Layer l = 1 .. L has weights W[l] [K, O, I] and bias b[l] [K, O]; layer 0 is the input. ``routes[l]`` chooses the area
+of layer l from the activity of a layer below; a layer without a route has one area. Feedback is written in its own
+direction: B[l] [K, units of l - 1, units of l] takes the error of layer l to layer l - 1.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ class Layered:
 
     W: Layers
     b: Layers
-    B: Layers = field(default_factory=dict)  # chain: from layer l to l - 1; direct: from the output to layer l; with relays: relay to l - 1
+    B: Layers = field(
+        default_factory=dict
+    )  # chain: from layer l to l - 1; direct: from the output to layer l; with relays: relay to l - 1
     relay: Layers = field(default_factory=dict)  # with relays: from layer l to its relay
     routes: dict[int, tuple[Router, int]] = field(default_factory=dict)  # layer → router, and the layer that it reads
     activation: str = "relu"
@@ -78,8 +80,12 @@ def errors(rule: str, net: Layered, sample: Pass, output: Array) -> tuple[Layers
     return delta, relays
 
 
-def changes(rule: str, net: Layered, x: Array, y: Array, reduction: str = "batch") -> tuple[float, dict[str, dict[tuple[int, int], Array]], list[Pass]]:
-    """Mean cross-entropy, the proposed change of "W", "b" and "B" by (layer, area) of those with samples, and the passes."""
+def changes(
+    rule: str, net: Layered, x: Array, y: Array, reduction: str = "batch"
+) -> tuple[float, dict[str, dict[tuple[int, int], Array]], list[Pass]]:
+    """Mean cross-entropy, the proposed change of "W", "b" and "B" by (layer, area) of those with samples, and the
+    passes.
+    """
     passes = [up(net, sample) for sample in x]
     total = 0.0
     result: dict[str, dict[tuple[int, int], Array]] = {"W": {}, "b": {}, "B": {}}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.floating]
+Array = NDArray[Any]
 
 
 def activate(kind: str, a: Array) -> Array:
@@ -74,5 +75,7 @@ def loss(kind: str, h: Array, target: Array | int) -> tuple[float, Array]:
         return float(np.mean((h - wanted) ** 2)), 2 * (h - wanted) / h.size
     if kind == "bce":
         value = [max(v, 0.0) - v * t + math.log1p(math.exp(-abs(v))) for v, t in zip(h, wanted, strict=True)]
-        return float(np.mean(value)), np.array([_activate("sigmoid", v) - t for v, t in zip(h, wanted, strict=True)]) / h.size
+        return float(np.mean(value)), np.array(
+            [_activate("sigmoid", v) - t for v, t in zip(h, wanted, strict=True)]
+        ) / h.size
     raise ValueError(kind)

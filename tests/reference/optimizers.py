@@ -15,11 +15,21 @@ def setting(optimizer: dict[str, Any], name: str, replica: int, default: float =
     return float(value[replica]) if isinstance(value, (list, tuple)) else float(value)
 
 
-def move(weight: Array, change: Array, state: dict[str, Any], optimizer: dict[str, Any], replica: int, rate: float = 1.0) -> Array:
+def move(
+    weight: Array, change: Array, state: dict[str, Any], optimizer: dict[str, Any], replica: int, rate: float = 1.0
+) -> Array:
     """The weight after one step; `state` (of this replica and area) is changed in place."""
     lr, decay = setting(optimizer, "lr", replica) * rate, setting(optimizer, "weight_decay", replica)
     if optimizer["kind"] == "sgd":
-        return _sgd(weight, change, state, lr, decay, setting(optimizer, "momentum", replica), bool(optimizer.get("nesterov", False)))
+        return _sgd(
+            weight,
+            change,
+            state,
+            lr,
+            decay,
+            setting(optimizer, "momentum", replica),
+            bool(optimizer.get("nesterov", False)),
+        )
     beta1, beta2 = setting(optimizer, "beta1", replica), setting(optimizer, "beta2", replica)
     if optimizer["kind"] == "adamw":
         weight = weight - lr * decay * weight
@@ -33,7 +43,9 @@ def move(weight: Array, change: Array, state: dict[str, Any], optimizer: dict[st
     return np.asarray(weight - lr * mean / (np.sqrt(square) + setting(optimizer, "eps", replica)))
 
 
-def _sgd(weight: Array, change: Array, state: dict[str, Any], lr: float, decay: float, momentum: float, nesterov: bool) -> Array:
+def _sgd(
+    weight: Array, change: Array, state: dict[str, Any], lr: float, decay: float, momentum: float, nesterov: bool
+) -> Array:
     gradient = change + decay * weight
     if momentum:
         state["velocity"] = momentum * state.get("velocity", np.zeros_like(weight)) + gradient

@@ -12,8 +12,15 @@ from tests.reference.numerics import Array
 class Router:
     """State of one replica's router and what its plasticity does with a batch."""
 
-    def __init__(self, fields: dict[str, Any], *, weight: Array, prototypes: Array, mean: Array, usage: Array, count: Any) -> None:
-        self.weight, self.prototypes, self.mean, self.usage = weight.copy(), prototypes.copy(), mean.copy(), usage.copy()
+    def __init__(
+        self, fields: dict[str, Any], *, weight: Array, prototypes: Array, mean: Array, usage: Array, count: Any
+    ) -> None:
+        self.weight, self.prototypes, self.mean, self.usage = (
+            weight.copy(),
+            prototypes.copy(),
+            mean.copy(),
+            usage.copy(),
+        )
         self.count = float(count)
         self.centre_rate = fields["wiring"]["centre_rate"]
         self.plasticity = fields["plasticity"]
@@ -30,7 +37,9 @@ class Router:
         return int(np.argmax(self.prototypes @ self.query(h)[2]))
 
     def learn(self, batch: Array, lr: float) -> None:
-        """After a training batch, seen with the state that routed it: first mean and usage move, then what the plasticity moves."""
+        """After a training batch, seen with the state that routed it: first mean and usage move, then what the
+        plasticity moves.
+        """
         seen = [self.query(h) for h in batch]
         chosen = [int(np.argmax(self.prototypes @ q)) for _, _, q in seen]
         areas = len(self.prototypes)
@@ -63,7 +72,8 @@ class Router:
 
 
 def k_means(prototypes: Array, queries: Array, iterations: int) -> Array:
-    """Spherical k-means: assign each query to its best prototype, move each prototype to the normalised sum of what it won, repeat.
+    """Spherical k-means: assign each query to its best prototype, move each prototype to the normalised sum of what
+    it won, repeat.
 
     A prototype k that won nothing is put on the query that is served k-th worst.
     """

@@ -34,8 +34,14 @@ class Case:
 
 def _sal(name: str, **options: Any) -> Case:
     feedback = options.get("feedback", "kp")
-    return Case(name=f"sal_{name}", make=functools.partial(rules.sal, **{"areas": 3, "rank": 4, **options}), areas=3,
-                learns_below=feedback != "shallow", transports=feedback == "bp", transports_at_birth=feedback in ("bp", "kp_tied"))
+    return Case(
+        name=f"sal_{name}",
+        make=functools.partial(rules.sal, **{"areas": 3, "rank": 4, **options}),
+        areas=3,
+        learns_below=feedback != "shallow",
+        transports=feedback == "bp",
+        transports_at_birth=feedback in ("bp", "kp_tied"),
+    )
 
 
 PLAIN = (
@@ -49,8 +55,15 @@ PLAIN = (
     Case("pfa_o", rules.pfa_o),
 )
 SELECTIVE = (
-    *(_sal(feedback, feedback=feedback) for feedback in ("kp", "kp_tied", "fa", "dfa", "pfa", "pfa_o", "bp", "shallow")),
-    *(_sal(f"{reduction}_{feedback}", reduction=reduction, feedback=feedback) for reduction in ("area", "sum") for feedback in ("kp", "pfa")),
+    *(
+        _sal(feedback, feedback=feedback)
+        for feedback in ("kp", "kp_tied", "fa", "dfa", "pfa", "pfa_o", "bp", "shallow")
+    ),
+    *(
+        _sal(f"{reduction}_{feedback}", reduction=reduction, feedback=feedback)
+        for reduction in ("area", "sum")
+        for feedback in ("kp", "pfa")
+    ),
     _sal("per_population", route="population", router="frozen"),
     _sal("per_population_pfa", route="population", feedback="pfa"),
     _sal("frozen", router="frozen"),
@@ -77,6 +90,10 @@ def chain_of(*sizes: int, activation: Activation = "relu", init: Any = None) -> 
     weights = Own(init=init or XavierUniform())
     return Circuit(
         name="chain",
-        populations={label: Population(size=size, model=model) for label, size, model in zip(labels, sizes, models, strict=True)},
-        projections={f"{a}_to_{b}": Projection(source=a, target=b, weights=weights) for a, b in itertools.pairwise(labels)},
+        populations={
+            label: Population(size=size, model=model) for label, size, model in zip(labels, sizes, models, strict=True)
+        },
+        projections={
+            f"{a}_to_{b}": Projection(source=a, target=b, weights=weights) for a, b in itertools.pairwise(labels)
+        },
     )

@@ -31,7 +31,12 @@ def names_of(rule: str) -> dict[str, dict[int, str]]:
     """Where the circuit keeps W, b, B and the relay's first hop of each layer."""
     depth = len(LABELS) - 1
     forward = {layer: f"{LABELS[layer - 1]}_to_{LABELS[layer]}" for layer in range(1, depth + 1)}
-    found: dict[str, dict[int, str]] = {"W": forward, "b": {layer: f"{LABELS[layer]}.bias" for layer in forward}, "B": {}, "relay": {}}
+    found: dict[str, dict[int, str]] = {
+        "W": forward,
+        "b": {layer: f"{LABELS[layer]}.bias" for layer in forward},
+        "B": {},
+        "relay": {},
+    }
     if rule in ("fa", "kp", "kp_tied"):
         found["B"] = {layer: f"{LABELS[layer]}_to_{LABELS[layer - 1]}" for layer in range(2, depth + 1)}
     if rule == "dfa":
@@ -45,10 +50,14 @@ def names_of(rule: str) -> dict[str, dict[int, str]]:
 def by_hand(network: Any, circuit: Circuit, rule: str, r: int) -> Layered:
     """Replica r of a network as a layered one."""
     store = {**dict(network.weights.items()), **network.biases}
-    parts = {part: {layer: array(store[name][r]) for layer, name in names.items()} for part, names in names_of(rule).items()}
+    parts: dict[str, Any] = {
+        part: {layer: array(store[name][r]) for layer, name in names.items()} for part, names in names_of(rule).items()
+    }
     net = Layered(**parts, activation="tanh")
-    routers = {name: Router(circuit.to_dict()["projections"][name], **{key: array(value[r]) for key, value in state.items()})
-               for name, state in network.routers.items()}
+    routers = {
+        name: Router(circuit.to_dict()["projections"][name], **{key: array(value[r]) for key, value in state.items()})
+        for name, state in network.routers.items()
+    }
     for layer, label in enumerate(LABELS):
         if circuit.populations[label].areas > 1:
             router = circuit.router_of(label)
@@ -68,7 +77,8 @@ def rule_of(case: Case) -> tuple[str, str]:
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("case", TABLE, ids=lambda case: case.name)
 def test_a_rule_is_its_equations_step_by_step(case: Case, optimizer: str) -> None:
-    circuit, value = case.make(PLAIN_CHAIN), OPTIMIZERS[optimizer]
+    circuit = case.make(PLAIN_CHAIN)
+    value: Any = OPTIMIZERS[optimizer]
     rule, reduction = rule_of(case)
     network = ns.compile(circuit, seeds=[3, 4], device="cpu", dtype="float64")
     batches = batches_for(circuit, 5, samples=5)
@@ -84,7 +94,9 @@ def test_a_rule_is_its_equations_step_by_step(case: Case, optimizer: str) -> Non
             for part, entries in proposed.items():
                 held = getattr(net, part)
                 for (layer, k), change in entries.items():
-                    held[layer][k] = move(held[layer][k], change, states.setdefault((r, part, layer, k), {}), value.to_dict(), r)
+                    held[layer][k] = move(
+                        held[layer][k], change, states.setdefault((r, part, layer, k), {}), value.to_dict(), r
+                    )
             for router, reads in dict.fromkeys(net.routes.values()):
                 router.learn(np.array([sample.h[reads] for sample in passes]), value.lr)
             now = by_hand(network, circuit, rule, r)

@@ -32,14 +32,20 @@ def state_of(network: Any) -> dict[str, torch.Tensor]:
 @EVERY
 def test_it_learns_and_changes_hidden_weights_only_if_it_brings_them_error(case: Case) -> None:
     network = network_of(case)
-    start = {name: array(network.weights[name]) for name in ("input_to_hidden1", "hidden1_to_hidden2", "hidden2_to_output")}
+    start = {
+        name: array(network.weights[name]) for name in ("input_to_hidden1", "hidden1_to_hidden2", "hidden2_to_output")
+    }
     batch = batch_for(CHAIN, samples=12)
     network.fit_routers(batch.x)
     optimizer = ns.SGD(lr=0.5 / 12 if "sum" in case.name else 0.5)
     losses = [network.step(batch.x, batch.y, optimizer=optimizer) for _ in range(60)]
     assert bool((losses[-1] < 0.95 * losses[0]).all())
     moved = {name: bool((array(network.weights[name]) != value).any()) for name, value in start.items()}
-    assert moved == {"input_to_hidden1": case.learns_below, "hidden1_to_hidden2": case.learns_below, "hidden2_to_output": True}
+    assert moved == {
+        "input_to_hidden1": case.learns_below,
+        "hidden1_to_hidden2": case.learns_below,
+        "hidden2_to_output": True,
+    }
 
 
 @EVERY
@@ -103,8 +109,11 @@ def test_a_replica_among_eight_with_different_rates_is_that_replica_alone(case: 
     if optimizer != "sgd" and case.name not in ("kp", "pfa", "sal_kp", "sal_area_pfa", "sal_attract"):
         return
     rates = tuple(0.02 * (1 + s) for s in range(8))
-    make = {"sgd": lambda lr: ns.SGD(lr=lr, weight_decay=0.01), "momentum": lambda lr: ns.SGD(lr=lr, momentum=0.9, weight_decay=0.01),
-            "adam": lambda lr: ns.Adam(lr=lr, weight_decay=0.01)}[optimizer]
+    make = {
+        "sgd": lambda lr: ns.SGD(lr=lr, weight_decay=0.01),
+        "momentum": lambda lr: ns.SGD(lr=lr, momentum=0.9, weight_decay=0.01),
+        "adam": lambda lr: ns.Adam(lr=lr, weight_decay=0.01),
+    }[optimizer]
     together = network_of(case, seeds=range(8))
     alone = {s: network_of(case, seeds=[s]) for s in (0, 5)}
     for batch in batches_for(CHAIN, 50, replicas=8):
@@ -141,7 +150,7 @@ def test_signals_come_in_the_order_of_the_samples(case: Case) -> None:
 
 @EVERY
 def test_a_step_builds_no_autograd_graph(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: Any, **__: Any) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
         raise AssertionError("autograd was asked for a gradient")
 
     for owner, name in ((torch.Tensor, "backward"), (torch.autograd, "grad"), (torch.autograd, "backward")):
@@ -168,7 +177,10 @@ class Launches(TorchDispatchMode):
 
 
 def launches(case: Case, replicas: int, optimizer: Any) -> Counter[str]:
-    network, batch = network_of(case, seeds=range(replicas), dtype="float32"), batch_for(CHAIN, replicas=replicas, samples=16)
+    network, batch = (
+        network_of(case, seeds=range(replicas), dtype="float32"),
+        batch_for(CHAIN, replicas=replicas, samples=16),
+    )
     x = batch.x.float()
     network.step(x, batch.y, optimizer=optimizer)
     with Launches() as counted:
@@ -194,13 +206,16 @@ def test_a_replica_that_stops_being_finite_leaves_the_others_as_they_are(case: C
             network.step(batch.x, batch.y, optimizer=MOMENTUM)
     for name, tensor in state_of(clean).items():
         if tensor.dim():
-            # With areas the sick replica's routes may lead elsewhere, and with them the shape of a kernel that all share: last bits may differ.
+            # With areas the sick replica's routes may lead elsewhere, and with them the shape of a kernel that all
+            # share: last bits may differ.
             gap = (tensor[[0, 2]] - sick.state_dict()[name][[0, 2]]).abs().max()
             assert gap <= (1e-12 if case.areas > 1 else 0), name
 
 
 @EVERY
-@pytest.mark.parametrize("optimizer", [ns.SGD(lr=0.1, weight_decay=0.01), MOMENTUM, ns.Adam(lr=0.01)], ids=["sgd", "momentum", "adam"])
+@pytest.mark.parametrize(
+    "optimizer", [ns.SGD(lr=0.1, weight_decay=0.01), MOMENTUM, ns.Adam(lr=0.01)], ids=["sgd", "momentum", "adam"]
+)
 def test_a_frozen_replica_keeps_its_state_while_the_others_go_on(case: Case, optimizer: Any) -> None:
     free, frozen = network_of(case, seeds=range(3)), network_of(case, seeds=range(3))
     batches = batches_for(CHAIN, 4, replicas=3)

@@ -36,11 +36,15 @@ def gap(first: Any, second: Any, names: Any = FORWARD) -> float:
     return max(float((first.weights[name] - second.weights[name]).abs().max()) for name in names)
 
 
-# Equivalences ----------------------------------------------------------------------------------------------------------------------
+# Equivalences
+# ----------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("optimizer", [PLAIN, ns.SGD(lr=0.1, momentum=0.9, weight_decay=0.1), ns.AdamW(lr=0.01, weight_decay=0.1)],
-                         ids=["sgd", "momentum", "adamw"])
+@pytest.mark.parametrize(
+    "optimizer",
+    [PLAIN, ns.SGD(lr=0.1, momentum=0.9, weight_decay=0.1), ns.AdamW(lr=0.01, weight_decay=0.1)],
+    ids=["sgd", "momentum", "adamw"],
+)
 def test_one_area_with_tied_start_and_equal_decay_is_backpropagation(optimizer: Any) -> None:
     bp, tied = network_of(rules.bp(CHAIN)), network_of(rules.sal(CHAIN, areas=1, feedback="kp_tied", reduction="batch"))
     for network in (bp, tied):
@@ -49,16 +53,23 @@ def test_one_area_with_tied_start_and_equal_decay_is_backpropagation(optimizer: 
     assert (tied.weights["output_to_hidden2"] - bp.weights["hidden2_to_output"].mT).abs().max() < 1e-12
 
 
-@pytest.mark.parametrize("options", [{}, {"route": "population"}, {"readout": "shared"}, {"reduction": "area"}, {"router": "frozen"}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"route": "population"}, {"readout": "shared"}, {"reduction": "area"}, {"router": "frozen"}],
+    ids=str,
+)
 def test_the_routed_network_with_tied_start_is_the_routed_network_under_bp(options: dict[str, Any]) -> None:
-    bp, tied = (network_of(rules.sal(CHAIN, areas=4, rank=3, feedback=feedback, **options)) for feedback in ("bp", "kp_tied"))
+    bp, tied = (
+        network_of(rules.sal(CHAIN, areas=4, rank=3, feedback=feedback, **options)) for feedback in ("bp", "kp_tied")
+    )
     for network in (bp, tied):
         train(network, PLAIN)
     assert gap(bp, tied) < 1e-12
 
 
 def test_sum_is_batch_at_a_rate_times_the_batch_size() -> None:
-    batch, total = (network_of(rules.sal(CHAIN, areas=3, reduction=reduction)) for reduction in ("batch", "sum"))  # type: ignore[arg-type]
+    batch = network_of(rules.sal(CHAIN, areas=3, reduction="batch"))
+    total = network_of(rules.sal(CHAIN, areas=3, reduction="sum"))
     train(batch, ns.SGD(lr=0.06), samples=6)
     train(total, ns.SGD(lr=0.01), samples=6)
     assert gap(batch, total, list(batch.weights)) < 1e-12
@@ -81,7 +92,9 @@ def test_pfa_o_with_its_second_hop_at_the_transpose_is_bp() -> None:
     for forward in ("hidden1_to_hidden2", "hidden2_to_output"):
         source, target = forward.split("_to_")
         first, second = pfa.weights[f"{target}_to_relay_{forward}"], pfa.weights[f"relay_{forward}_to_{source}"]
-        assert (first.mT @ first - torch.eye(first.shape[-1], dtype=torch.float64)).abs().max() < 1e-5  # drawn in single precision
+        assert (
+            first.mT @ first - torch.eye(first.shape[-1], dtype=torch.float64)
+        ).abs().max() < 1e-5  # drawn in single precision
         first.copy_(torch.linalg.qr(first).Q)
         second.copy_((first @ pfa.weights[forward]).mT)
     for network in (bp, pfa):
@@ -90,22 +103,31 @@ def test_pfa_o_with_its_second_hop_at_the_transpose_is_bp() -> None:
 
 
 def test_a_graph_written_by_hand_is_the_rule() -> None:
-    from neurosal.graph import OneToOne, Own, Population, Projection, Relay, Router, SameRoute, XavierUniform
+    from neurosal.graph import Dense, Own, Population, Projection, Relay, Router, SameRoute, XavierUniform
     from neurosal.plasticity import Delta, Fixed, KolenPollack, OnlineBalanced
 
     small = chain_of(4, 6, 3)
-    back = {"source": "output", "target": "hidden1", "pathway": "feedback", "wiring": {"kind": "dense"}}
-    assert OneToOne() != back["wiring"]
+    back: dict[str, Any] = {"source": "output", "target": "hidden1", "pathway": "feedback", "wiring": Dense()}
     by_hand = {
         "fa": small.with_projections(output_to_hidden1=Projection(**back, plasticity=Fixed())),
         "kp": small.with_projections(output_to_hidden1=Projection(**back, plasticity=KolenPollack())),
-        "bp": small.with_projections(output_to_hidden1=Projection(
-            **back, weights={"kind": "transpose", "of": "hidden1_to_output"}, plasticity=Fixed())),
+        "bp": small.with_projections(
+            output_to_hidden1=Projection(
+                **back, weights={"kind": "transpose", "of": "hidden1_to_output"}, plasticity=Fixed()
+            )
+        ),
         "pfa": small.with_populations(relay_hidden1_to_output=Population(size=30, model=Relay())).with_projections(
-            output_to_relay_hidden1_to_output=Projection(source="output", target="relay_hidden1_to_output", pathway="feedback",
-                                                         weights=Own(init=XavierUniform(gain=math.sqrt(1.1 / 2))), plasticity=Fixed()),
-            relay_hidden1_to_output_to_hidden1=Projection(source="relay_hidden1_to_output", target="hidden1", pathway="feedback",
-                                                          plasticity=KolenPollack())),
+            output_to_relay_hidden1_to_output=Projection(
+                source="output",
+                target="relay_hidden1_to_output",
+                pathway="feedback",
+                weights=Own(init=XavierUniform(gain=math.sqrt(1.1 / 2))),
+                plasticity=Fixed(),
+            ),
+            relay_hidden1_to_output_to_hidden1=Projection(
+                source="relay_hidden1_to_output", target="hidden1", pathway="feedback", plasticity=KolenPollack()
+            ),
+        ),
     }
     for name, circuit in by_hand.items():
         rule = network_of(getattr(rules, name)(small))
@@ -117,11 +139,28 @@ def test_a_graph_written_by_hand_is_the_rule() -> None:
     same = Own(across_areas="same")
     routed = Circuit(
         name="mine",
-        populations={name: entry if name == "input" else entry.replace(areas=5) for name, entry in small.populations.items()},
+        populations={
+            name: entry if name == "input" else entry.replace(areas=5) for name, entry in small.populations.items()
+        },
         projections={
-            **{name: edge.replace(weights=same, plasticity=Delta(reduction="area")) for name, edge in small.projections.items()},
-            "route_hidden1": Projection(source="input", target="hidden1", pathway="modulatory", wiring=Router(rank=3), plasticity=OnlineBalanced()),
-            "again": Projection(source="input", target="output", pathway="modulatory", wiring=SameRoute(of="route_hidden1"), plasticity=Fixed()),
+            **{
+                name: edge.replace(weights=same, plasticity=Delta(reduction="area"))
+                for name, edge in small.projections.items()
+            },
+            "route_hidden1": Projection(
+                source="input",
+                target="hidden1",
+                pathway="modulatory",
+                wiring=Router(rank=3),
+                plasticity=OnlineBalanced(),
+            ),
+            "again": Projection(
+                source="input",
+                target="output",
+                pathway="modulatory",
+                wiring=SameRoute(of="route_hidden1"),
+                plasticity=Fixed(),
+            ),
             "output_to_hidden1": Projection(**back, weights=same, plasticity=KolenPollack(reduction="area")),
         },
     )
@@ -132,7 +171,8 @@ def test_a_graph_written_by_hand_is_the_rule() -> None:
     assert gap(rule, hand, list(rule.weights)) == 0
 
 
-# Differences that only decay ---------------------------------------------------------------------------------------------------------
+# Differences that only decay
+# ---------------------------------------------------------------------------------------------------------
 
 
 def mismatch(network: Any) -> torch.Tensor:
@@ -144,8 +184,14 @@ def relay_mismatch(network: Any) -> torch.Tensor:
     return network.weights["relay_hidden2_to_output_to_hidden2"] - (first @ network.weights["hidden2_to_output"]).mT
 
 
-@pytest.mark.parametrize(("circuit", "measure"), [(rules.kp(CHAIN), mismatch), (rules.pfa(CHAIN, expansion=4), relay_mismatch)], ids=["kp", "pfa"])
-def test_the_mismatch_shrinks_by_one_minus_rate_times_decay_a_step_and_knows_nothing_else(circuit: Circuit, measure: Any) -> None:
+@pytest.mark.parametrize(
+    ("circuit", "measure"),
+    [(rules.kp(CHAIN), mismatch), (rules.pfa(CHAIN, expansion=4), relay_mismatch)],
+    ids=["kp", "pfa"],
+)
+def test_the_mismatch_shrinks_by_one_minus_rate_times_decay_a_step_and_knows_nothing_else(
+    circuit: Circuit, measure: Any
+) -> None:
     network = network_of(circuit)
     start = measure(network)
     assert start.abs().max() > 0.1
@@ -159,7 +205,7 @@ def test_the_mismatch_shrinks_by_one_minus_rate_times_decay_a_step_and_knows_not
 
 def test_with_momentum_the_mismatch_follows_a_linear_recursion() -> None:
     network = network_of(rules.kp(CHAIN))
-    expected, velocity = mismatch(network), 0.0
+    expected, velocity = mismatch(network), torch.zeros(())
     for step in range(20):
         train(network, ns.SGD(lr=RATE, weight_decay=DECAY, momentum=0.8), steps=1, seed=step)
         velocity = 0.8 * velocity + DECAY * expected
@@ -194,7 +240,8 @@ def test_with_areas_the_mismatch_decays_only_where_samples_fall(feedback: Any, m
                 assert (measure(network)[r, k] - shrink * before[r, k]).abs().max() < 1e-14
 
 
-# Products of a random first hop ---------------------------------------------------------------------------------------------------------
+# Products of a random first hop
+# ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("expansion", [1, 2, 10])
@@ -223,19 +270,30 @@ def test_the_path_of_pfa_converges_to_its_angle_and_norm(expansion: float) -> No
     assert float((norms[0] / norms[1]).mean()) == pytest.approx(math.sqrt(1 + 1 / expansion), abs=0.05)
 
 
-# What never changes ----------------------------------------------------------------------------------------------------------------------
+# What never changes
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 ROUTED = [case for case in TABLE if case.areas > 1]
 
 
-@pytest.mark.parametrize("optimizer", [ns.SGD(lr=0.1, weight_decay=0.1), ns.SGD(lr=(0.1, 0.2), weight_decay=(0.1, 0.3)),
-                                       ns.SGD(lr=0.1, momentum=0.9, weight_decay=0.1, nesterov=True), ns.SGD(lr=0.1, weight_decay=0.1, clip=0.1),
-                                       ns.Adam(lr=0.01, weight_decay=0.1), ns.AdamW(lr=0.01)],
-                         ids=["sgd", "rates", "nesterov", "clip", "adam", "adamw"])
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        ns.SGD(lr=0.1, weight_decay=0.1),
+        ns.SGD(lr=(0.1, 0.2), weight_decay=(0.1, 0.3)),
+        ns.SGD(lr=0.1, momentum=0.9, weight_decay=0.1, nesterov=True),
+        ns.SGD(lr=0.1, weight_decay=0.1, clip=0.1),
+        ns.Adam(lr=0.01, weight_decay=0.1),
+        ns.AdamW(lr=0.01),
+    ],
+    ids=["sgd", "rates", "nesterov", "clip", "adam", "adamw"],
+)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("case", ROUTED, ids=lambda case: case.name)
-def test_areas_without_samples_keep_weights_and_optimiser_state_bit_for_bit(case: Case, dtype: str, optimizer: Any) -> None:
+def test_areas_without_samples_keep_weights_and_optimiser_state_bit_for_bit(
+    case: Case, dtype: str, optimizer: Any
+) -> None:
     if dtype == "float32" and optimizer.kind not in ("sgd",):
         return
     circuit = case.make(CHAIN)

@@ -32,14 +32,18 @@ def test_an_unknown_option_is_refused_with_near_names(name: str) -> None:
 @pytest.mark.parametrize("wrong", [None, {}, "mlp"])
 def test_something_that_is_no_circuit_is_refused(name: str, wrong: object) -> None:
     assert problems(getattr(rules, name), wrong) == [
-        f"rules.{name}: expected one circuit, and options by keyword, found {type(wrong).__name__}"]
+        f"rules.{name}: expected one circuit, and options by keyword, found {type(wrong).__name__}"
+    ]
 
 
 @pytest.mark.parametrize("name", rules.__all__)
 def test_a_projection_that_ends_nowhere_is_refused_with_its_place(name: str) -> None:
     loose = SMALL.with_projections(stray=Projection(source="hiden1", target="nowhere"))
     found = problems(getattr(rules, name), loose)
-    assert found[0] == "projections.stray.source: expected the name of a population, found 'hiden1'. Did you mean 'hidden1'?"
+    assert (
+        found[0]
+        == "projections.stray.source: expected the name of a population, found 'hiden1'. Did you mean 'hidden1'?"
+    )
     assert found[1].startswith("projections.stray.target: expected the name of a population, found 'nowhere'")
 
 
@@ -56,47 +60,59 @@ def test_keeping_feedback_adds_only_what_is_missing(name: str) -> None:
     assert getattr(rules, name)(already, keep_feedback=True) == already
 
 
-@pytest.mark.parametrize(("options", "places"), [
-    ({"areas": 0, "rank": True}, ["areas", "rank"]),
-    ({"route": "shard", "router": "frosen", "reduction": 3}, ["route", "reduction", "router"]),
-    ({"readout": "area", "init": None, "feedback": "kq"}, ["readout", "init", "feedback"]),
-    ({"route_from": "hidden1"}, ["route_from"]),
-    ({"route_from": "imput"}, ["route_from"]),
-    ({"route": "population", "route_from": "input"}, ["route_from"]),
-])
+@pytest.mark.parametrize(
+    ("options", "places"),
+    [
+        ({"areas": 0, "rank": True}, ["areas", "rank"]),
+        ({"route": "shard", "router": "frosen", "reduction": 3}, ["route", "reduction", "router"]),
+        ({"readout": "area", "init": None, "feedback": "kq"}, ["readout", "init", "feedback"]),
+        ({"route_from": "hidden1"}, ["route_from"]),
+        ({"route_from": "imput"}, ["route_from"]),
+        ({"route": "population", "route_from": "input"}, ["route_from"]),
+    ],
+)
 def test_sal_names_every_wrong_option_at_once(options: dict[str, Any], places: list[str]) -> None:
     found = problems(rules.sal, SMALL, **options)
     assert [line.split(":")[0] for line in found] == [f"rules.sal.{place}" for place in places]
 
 
 def test_sal_refuses_a_circuit_with_areas() -> None:
-    assert "expected a circuit without areas and routers" in problems(rules.sal, rules.sal(SMALL, feedback="shallow"))[0]
+    assert (
+        "expected a circuit without areas and routers" in problems(rules.sal, rules.sal(SMALL, feedback="shallow"))[0]
+    )
 
 
 def test_sal_refuses_a_circuit_in_which_nothing_learns() -> None:
     still = Circuit(populations={"input": Population(size=2, model=Source())})
-    assert problems(rules.sal, still) == ["projections: expected a plastic feedforward projection, whose target gets areas, found none"]
+    assert problems(rules.sal, still) == [
+        "projections: expected a plastic feedforward projection, whose target gets areas, found none"
+    ]
     assert "below the output" in problems(rules.sal, chain_of(3, 2), readout="shared")[0]
 
 
-@pytest.mark.parametrize(("rule", "options", "place"), [
-    (rules.pfa, {"expansion": 0}, "rules.pfa.expansion"),
-    (rules.pfa, {"expansion": float("nan")}, "rules.pfa.expansion"),
-    (rules.pfa, {"expansion": "10"}, "rules.pfa.expansion"),
-    (rules.kp, {"init": "xavier_unifrom"}, "rules.kp.init"),
-    (rules.fa, {"init": 3}, "rules.fa.init"),
-    (rules.dfa, {"init": None}, "rules.dfa.init"),
-    (rules.bp, {"to_input": "yes"}, "rules.bp.to_input"),
-    (rules.bp, {"keep_feedback": 1}, "rules.bp.keep_feedback"),
-    (rules.bp, {"only": "hidden1_to_output"}, "rules.bp.only"),
-    (rules.bp, {"only": ["hidden_to_output"]}, "rules.bp.only"),
-    (rules.dfa, {"only": ["hiden1"]}, "rules.dfa.only"),
-])
+@pytest.mark.parametrize(
+    ("rule", "options", "place"),
+    [
+        (rules.pfa, {"expansion": 0}, "rules.pfa.expansion"),
+        (rules.pfa, {"expansion": float("nan")}, "rules.pfa.expansion"),
+        (rules.pfa, {"expansion": "10"}, "rules.pfa.expansion"),
+        (rules.kp, {"init": "xavier_unifrom"}, "rules.kp.init"),
+        (rules.fa, {"init": 3}, "rules.fa.init"),
+        (rules.dfa, {"init": None}, "rules.dfa.init"),
+        (rules.bp, {"to_input": "yes"}, "rules.bp.to_input"),
+        (rules.bp, {"keep_feedback": 1}, "rules.bp.keep_feedback"),
+        (rules.bp, {"only": "hidden1_to_output"}, "rules.bp.only"),
+        (rules.bp, {"only": ["hidden_to_output"]}, "rules.bp.only"),
+        (rules.dfa, {"only": ["hiden1"]}, "rules.dfa.only"),
+    ],
+)
 def test_a_wrong_option_is_refused_with_its_place(rule: Any, options: dict[str, Any], place: str) -> None:
     found = problems(rule, SMALL, **options)
     assert [line.split(":")[0] for line in found] == [place]
 
 
 def test_direct_feedback_needs_one_output() -> None:
-    two = SMALL.with_populations(other=Population(size=2)).with_projections(more=Projection(source="hidden1", target="other"))
+    two = SMALL.with_populations(other=Population(size=2)).with_projections(
+        more=Projection(source="hidden1", target="other")
+    )
     assert "expected one output" in problems(rules.dfa, two)[0]
