@@ -265,8 +265,11 @@ class Network:
         if self._optimizer is not optimizer and self._optimizer != optimizer:
             before = self._optimizer
             self._check_rates(optimizer)
-            one = torch.zeros(1, 1, 1)  # what an optimiser keeps for a weight says whether it can go on from another's state
-            if before is not None and (before.kind != optimizer.kind or before.init(one).keys() != optimizer.init(one).keys()):
+            one = torch.zeros(1, 1, 1)
+            # Whether an optimiser can go on from another's state is said by what it keeps for a weight.
+            if before is not None and (
+                before.kind != optimizer.kind or before.init(one).keys() != optimizer.init(one).keys()
+            ):
                 self._learner.states.clear()
         self._optimizer = optimizer
         return optimizer
