@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -20,7 +21,9 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             fail(
                 "Interrupted. What was recorded so far is in the store; run again with --resume to go on.", INTERRUPTED
@@ -39,6 +42,11 @@ class Commands(TyperGroup):
             text = " ".join(str(wrong).split())[:500]
             fail(f"Unexpected {type(wrong).__name__}: {text}\nThis is a mistake in neurosal or in a package it uses. "
                  f"{DEBUG}=1 shows where.", UNEXPECTED)  # fmt: skip
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """A warning without the line of our code that gave it."""
+    typer.echo(f"Warning: {message}", err=True)
 
 
 def fail(message: str, code: int) -> NoReturn:

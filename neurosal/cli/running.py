@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from neurosal.errors import DivergedError, ExperimentError, Problem
 from neurosal.settings.experiment import Experiment
 
 FINAL_TABLE = "learning_curves"
-RUNS = Path("runs")
+RUNS, FIGURES = Path("runs"), "figures"
 
 
 def run_experiment(source: str, assignments: list[str], *, store: Path | None, resume: bool, device: str) -> None:
@@ -35,23 +35,43 @@ def run_experiment(source: str, assignments: list[str], *, store: Path | None, r
     experiment = found.checked()
     assert isinstance(experiment, Experiment)
     folder = store or RUNS / experiment.name
-    run = import_module("neurosal.runner").run  # torch loads here, after everything that needs no torch was checked
+    runner = import_module("neurosal.runner.training")  # torch loads here, when all that needs no torch is checked
+    run = import_module("neurosal.runner").run
+    warnings.simplefilter("ignore", runner.DivergedWarning)  # said at the end, with the exit code
     with Progress() as progress:
         result = run(
             experiment, store=folder, resume=resume, device=device, progress=progress.update if progress.shown else None
         )
-    print_final_table(folder)
+    report(folder, experiment.analyses)
     typer.echo(f"\nRecorded in {folder}")
     if result.status.state == "diverged":
         raise DivergedError(f"Numbers stopped being finite; the other replicas went on.\n{result.status.message}")
 
 
-def print_final_table(folder: Path) -> None:
-    """The table of final results of a stored run."""
+def report(folder: Path, analyses: Iterable[str]) -> None:
+    """Print the final table of a stored run, and write the figures and numbers of its analyses into it."""
     from neurosal.record.run import open_run
 
-    analysis = library.find("analyses", FINAL_TABLE)
-    typer.echo(str(_table_of(analysis, analysis(open_run(folder)))))
+    run = open_run(folder)
+    for name in dict.fromkeys((FINAL_TABLE, *analyses)):
+        analysis = library.find("analyses", name)
+        try:
+            dataset = analysis(run)
+        except ExperimentError as wrong:  # the run is good, only not recorded for this
+            typer.echo(f"No {name}: {'; '.join(str(problem) for problem in wrong.problems) or wrong}", err=True)
+            continue
+        if name == FINAL_TABLE:
+            typer.echo(str(_table_of(analysis, dataset)))
+        if name in analyses:
+            _save(analysis, dataset, folder / FIGURES)
+
+
+def _save(analysis: Callable[..., Any], dataset: Any, folder: Path) -> list[Path]:
+    save = getattr(analysis, "save", None)
+    try:
+        return [] if save is None else list(save(dataset, folder))
+    except OSError as wrong:
+        raise unwritable(Path(wrong.filename or folder), wrong) from None
 
 
 def _table_of(analysis: Callable[..., Any], dataset: Any) -> Any:
@@ -70,14 +90,5 @@ def analyse_store(name: str, store: Path, out: Path | None) -> None:
     analysis = library.find("analyses", name, place="analysis")
     dataset = analysis(open_run(store))
     typer.echo(str(_table_of(analysis, dataset)))
-    save = getattr(analysis, "save", None)
-    if save is None:
-        return
-    folder = out or store / "figures"
-    try:
-        paths = save(dataset, folder)
-    except OSError as wrong:
-        raise unwritable(Path(wrong.filename or folder), wrong) from None
-    sys.stdout.flush()
-    for path in paths:
+    for path in _save(analysis, dataset, out or store / FIGURES):
         typer.echo(f"Wrote {path}")

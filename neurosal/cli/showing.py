@@ -261,7 +261,11 @@ def _experiment_tables(experiment: Experiment) -> Iterable[RenderableType]:
 
 
 def _call(name: str, arguments: Any) -> str:
-    return f"{name}({', '.join(f'{key}={value}' for key, value in arguments.items())})" if arguments else name
+    return f"{name}({', '.join(f'{key}={_brief(value)}' for key, value in arguments.items())})" if arguments else name
+
+
+def _brief(value: Any) -> str:
+    return str(value["kind"]) if isinstance(value, dict) and list(value) == ["kind"] else str(value)
 
 
 def _flat(settings: Any, path: str = "") -> list[str]:

@@ -105,10 +105,8 @@ def _checked(kind: str, document: Document, assignments: Iterable[str], *, locat
     if not assignments:
         return Found(kind, value)
     data, places, wrong = assigned(value.to_dict(), assignments)
-    if wrong:
-        return Found(kind, None, tuple(wrong))
     value, problems = check(data)
-    return Found(kind, value, tuple(_marked(problem, places) for problem in problems))
+    return Found(kind, None if wrong else value, (*wrong, *(_marked(problem, places) for problem in problems)))
 
 
 def _marked(problem: Problem, places: Iterable[str]) -> Problem:
