@@ -69,6 +69,7 @@ def draw(circuit: Circuit, path: str | Path | None = None) -> Figure:
         >>> from neurosal import circuits, rules
         >>> figure = draw(rules.pfa(circuits.mlp(4, 3, 2)))
     """
+    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     boxes = _layout(circuit)
@@ -101,8 +102,9 @@ def draw(circuit: Circuit, path: str | Path | None = None) -> Figure:
             legend.values(), legend, loc="lower center", ncols=len(legend), frameon=False, fontsize=9, handlelength=2.6
         )
     if path is not None:
-        # Without a date, equal circuits give equal files.
-        figure.savefig(path, metadata={"Date": None} if Path(path).suffix == ".svg" else None)
+        # Without a date and with names that are not drawn by lot, equal circuits give equal files.
+        with rc_context({"svg.hashsalt": circuit.name}):
+            figure.savefig(path, metadata={"Date": None} if Path(path).suffix == ".svg" else None)
     return figure
 
 

@@ -14,10 +14,17 @@ from neurosal.graph.value import shown
 WIDTH = 140  # of tables that go into files and pipes
 
 
+class _Output(Console):
+    """A console that leaves a closed pipe to us: rich would end with exit code 1."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def console() -> Console:
     """Standard output; as wide as a table needs when it is no terminal."""
-    plain = Console(highlight=False, soft_wrap=False)
-    return plain if plain.is_terminal else Console(highlight=False, width=WIDTH)
+    plain = _Output(highlight=False)
+    return plain if plain.is_terminal else _Output(highlight=False, width=WIDTH)
 
 
 def table(*columns: str, title: str | None = None) -> Table:

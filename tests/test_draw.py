@@ -1,0 +1,92 @@
+"""Pictures: everything is inside, nothing lies on anything else, and pathways keep their colours."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_hex
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+
+from neurosal import circuits, library, rules
+from neurosal.draw import COLOURS, draw
+from neurosal.graph import Circuit, Population, Projection, Source
+
+CIRCUITS = {
+    "bp": rules.bp(circuits.mlp(4, 3, 2)),
+    "dfa": rules.dfa(circuits.mlp(*[4] * 6)),
+    "pfa": rules.pfa(circuits.mlp(*[4] * 5)),
+    "sal": rules.sal(circuits.mlp(4, 3, 3, 2), areas=16),
+    "sal_pfa": rules.sal(circuits.mlp(4, 3, 2), areas=2, feedback="pfa"),
+    "deep": rules.kp(circuits.mlp(*[4] * 20)),
+    "file": library.load_circuit(Path(__file__).parent / "cli" / "corpus" / "circuit.yaml"),
+}
+
+
+@pytest.mark.parametrize("circuit", CIRCUITS.values(), ids=CIRCUITS)
+def test_boxes_lie_inside_the_picture_and_apart(circuit: Circuit) -> None:
+    axes = draw(circuit).axes[0]
+    boxes = [patch for patch in axes.patches if isinstance(patch, FancyBboxPatch) and patch.get_zorder() == 3]
+    assert len(boxes) == len(circuit.populations)
+    (left, right), (low, high) = axes.get_xlim(), axes.get_ylim()
+    edges = [(b.get_x(), b.get_x() + b.get_width(), b.get_y(), b.get_y() + b.get_height()) for b in boxes]
+    for index, (x0, x1, y0, y1) in enumerate(edges):
+        assert left < x0 < x1 < right
+        assert low < y0 < y1 < high
+        for u0, u1, v0, v1 in edges[:index]:
+            assert x1 <= u0 or u1 <= x0 or y1 <= v0 or v1 <= y0
+
+
+@pytest.mark.parametrize("circuit", CIRCUITS.values(), ids=CIRCUITS)
+def test_every_projection_has_one_line_and_one_head_in_the_colour_of_its_pathway(circuit: Circuit) -> None:
+    arrows = [patch for patch in draw(circuit).axes[0].patches if isinstance(patch, FancyArrowPatch)]
+    for pathway, colour in COLOURS.items():
+        drawn = [arrow for arrow in arrows if to_hex(arrow.get_edgecolor()) == colour]
+        assert len(drawn) == 2 * len(circuit.select(pathway=pathway))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("circuit", CIRCUITS.values(), ids=CIRCUITS)
+def test_names_and_sizes_fit_into_their_boxes(circuit: Circuit) -> None:
+    figure = draw(circuit)
+    axes = figure.axes[0]
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    boxes = [patch.get_window_extent(renderer) for patch in axes.patches if isinstance(patch, FancyBboxPatch)]
+    for text in axes.texts:
+        extent = text.get_window_extent(renderer)
+        fits = [
+            box
+            for box in boxes
+            if box.x0 <= extent.x0 and extent.x1 <= box.x1 and box.y0 <= extent.y0 and extent.y1 <= box.y1
+        ]
+        assert fits, text.get_text()
+
+
+def test_the_picture_says_areas_ties_and_sizes() -> None:
+    figure = draw(rules.sal(circuits.mlp(784, 1000, 10), areas=16, feedback="bp"))
+    said = {text.get_text() for text in figure.axes[0].texts}
+    assert {"1,000 relu × 16", "784 units", "hidden1"} <= said
+    legend = figure.axes[0].get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["feedforward", "feedback, tied", "router"]
+
+
+def test_unsound_circuits_are_drawn_too_so_that_one_sees_what_is_wrong(tmp_path: Path) -> None:
+    cycle = Circuit(
+        populations={"a": Population(size=2, model=Source()), "b": Population(size=2), "c": Population(size=2)},
+        projections={
+            "one": Projection(source="b", target="c"),
+            "two": Projection(source="c", target="b"),
+            "lost": Projection(source="nowhere", target="b"),
+        },
+    )
+    draw(cycle, tmp_path / "cycle.svg")
+    draw(Circuit(), tmp_path / "empty.png")
+    assert (tmp_path / "empty.png").stat().st_size > 0
+
+
+def test_equal_circuits_give_equal_files(tmp_path: Path) -> None:
+    for name in ("first.svg", "second.svg"):
+        draw(CIRCUITS["pfa"], tmp_path / name)
+    first, second = ((tmp_path / name).read_text(encoding="utf-8") for name in ("first.svg", "second.svg"))
+    assert first == second
