@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from neurosal import data, plasticity, rules, stats
+from neurosal import data, plasticity, rules
 from neurosal.checks import check
 from neurosal.errors import CircuitError, DataError, DivergedError, ExperimentError, NeurosalError, StoreError
 from neurosal.graph import Circuit, Population, Projection
@@ -16,6 +16,7 @@ from neurosal.settings import SGD, Adam, AdamW, Experiment, Training, probe
 from neurosal.version import __version__
 
 if TYPE_CHECKING:
+    from neurosal import stats
     from neurosal.draw import draw
     from neurosal.engine.network import compile
     from neurosal.engine.storing import load
@@ -60,6 +61,7 @@ _LAZY = {
     "load_experiment": "neurosal.library",
     "open_run": "neurosal.record.run",
     "run": "neurosal.runner",
+    "stats": "",
     "train": "neurosal.runner",
     "circuits": "",
     "experiments": "",
