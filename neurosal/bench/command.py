@@ -52,7 +52,7 @@ def main(
             contenders = {rival: theirs(work, fused=fused) for rival, fused in RIVALS.items()}
             contenders |= {rule: ours(work, rule) for rule in rules}
             timings = interleaved(contenders, threads=threads, turns=turns, seconds_a_turn=seconds_a_turn)
-            rate = matrix_rate()
+            rate = matrix_rate(threads)
             report["results"].append(_row(name, work, timings, rate))
             console.print(_table(work, timings, rate))
     if out is not None:

@@ -8,11 +8,13 @@ change in the shape of the storage.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from neurosal.engine.fused import bind
 from neurosal.engine.parameters import Parameters
 from neurosal.engine.routing import Groups
 from neurosal.engine.sweep import Batch, Sweep, natural
@@ -60,7 +62,7 @@ class Learner:
         self.plasticity_states: dict[str, dict[str, Any]] = {}
         self.bias_reduction = {name: self._bias_reduction(name) for change in plan.changes for name in change.biases}
         self.products = {change: self._product(change) for change in plan.changes if change.terms}
-        self.ones: dict[int, Tensor] = {}
+        self.fused = {change: bind(self, change, partial(self._fused, change)) for change in self.products}
 
     def _bias_reduction(self, population: str) -> str:
         edges = self.circuit.select(pathway="feedforward", target=population).values()
@@ -83,10 +85,6 @@ class Learner:
         if self.parameters.areas[name] == 1:
             return None
         return self.plan.routes[edge.source if edge.pathway == "feedback" else edge.target]
-
-    def available(self, change: Change, batch: Batch) -> bool:
-        """Whether the errors that a change needs were computed in this batch."""
-        return all(end[1] != "error" or end[0] in batch.error for term in change.terms for end in (term.post, term.pre))
 
     def _rows(self, term: Term, batch: Batch, order: str | None, groups: Groups | None) -> tuple[Tensor, Tensor, float]:
         factor = Factor(term.reduction, batch, groups)
@@ -156,9 +154,7 @@ class Learner:
     def learn(self, change: Change, batch: Batch, optimizer: Optimizer, rates: Rates) -> None:
         """Carry out one change."""
         if change.terms and rates.fused(optimizer):
-            self._fused(change, batch, rates)
-            for name in change.biases:
-                self._fused_bias(name, batch, rates)
+            self.fused[change](batch, rates)
         else:
             weights, biases, groups = self.proposed(change, batch)
             self.apply(weights, biases, groups, batch, optimizer, rates)
@@ -229,6 +225,8 @@ class Learner:
                 for name in change.projections
             ]
             kernel.accumulate_(steps, post, pre, groups)
+        for name in change.biases:
+            self._fused_bias(name, batch, rates)
 
     def _decay(self, change: Change, groups: Groups | None, rates: Rates) -> float:
         """The factor (1 - ηλ) as a number for the fused step; where it differs between replicas it is applied here."""
@@ -250,33 +248,14 @@ class Learner:
         return 1.0
 
     def _fused_bias(self, population: str, batch: Batch, rates: Rates) -> None:
-        lr, decay = rates.lr, rates.decay
-        if (
-            isinstance(lr, Tensor)
-            or isinstance(decay, Tensor)
-            or self.parameters.biases[f"{population}.bias"].shape[1] > 1
-            or decay
-        ):
-            bias = self.parameters.biases[f"{population}.bias"]
+        bias = self.parameters.biases[f"{population}.bias"]
+        lr, decay = spread(rates.lr, bias), spread(rates.decay, bias)
+        change = self._bias_change(population, batch)
+        if not isinstance(decay, float) or decay:
             groups = batch.groups[self.plan.routes[population]] if bias.shape[1] > 1 else None
-            shrink: Rate = spread(lr, bias) * spread(decay, bias)
-            change = self._bias_change(population, batch)
-            if groups is not None and not (isinstance(shrink, float) and shrink == 0):
-                change += torch.where(groups.active_RK[..., None], spread(decay, bias) * bias, 0.0)
-            elif not (isinstance(shrink, float) and shrink == 0):
-                change += spread(decay, bias) * bias
-            bias.sub_(spread(lr, bias) * change)
-            return
-        inner = self.parameters.internal_bias(population)
-        error, factor = batch.error[population], Factor(self.bias_reduction[population], batch, None)
-        assert inner is not None
-        if inner.dim() == 1:
-            ones = self.ones.get(batch.samples)
-            if ones is None:
-                ones = self.ones[batch.samples] = error.new_ones(batch.samples)
-            inner.addmv_(error.t(), ones, alpha=-lr * factor.whole)
-        else:
-            inner.sub_(error.sum(1, keepdim=True), alpha=lr * factor.whole)
+            # Decay, too, leaves areas without samples alone.
+            change += decay * bias if groups is None else torch.where(groups.active_RK[..., None], decay * bias, 0.0)
+        bias.sub_(lr * change)
 
 
 class LocalSignals:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+aten = torch.ops.aten
+MEAN, NOTHING_IGNORED = 1, -100  # reduction and ignored label of torch's own kernel
 LossFunction = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -18,10 +20,11 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """``ℓ_n = -log softmax(a)_y``, ``δ = softmax(a) - onehot(y)``. Labels are integers [.., N]."""
     logs = torch.log_softmax(logits, -1)
     index = labels.unsqueeze(-1)
-    losses = logs.gather(-1, index)
-    delta = logs.exp_()
-    delta.scatter_add_(-1, index, delta.new_full((1,), -1.0).expand(index.shape))
-    return losses.mean((-1, -2)).neg_(), delta
+    if logits.dim() == 2:
+        loss = aten.nll_loss_forward.default(logs, labels, None, MEAN, NOTHING_IGNORED)[0]
+    else:
+        loss = logs.gather(-1, index).mean((-1, -2)).neg_()
+    return loss, logs.exp_().scatter_(-1, index, -1.0, reduce="add")
 
 
 def mean_squared_error(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

@@ -55,6 +55,9 @@ class Network:
         self._sweep = Sweep(self.plan, self._parameters, self._routers)
         self._learner = Learner(self.plan, self._parameters, self._sweep)
         self._optimizer: Optimizer | None = None
+        only = circuit.inputs[0] if len(circuit.inputs) == 1 else ""
+        self._input = (only, circuit.populations[only].units if only else 0, 2 if len(seeds) == 1 else 3)
+        self._outputs = circuit.populations[self.plan.output.population].units
         self.steps = 0
         self.alive_R: Tensor | None = None
 
@@ -130,13 +133,30 @@ class Network:
 
     def forward(self, x: Inputs) -> Batch:
         """The forward sweep: activities of all populations. The low-level door; `predict` is the usual one."""
-        inputs, samples = as_inputs(x, self.circuit, self.replicas, self.device, self.dtype)
-        batch = Batch(self.replicas, samples)
-        batch.activity.update(inputs)
+        if isinstance(x, Tensor) and self._fits(x):
+            batch = Batch(self.replicas, x.shape[-2])
+            batch.activity[self._input[0]] = x
+        else:
+            inputs, samples = as_inputs(x, self.circuit, self.replicas, self.device, self.dtype)
+            batch = Batch(self.replicas, samples)
+            batch.activity.update(inputs)
         with no_grad():
             for phase in self._sweep.forward:
                 phase(batch)
         return batch
+
+    def _fits(self, x: Tensor) -> bool:
+        """Whether `x` can be taken as it is: the usual case, told apart fast."""
+        name, units, axes = self._input
+        return (
+            x.dim() == axes
+            and x.shape[-1] == units
+            and x.dtype is self.dtype
+            and x.device == self.device
+            and x.shape[-2] > 0
+            and (axes == 2 or x.shape[0] == self.replicas)
+            and bool(name)
+        )
 
     def backward(self, batch: Batch, y: Any, loss: str = "cross_entropy") -> Tensor:
         """The output's error and the feedback sweep, without any change. Returns the mean loss [R]."""
@@ -301,8 +321,9 @@ class Network:
         return Rates(lr, decay, self.alive_R)
 
     def _target(self, batch: Batch, y: Any, loss: str) -> Tensor:
-        units = self.circuit.populations[self.plan.output.population].units
-        return as_target(y, loss, self.replicas, batch.samples, units, self.device, self.dtype)
+        if loss == "cross_entropy" and type(y) is Tensor and y.dtype is torch.int64 and y.shape == batch.lead:
+            return y if y.device == self.device else y.to(self.device)
+        return as_target(y, loss, self.replicas, batch.samples, self._outputs, self.device, self.dtype)
 
     def freeze_replicas(self, replicas: Iterable[int]) -> None:
         """Stop these replicas: their weights, optimiser state and routers stay as they are from now on."""
