@@ -23,7 +23,7 @@ ENDINGS = (".png", ".svg", ".pdf")
 COLOURS = {"feedforward": "#0072b2", "feedback": "#d55e00", "lateral": "#000000", "modulatory": "#009e73"}
 PITCH, ROW, WIDTH, HEIGHT = 1.75, 1.15, 1.2, 0.66
 RELAY_WIDTH, RELAY_HEIGHT = 1.05, 0.5
-MARGIN, LEGEND = 0.3, 0.45
+MARGIN, LEGEND, SHIFT = 0.3, 0.45, 0.16
 CARD, CARDS = 0.05, 3  # how far the boxes of further areas stand behind the first, and how many are drawn at most
 HEAD = "-|>,head_length=5,head_width=2.6"
 
@@ -94,9 +94,8 @@ def draw(circuit: Circuit, path: str | Path | None = None) -> Figure:
     for arc in arcs:
         _draw_arc(axes, *arc)
     curved = {id(arc[0]) for arc in arcs}
-    for edge in circuit.projections.values():
-        if id(edge) not in curved and edge.source in boxes and edge.target in boxes:
-            _draw_straight(axes, edge, boxes[edge.source], boxes[edge.target])
+    straight = [edge for edge in circuit.projections.values() if id(edge) not in curved]
+    _draw_straight_lines(axes, straight, boxes)
     if legend:
         axes.legend(
             legend.values(), legend, loc="lower center", ncols=len(legend), frameon=False, fontsize=9, handlelength=2.6
@@ -242,7 +241,7 @@ def _draw_box(axes: Any, circuit: Circuit, name: str, box: Box) -> None:
         axes.add_patch(
             FancyBboxPatch(corner, box.width, box.height, boxstyle="round,pad=0,rounding_size=0.08", **style)
         )
-    size = 7 if box.relay else 10.5
+    size = (7 if len(name) > 12 else 8.5) if box.relay else 10.5
     lines = _wrapped(name, 17 if box.relay else 14)
     facts = f"{population.units:,}"
     activation = getattr(population.model, "activation", None)
@@ -295,8 +294,22 @@ def _draw_arc(
     _draw_line(axes, edge, before, path=curve)
 
 
-def _draw_straight(axes: Any, edge: Projection, source: Box, target: Box) -> None:
-    """A line to the right; to and from relays, and where feedback cannot run below, a bent one."""
+def _draw_straight_lines(axes: Any, edges: Iterable[Projection], boxes: dict[str, Box]) -> None:
+    """All lines that are no curves; parallel ones side by side."""
+    parallel: dict[tuple[str, str], list[Projection]] = {}
+    for edge in edges:
+        if edge.source in boxes and edge.target in boxes:
+            parallel.setdefault((edge.source, edge.target), []).append(edge)
+    for (source, target), group in parallel.items():
+        for index, edge in enumerate(group):
+            _draw_straight(axes, edge, boxes[source], boxes[target], SHIFT * ((len(group) - 1) / 2 - index))
+
+
+def _draw_straight(axes: Any, edge: Projection, source: Box, target: Box, shift: float) -> None:
+    """A line to the right; to and from relays, and where feedback cannot run below, a bent one.
+
+    `shift` moves it, so that parallel ones stand apart.
+    """
     from matplotlib.path import Path as Curve
 
     forward = target.x >= source.x
@@ -316,7 +329,8 @@ def _draw_straight(axes: Any, edge: Projection, source: Box, target: Box) -> Non
         bend = (start[0], end[1]) if not source.relay else (end[0], start[1])
     else:
         half = 1 if forward else -1
-        start, end = (source.x + half * source.width / 2, source.y), (target.x - half * target.width / 2, target.y)
+        start = (source.x + half * source.width / 2, source.y + shift)
+        end = (target.x - half * target.width / 2, target.y + shift)
         drop = 0.0 if edge.pathway == "feedforward" and forward else 0.35
         bend = ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2 - drop)
     curve = Curve([start, bend, end], [Curve.MOVETO, Curve.CURVE3, Curve.CURVE3])

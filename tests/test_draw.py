@@ -62,6 +62,15 @@ def test_names_and_sizes_fit_into_their_boxes(circuit: Circuit) -> None:
         assert fits, text.get_text()
 
 
+def test_parallel_projections_stand_apart() -> None:
+    arrows = [patch for patch in draw(CIRCUITS["file"]).axes[0].patches if isinstance(patch, FancyArrowPatch)]
+    lines = [
+        line for line in arrows if to_hex(line.get_edgecolor()) == COLOURS["feedforward"] and line.get_zorder() == 2
+    ]
+    ends = {tuple(line.get_path().vertices[-1].round(3)) for line in lines}
+    assert len(ends) == len(lines) == 4
+
+
 def test_the_picture_says_areas_ties_and_sizes() -> None:
     figure = draw(rules.sal(circuits.mlp(784, 1000, 10), areas=16, feedback="bp"))
     said = {text.get_text() for text in figure.axes[0].texts}
