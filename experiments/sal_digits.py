@@ -90,8 +90,8 @@ def sal_digits() -> Experiment:
             record=(
                 probe("angle"),
                 probe("norm_ratio"),
-                probe("update_angle"),
-                probe("usage"),
+                probe("update_angle", epochs=5),
+                probe("usage", epochs=5),
                 probe("weight", "hidden1_to_output", epochs=25),
             ),
         ),

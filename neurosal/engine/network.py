@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neurosal.checks import check
+from neurosal.checks import check, refuse_oversized
 from neurosal.engine.feeding import evaluate, parts_of
 from neurosal.engine.inputs import as_inputs, as_target, pick_device, pick_dtype
 from neurosal.engine.learning import Learner, Rates
@@ -470,4 +470,5 @@ def compile(circuit: Circuit, seeds: Iterable[int] = (0,), device: str = "auto",
     if not chosen:
         raise CircuitError(Problem(place="seeds", expected="at least one seed", found="none"))
     check(circuit)
+    refuse_oversized(circuit, len(chosen), dtype=str(dtype).removeprefix("torch."))
     return Network(circuit, chosen, pick_device(device), pick_dtype(dtype))

@@ -14,8 +14,9 @@ from neurosal.graph.wiring import Dense, Wiring
 Pathway = Literal["feedforward", "feedback", "lateral", "modulatory"]
 
 
-def _delta() -> Plasticity:
-    member = Plasticity.members["delta"]()
+def _usual_plasticity(pathway: str) -> Plasticity:
+    """Delta for feedforward and lateral synapses; feedback and routers stay as they were made."""
+    member = Plasticity.members["delta" if pathway in ("feedforward", "lateral") else "fixed"]()
     assert isinstance(member, Plasticity)
     return member
 
@@ -24,8 +25,8 @@ class Projection(Value):
     """Synapses from one population to another, along one pathway.
 
     Weights are stored ``[post, pre]`` of the projection's own direction; in a compiled network ``[R, K, post, pre]``.
-    Feedforward projections carry activity, feedback projections carry error (``carries="target"``: the target instead),
-    modulatory ones choose areas.
+    Feedforward projections carry activity, feedback projections carry error, modulatory ones choose areas. Without a
+    plasticity, feedforward weights learn by the delta rule and all others stay as they were made.
     """
 
     source: str
@@ -33,7 +34,7 @@ class Projection(Value):
     pathway: Pathway = "feedforward"
     wiring: Wiring = Field(default_factory=Dense)
     weights: Weights = Field(default_factory=Own)
-    plasticity: Plasticity = Field(default_factory=_delta)
+    plasticity: Plasticity = Field(default_factory=lambda fields: _usual_plasticity(fields.get("pathway", "")))
 
     @property
     def tied_to(self) -> str | None:

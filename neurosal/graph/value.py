@@ -116,7 +116,7 @@ class Value(BaseModel):
 
     def __repr__(self) -> str:
         defaults = {
-            name: field.get_default(call_default_factory=True)
+            name: field.get_default(call_default_factory=True, validated_data=vars(self))
             for name, field in type(self).model_fields.items()
             if not field.is_required()
         }

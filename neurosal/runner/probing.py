@@ -144,10 +144,14 @@ class Prober:
 
     # When ------------------------------------------------------------------------------------------------------------
 
-    def declare(self, recorder: Recorder) -> None:
-        """Announce every group to the recorder."""
-        for _, group, _ in self.groups:
-            recorder.declare(group)
+    def declare(self, recorder: Recorder, steps: int, epochs: int) -> None:
+        """Announce every group to the recorder, with how many entries it will have."""
+        for probe, group, _ in self.groups:
+            if probe.log is not None:
+                entries = len(self.log_steps[probe.log])
+            else:
+                entries = steps // probe.every if probe.every is not None else epochs // (probe.epochs or 1)
+            recorder.declare(group, expected=entries + 1)
 
     def record(
         self, recorder: Recorder, step: int, epoch: float, epoch_ended: int | None, moment: Callable[[], Moment]

@@ -17,6 +17,7 @@ from neurosal.engine.network import Network
 from neurosal.errors import Problem, StoreError
 from neurosal.record import Recorder, Run, open_run, schema
 from neurosal.runner.probing import Prober
+from neurosal.runner.threads import fitting_threads
 from neurosal.settings.training import Training
 
 Progress = Callable[[int, int, str], None]  # steps done, steps in all, what is happening
@@ -124,6 +125,7 @@ class Trainer:
             )
         with contextlib.ExitStack() as stack:
             stack.enter_context(recorder)
+            stack.enter_context(fitting_threads(self.network, self.training.batch_size))
             self._declare(recorder)
             if start == 0:
                 self.network.fit_routers(self.part.first(1 << 13))
@@ -147,7 +149,7 @@ class Trainer:
         recorder.declare(schema.training_metrics(), expected=self.total // self.training.log_every + 2)
         if parts:
             recorder.declare(schema.evaluation_metrics(parts, accuracy=accuracy), expected=self.training.epochs + 2)
-        self.prober.declare(recorder)
+        self.prober.declare(recorder, self.total, self.training.epochs)
 
     def _epochs(self, recorder: Recorder, start: int) -> None:
         training, network = self.training, self.network
@@ -170,6 +172,8 @@ class Trainer:
                 and (epoch + 1) % training.checkpoint_every == 0
                 and epoch + 1 < training.epochs
             ):
+                # A resumed run starts from here, so an uninterrupted one must fall back to here as well.
+                self._keep_good()
                 recorder.checkpoint(self._tensors(), self._meta(network.steps))
 
     def _step(self, recorder: Recorder, x: Samples, y: Tensor) -> None:
