@@ -241,7 +241,8 @@ def _leaves(error: ValidationError, model: type[BaseModel]) -> Iterator[Leaf]:
 
 def _single_leaves(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[Path | None, Leaf]]:
     """Each problem; with the path of its field where it is about one of several types that the field may have."""
-    entries = error.errors()
+    # A default that could not be worked out only follows from another field that is wrong.
+    entries = [entry for entry in error.errors() if entry["type"] != "default_factory_not_called"]
     tagged: dict[Path, set[str]] = {}
     for entry in entries:
         for index, part in enumerate(entry["loc"]):
