@@ -75,7 +75,7 @@ def as_inputs(
         tensor = (
             value
             if isinstance(value, Tensor) and value.dtype == dtype and value.device == device
-            else torch.as_tensor(value, dtype=dtype, device=device)
+            else _tensor(value, dtype).to(device)
         )
         units = circuit.populations[name].units
         if (
@@ -123,11 +123,7 @@ def as_target(
         ExperimentError: for an unknown loss. DataError: for a target that does not fit it.
     """
     if loss == "cross_entropy":
-        tensor = (
-            y
-            if isinstance(y, Tensor) and y.dtype == torch.int64 and y.device == device
-            else torch.as_tensor(y).to(device)
-        )
+        tensor = y if isinstance(y, Tensor) and y.dtype == torch.int64 and y.device == device else _tensor(y).to(device)
         own: tuple[int, ...] = (samples,)
         expected = f"labels [{samples}] or [{replicas}, {samples}] below {units}"
         if tensor.is_floating_point():
@@ -140,7 +136,7 @@ def as_target(
             )
         tensor = tensor.long()
     elif loss in ("mse", "bce"):
-        tensor = torch.as_tensor(y, dtype=dtype, device=device)
+        tensor = _tensor(y, dtype).to(device)
         expected, own = f"values [{samples}, {units}] or [{replicas}, {samples}, {units}]", (samples, units)
     else:
         known = ("cross_entropy", "mse", "bce")
@@ -151,3 +147,10 @@ def as_target(
     if replicas == 1:
         return tensor if shape == own else tensor[0]
     return tensor.expand(replicas, *own) if shape == own else tensor
+
+
+def _tensor(value: Any, dtype: torch.dtype | None = None) -> Tensor:
+    """What users give as a tensor; arrays are copied, since those of data sets must not be written to."""
+    return (
+        (value if dtype is None else value.to(dtype)) if isinstance(value, Tensor) else torch.tensor(value, dtype=dtype)
+    )
