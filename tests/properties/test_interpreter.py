@@ -68,11 +68,11 @@ def learning_circuits(draw: st.DrawFn) -> Circuit:
     return circuit.with_projections(**changes)
 
 
-def follow(circuit: Circuit, optimizer: Any, loss: str, seed: int, steps: int = 3) -> None:
-    network = ns.compile(circuit, seeds=[seed, seed + 1], device="cpu", dtype="float64")
+def follow(circuit: Circuit, optimizer: Any, loss: str, seed: int, replicas: int, steps: int = 3) -> None:
+    network = ns.compile(circuit, seeds=range(seed, seed + replicas), device="cpu", dtype="float64")
     reference = interpreter_of(network, circuit, loss=loss, optimizer=optimizer)
     for step in range(steps):
-        batch: Batch = batch_for(circuit, seed + step, samples=5, loss=loss)
+        batch: Batch = batch_for(circuit, seed + step, replicas=replicas, samples=5, loss=loss)
         expected_output = reference.predict(batch.arrays)
         if abs(expected_output).max() > 10:
             return  # this circuit diverges: absolute tolerances mean nothing any more
@@ -88,15 +88,18 @@ def follow(circuit: Circuit, optimizer: Any, loss: str, seed: int, steps: int = 
     optimizer=st.sampled_from(OPTIMIZERS),
     loss=st.sampled_from(LOSSES),
     seed=st.integers(0, 1000),
+    replicas=st.sampled_from([1, 2]),
 )
 def test_a_step_on_any_circuit_is_that_of_the_interpreter(
-    circuit: Circuit, optimizer: Any, loss: str, seed: int
+    circuit: Circuit, optimizer: Any, loss: str, seed: int, replicas: int
 ) -> None:
     try:
         ns.check(circuit)
     except CircuitError:
         assume(False)
-    follow(circuit, optimizer, loss, seed)
+    rates = {field: getattr(optimizer, field) for field in optimizer.per_replica}
+    alone = {field: value[:replicas] for field, value in rates.items() if isinstance(value, tuple)}
+    follow(circuit, optimizer.replace(**alone), loss, seed, replicas)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
