@@ -97,3 +97,22 @@ def test_routes_do_not_change_while_nothing_learns() -> None:
     network.updates(batch.x, batch.y)
     for name, area in first.items():
         assert torch.equal(network.signals(batch.x)[name]["area"], area)
+
+
+@pytest.mark.parametrize("route", ["shared", "population"])
+@pytest.mark.parametrize("feedback", ["kp", "pfa", "dfa"])
+@pytest.mark.parametrize(
+    "optimizer", [ns.SGD(lr=0.05, weight_decay=0.1), ns.SGD(lr=0.05, momentum=0.9)], ids=["sgd", "momentum"]
+)
+def test_a_population_without_areas_may_hear_from_several_routes(route: Any, feedback: Any, optimizer: Any) -> None:
+    skips = CHAIN.with_projections(
+        late=Projection(source="input", target="output"), middle=Projection(source="hidden1", target="output")
+    )
+    circuit = rules.sal(skips, areas=3, rank=3, readout="shared", route=route, feedback=feedback)
+    for seeds in ([0], [0, 1]):
+        network = ns.compile(circuit, seeds=seeds, device="cpu", dtype="float64")
+        reference = interpreter_of(network, circuit, optimizer=optimizer)
+        for batch in batches_for(circuit, 3, replicas=len(seeds)):
+            reference.step(batch.arrays, batch.targets)
+            network.step(batch.x, batch.y, optimizer=optimizer)
+            assert distance(network, reference) < 1e-10
