@@ -20,6 +20,7 @@ CONTENDERS: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "sal_kp": ("SAL-16 kp", "sal", {"feedback": "kp"}, ""),
     "sal_kp_tied": ("SAL-16 kp_tied", "sal", {"feedback": "kp_tied"}, "starts tied: exactly routed BP"),
     "sal_fa": ("SAL-16 fa", "sal", {"feedback": "fa"}, ""),
+    "sal_kp_rank64": ("SAL-16 kp, routing rank 64", "sal", {"feedback": "kp", "rank": 64}, "rank 64 in place of 16"),
     "sal_kp_frozen": (
         "SAL-16 kp, frozen router",
         "sal",
@@ -41,6 +42,7 @@ TUNED: dict[str, float] = {
     "sal_kp": 1.0,
     "sal_kp_tied": 1.0,
     "sal_fa": 0.3,
+    "sal_kp_rank64": 1.0,
     "sal_kp_frozen": 0.3,
 }
 RATES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
@@ -124,4 +126,36 @@ def sal_digits_rates() -> Experiment:
             evaluate_every=5,
             checkpoint_every=None,
         ),
+    )
+
+
+def sal_digits_choices() -> Experiment:
+    """What limits SAL on digits: routers, routing rank, read-out and number of areas, judged on validation data.
+
+    6 rates and 6 seeds for every arm; validation data is a fifth of the whole, taken from the training part.
+    """
+    choices: dict[str, dict[str, Any]] = {
+        "frozen": {"router": "frozen"},
+        "k_means": {"router": "k_means"},
+        "attract": {"router": "attract"},
+        "online_balanced": {},
+        "online_rank64": {"rank": 64},
+        "online_shared_readout": {"readout": "shared"},
+        "online_4_areas": {"areas": 4},
+        "online_area_reduction": {"reduction": "area"},
+        "online_independent_init": {"init": "independent"},
+    }
+    arms = {
+        name: Arm(recipe=Recipe(circuit="mlp", arguments=ARGUMENTS, rule="sal", options=options))
+        for name, options in choices.items()
+    }
+    return Experiment(
+        name="sal_digits_choices",
+        title="Choices of SAL-16 kp on digits, on validation data",
+        data=DataSpec(name="digits", scaling="symmetric", split=Split(train=0.6, validation=0.2, test=0.2)),
+        arms={"bp": Arm(recipe=_recipe("bp")[0], note="weight transport")} | arms,
+        seeds=(20, 21, 22, 23, 24, 25),
+        vary={"optimizer.lr": (0.01, 0.03, 0.1, 0.3, 1.0, 2.0)},
+        analyses=("learning_curves",),
+        training=Training(epochs=25, batch_size=16, optimizer=SGD(lr=0.1), evaluate_every=5, checkpoint_every=None),
     )

@@ -17,7 +17,7 @@ from neurosal.version import __version__
 
 if TYPE_CHECKING:
     from neurosal import stats
-    from neurosal.draw import draw
+    from neurosal.drawing import draw
     from neurosal.engine.network import compile
     from neurosal.engine.storing import load
     from neurosal.library import load_experiment
@@ -56,7 +56,7 @@ __all__ = [
 ]
 _LAZY = {
     "compile": "neurosal.engine.network",
-    "draw": "neurosal.draw",
+    "draw": "neurosal.drawing",
     "load": "neurosal.engine.storing",
     "load_experiment": "neurosal.library",
     "open_run": "neurosal.record.run",

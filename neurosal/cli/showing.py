@@ -159,7 +159,7 @@ def unwritable(out: Path, wrong: OSError) -> NeurosalError:
 
 
 def _picture(circuit: Circuit, out: Path) -> None:
-    from neurosal.draw import ENDINGS, draw
+    from neurosal.drawing import ENDINGS, draw
 
     if out.suffix.lower() not in ENDINGS:
         raise ExperimentError(

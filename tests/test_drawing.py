@@ -10,7 +10,7 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from neurosal import circuits, library, rules
-from neurosal.draw import COLOURS, draw
+from neurosal.drawing import COLOURS, draw
 from neurosal.graph import Circuit, Population, Projection, Source
 
 CIRCUITS = {
