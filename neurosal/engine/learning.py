@@ -32,11 +32,6 @@ class Rates:
 
     lr: Rate
     decay: Rate
-    alive_R: Tensor | None = None  # replicas that still learn; None: all
-
-    def fused(self, optimizer: Optimizer) -> bool:
-        """Whether steps may go straight into the weights."""
-        return optimizer.plain and self.alive_R is None
 
 
 class Factor:
@@ -153,7 +148,7 @@ class Learner:
 
     def learn(self, change: Change, batch: Batch, optimizer: Optimizer, rates: Rates) -> None:
         """Carry out one change."""
-        if change.terms and rates.fused(optimizer):
+        if change.terms and optimizer.plain:
             self.fused[change](batch, rates)
         else:
             weights, biases, groups = self.proposed(change, batch)
@@ -194,9 +189,6 @@ class Learner:
         factor: float,
     ) -> None:
         mask = groups.active_RK if groups is not None and weight.shape[1] > 1 else None
-        if rates.alive_R is not None:
-            alive = rates.alive_R[:, None].expand(*weight.shape[:2])
-            mask = alive if mask is None else mask & alive
         optimizer.update_(
             weight, change, self.state(name, weight, optimizer), mask=mask, lr=rates.lr * factor, decay=rates.decay
         )

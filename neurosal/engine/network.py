@@ -19,6 +19,7 @@ from neurosal.engine.learning import Learner, Rates
 from neurosal.engine.losses import LOSSES
 from neurosal.engine.parameters import Parameters
 from neurosal.engine.routing import RouterState
+from neurosal.engine.state import NetworkState
 from neurosal.engine.storing import save
 from neurosal.engine.sweep import Batch, Sweep, natural, no_grad
 from neurosal.errors import CircuitError, ExperimentError, Problem, near
@@ -54,12 +55,12 @@ class Network:
         self._routers = self._make_routers() if routers is None else routers
         self._sweep = Sweep(self.plan, self._parameters, self._routers)
         self._learner = Learner(self.plan, self._parameters, self._sweep)
+        self._state = NetworkState(self._parameters, self._routers, self._learner)
         self._optimizer: Optimizer | None = None
         only = circuit.inputs[0] if len(circuit.inputs) == 1 else ""
         self._input = (only, circuit.populations[only].units if only else 0, 2 if len(seeds) == 1 else 3)
         self._outputs = circuit.populations[self.plan.output.population].units
         self.steps = 0
-        self.alive_R: Tensor | None = None
 
     def _make_routers(self) -> dict[str, RouterState]:
         areas = {router: self.circuit.populations[population].areas for population, router in self.plan.routes.items()}
@@ -245,7 +246,9 @@ class Network:
             else:
                 self._feedback_then_clip(batch, optimizer, rates)
             for name, state in self._routers.items():
-                state.learn(batch.seen[name], batch.groups[name], rates.lr, self.alive_R)
+                state.learn(batch.seen[name], batch.groups[name], rates.lr)
+            if self._state.frozen:
+                self._state.hold()
         self.steps += 1
         return mean
 
@@ -284,17 +287,23 @@ class Network:
             )
         if self._optimizer is not optimizer and self._optimizer != optimizer:
             before = self._optimizer
-            self._check_rates(optimizer)
-            one = torch.zeros(1, 1, 1)
-            # Whether an optimiser can go on from another's state is said by what it keeps for a weight.
-            if before is not None and (
-                before.kind != optimizer.kind or before.init(one).keys() != optimizer.init(one).keys()
+            self.check_rates(optimizer)
+            keeps = optimizer.init(torch.zeros(1, 1, 1)).keys()
+            # Whether an optimiser can go on from another's state, perhaps one loaded from a file, is said by what it
+            # keeps for a weight.
+            if (before is not None and before.kind != optimizer.kind) or any(
+                state.keys() != keeps for state in self._learner.states.values()
             ):
                 self._learner.states.clear()
         self._optimizer = optimizer
         return optimizer
 
-    def _check_rates(self, optimizer: Optimizer) -> None:
+    def check_rates(self, optimizer: Optimizer) -> None:
+        """Refuse settings that have a value for each replica, and not one for each of these.
+
+        Raises:
+            ExperimentError: naming each.
+        """
         wrong = [
             Problem(
                 place=f"optimizer.{field}",
@@ -318,22 +327,20 @@ class Network:
             scheduled(optimizer.lr, optimizer.schedule),
             scheduled(optimizer.weight_decay, optimizer.decay_schedule),
         )
-        return Rates(lr, decay, self.alive_R)
+        return Rates(lr, decay)
 
     def _target(self, batch: Batch, y: Any, loss: str) -> Tensor:
         if loss == "cross_entropy" and type(y) is Tensor and y.dtype is torch.int64 and y.shape == batch.lead:
             return y if y.device == self.device else y.to(self.device)
         return as_target(y, loss, self.replicas, batch.samples, self._outputs, self.device, self.dtype)
 
-    def freeze_replicas(self, replicas: Iterable[int]) -> None:
-        """Stop these replicas: their weights, optimiser state and routers stay as they are from now on."""
-        alive = (
-            torch.ones(self.replicas, dtype=torch.bool, device=self.device)
-            if self.alive_R is None
-            else self.alive_R.clone()
-        )
-        alive[list(replicas)] = False
-        self.alive_R = alive
+    def freeze_replicas(self, replicas: Iterable[int], state: Mapping[str, Tensor] | None = None) -> None:
+        """Stop these replicas: from now on their weights, optimiser state and routers stay as they are.
+
+        Args:
+            state: a copy of an earlier `state_dict` to put them back to; what did not exist then starts at zero.
+        """
+        self._state.freeze(replicas, state)
 
     # Judging ---------------------------------------------------------------------------------------------------------
 
@@ -380,25 +387,10 @@ class Network:
 
     def state_dict(self) -> dict[str, Tensor]:
         """Everything that a step reads, by name: weights, biases, routers, the optimiser's and plasticity's state, step
-        count."""
-        found = {f"weights/{name}": tensor for name, tensor in self._parameters.full.items()}
-        found |= {f"biases/{name}": tensor for name, tensor in self.biases.items()}
-        found |= {
-            f"routers/{name}/{key}": tensor for name, tensors in self.routers.items() for key, tensor in tensors.items()
-        }
-        found |= {
-            f"optimizer/{name}/{key}": tensor
-            for name, state in self._learner.states.items()
-            for key, tensor in state.items()
-        }
-        found |= {
-            f"plasticity/{name}/{key}": tensor
-            for name, state in self._learner.plasticity_states.items()
-            for key, tensor in state.items()
-        }
-        found["steps"] = torch.tensor(self.steps)
-        if self.alive_R is not None:
-            found["alive"] = self.alive_R
+        count, and which replicas still learn where some do not."""
+        found = self._state.tensors() | {"steps": torch.tensor(self.steps)}
+        if self._state.frozen:
+            found["alive"] = torch.tensor([replica not in self._state.frozen for replica in range(self.replicas)])
         return found
 
     def load_state_dict(self, tensors: Mapping[str, Tensor]) -> None:
@@ -407,35 +399,15 @@ class Network:
         Raises:
             CircuitError: when names or shapes differ; nothing is taken over then.
         """
-        mine = {
-            name: tensor
-            for name, tensor in self.state_dict().items()
-            if name.split("/")[0] in ("weights", "biases", "routers")
-        }
-        problems = [
-            Problem(
-                place=name,
-                expected=f"a tensor {list(tensor.shape)}",
-                found=str(list(tensors[name].shape)) if name in tensors else "none",
-            )
-            for name, tensor in mine.items()
-            if name not in tensors or tensors[name].shape != tensor.shape
-        ]
-        if problems:
-            raise CircuitError(problems)
-        with torch.no_grad():
-            for name, tensor in mine.items():
-                tensor.copy_(tensors[name])
-        self._learner.states.clear()
-        self._learner.plasticity_states.clear()
-        for name, tensor in tensors.items():
-            part, _, rest = name.partition("/")
-            if part in ("optimizer", "plasticity"):
-                owner, _, key = rest.rpartition("/")
-                states = self._learner.states if part == "optimizer" else self._learner.plasticity_states
-                states.setdefault(owner, {})[key] = tensor.to(self.device).clone()
+        self._state.load(tensors)
         self.steps = int(tensors["steps"])
-        self.alive_R = tensors["alive"].to(self.device) if "alive" in tensors else None
+        if "alive" in tensors:
+            self.freeze_replicas((~tensors["alive"]).nonzero()[:, 0].tolist())
+
+    def restart(self) -> None:
+        """Begin to count anew with these weights: no step done, no optimiser state, no replica frozen."""
+        self._state.restart()
+        self._optimizer, self.steps = None, 0
 
     def twin(self, circuit: Circuit) -> Network:
         """Another circuit on the same populations and forward weights: what it shares by name it shares as storage.

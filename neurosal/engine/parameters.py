@@ -31,7 +31,7 @@ class Parameters(Mapping[str, Tensor]):
         share: Parameters | None = None,
     ) -> None:
         """Draw first values; with `share`, storage of the same name is that of the other network."""
-        self.plan, self.circuit, self.replicas = plan, plan.circuit, len(seeds)
+        self.plan, self.circuit, self.replicas, self.device = plan, plan.circuit, len(seeds), device
         self.full: dict[str, Tensor] = {}  # owner → [R, K, O, I], forward orientation
         self.areas = {name: self.circuit.areas_of(owner) for name, owner in plan.owners.items()}
         owned = [name for name, owner in plan.owners.items() if owner == name]

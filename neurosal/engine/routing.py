@@ -121,11 +121,9 @@ class RouterState:
             "scores": query @ state["prototypes"].mT,
         }
 
-    def learn(self, seen: dict[str, Tensor], groups: Groups, lr: Any, alive_R: Tensor | None) -> None:
+    def learn(self, seen: dict[str, Tensor], groups: Groups, lr: Any) -> None:
         """Move running mean and usage, then let the router's plasticity change projection and prototypes."""
-        state, old = self.tensors, {}
-        if alive_R is not None:
-            old = {key: value.clone() for key, value in state.items()}
+        state = self.tensors
         state["count"] += 1
         if self.wiring.centre_rate:
             rate_R1 = state["count"].reciprocal().clamp(min=self.wiring.centre_rate).to(state["mean"].dtype)[:, None]
@@ -137,9 +135,6 @@ class RouterState:
             rate = lr if isinstance(lr, float) else lr.reshape(-1, 1, 1)
             for key, value in self.plasticity.update_router(state, seen, rate).items():
                 state[key].copy_(value)
-        if alive_R is not None:
-            for key, value in old.items():
-                state[key][~alive_R] = value[~alive_R]
 
     @property
     def fits_to_data(self) -> bool:

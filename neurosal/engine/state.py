@@ -1,0 +1,95 @@
+"""The state of a network by name, everything that a step reads, and replicas whose part of it is held still.
+
+Letters: R replica.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from neurosal.engine.learning import Learner
+from neurosal.engine.parameters import Parameters
+from neurosal.engine.routing import RouterState
+from neurosal.engine.sweep import no_grad
+from neurosal.errors import CircuitError, Problem
+
+
+class NetworkState:
+    """Live tensors of weights, biases, routers, optimiser and plasticity."""
+
+    def __init__(self, parameters: Parameters, routers: dict[str, RouterState], learner: Learner) -> None:
+        self._parameters, self._routers, self._learner = parameters, routers, learner
+        self.frozen: dict[int, dict[str, Tensor]] = {}  # replica → its part of the state, held from then on
+
+    def _first(self) -> dict[str, Tensor]:
+        """What a network has before its first step."""
+        return {
+            **{f"weights/{name}": tensor for name, tensor in self._parameters.full.items()},
+            **{f"biases/{name}": tensor for name, tensor in self._parameters.biases.items()},
+            **{f"routers/{name}/{key}": value for name, s in self._routers.items() for key, value in s.tensors.items()},
+        }
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of it, live."""
+        found = self._first()
+        learner = self._learner
+        for part, states in (("optimizer", learner.states), ("plasticity", learner.plasticity_states)):
+            found |= {f"{part}/{name}/{key}": value for name, state in states.items() for key, value in state.items()}
+        return found
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take over values. Nothing is taken over when names or shapes differ."""
+        mine = self._first()
+        problems = [
+            Problem(
+                place=name,
+                expected=f"a tensor {list(tensor.shape)}",
+                found=str(list(tensors[name].shape)) if name in tensors else "none",
+            )
+            for name, tensor in mine.items()
+            if name not in tensors or tensors[name].shape != tensor.shape
+        ]
+        if problems:
+            raise CircuitError(problems)
+        with torch.no_grad():
+            for name, tensor in mine.items():
+                tensor.copy_(tensors[name])
+        self.restart()
+        self._learner.plasticity_states.clear()
+        for name, tensor in tensors.items():
+            part, _, rest = name.partition("/")
+            if part in ("optimizer", "plasticity"):
+                owner, _, key = rest.rpartition("/")
+                states = self._learner.states if part == "optimizer" else self._learner.plasticity_states
+                states.setdefault(owner, {})[key] = tensor.to(self._parameters.device).clone()
+
+    def restart(self) -> None:
+        """Forget what the optimiser knows and which replicas are frozen."""
+        self._learner.states.clear()
+        self.frozen.clear()
+
+    # Replicas held still ---------------------------------------------------------------------------------------------
+
+    def freeze(self, replicas: Iterable[int], state: Mapping[str, Tensor] | None) -> None:
+        """Hold these replicas as they are, or put them back to a copy of an earlier state and hold them there."""
+        with no_grad():
+            names = self._by_replica().keys()
+            held = self._by_replica() if state is None else state
+            for replica in replicas:
+                self.frozen[replica] = {name: held[name][replica].clone() for name in names & held.keys()}
+            self.hold()
+
+    def hold(self) -> None:
+        """Put frozen replicas back after a step. They take it with the others, so that the numbers of the others do not
+        depend on whether one is frozen. What did not exist when they froze starts at zero."""
+        for name, tensor in self._by_replica().items():
+            for replica, held in self.frozen.items():
+                tensor[replica] = held.get(name, 0.0)
+
+    def _by_replica(self) -> dict[str, Tensor]:
+        """What each replica has for itself."""
+        count = self._parameters.replicas
+        return {name: tensor for name, tensor in self.tensors().items() if tensor.dim() and len(tensor) == count}
