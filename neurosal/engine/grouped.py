@@ -1,20 +1,24 @@
 """Products over groups of rows: every row meets the weight of its own (replica, area), and no other area's.
 
-Letters: rows M = R·N sorted by group, G = R·K groups, C rows of the fullest group, I and O units. Two ways, equal in
-    value:
+Letters: rows M = R·N sorted by group, G = R·K groups, C rows of the fullest group, I and O units.
+
+Two ways, equal in value:
 
 - *padded*: rows are laid out [G, C, I] with zeros behind each group, and one batched product serves all groups:
-launches do not grow with G;
+  launches do not grow with G;
 - *loop*: `mm` into slices over the groups that have samples; changes go straight into the weights of those groups.
 
-Measured (2 cores, float32, medians; rows of the table are R, K, samples, I, O; times of a product and of a change in
-µs, loop against padded):
-5, 16, 16, 64, 256: 249 and 265 against 261 and 165 · 10, 16, 64, 16, 64: 542 and 612 against 72 and 74 · 1, 16, 512,
-    1024, 1024: 14800 and 10400
-against 19400 and 14600. `torch.nn.functional.grouped_mm` is a loop on the CPU (equal to ours for products, 4 × slower
-for changes, not in float64).
-So: padded where groups are evenly filled or weights are small, loop for large weights, and always padded on a GPU,
-    where launches count.
+Measured (2 cores, float32, medians in µs, loop against padded):
+
+| R, K, samples, I, O      | product         | change          |
+|--------------------------|-----------------|-----------------|
+| 5, 16, 16, 64, 256       | 249 and 261     | 265 and 165     |
+| 10, 16, 64, 16, 64       | 542 and 72      | 612 and 74      |
+| 1, 16, 512, 1024, 1024   | 14800 and 19400 | 10400 and 14600 |
+
+`torch.nn.functional.grouped_mm` is a loop on the CPU (equal to ours for products, 4 × slower for changes, not in
+float64). So: padded where groups are evenly filled or weights are small, loop for large weights, and always padded on a
+GPU, where launches count.
 """
 
 from __future__ import annotations

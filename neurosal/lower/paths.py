@@ -2,17 +2,18 @@
 for.
 
 Symmetry is measured along the effective path, never against an assumed transpose: a route through relays is the product
-    of its projections, and
-direct feedback over several layers stands for the product of the forward weights between its ends.
+of its projections, and direct feedback over several layers stands for the product of the forward weights between its
+ends.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neurosal.graph import Circuit, Relay, Source
+from neurosal.graph import Circuit, Relay
 
 Route = tuple[str, ...]  # names of projections in travel order
+MOST_ROUTES = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +34,12 @@ class Pair:
 
 
 def pairs(circuit: Circuit) -> tuple[Pair, ...]:
-    """Every forward path that feedback returns along, in forward order. Constant skips are left out: they have nothing
-    to align.
+    """Every forward path that feedback returns along, in forward order.
+
+    The feedback from a population stands for all forward routes to it that do not pass another population which sends
+    feedback to the same place: what goes through that one is its own to return. Parallel feedback is compared with
+    parallel projections one by one, where there are as many; else their sums are. Constant skips that constant feedback
+    returns along are left out: they have nothing to align.
 
     Example:
         >>> from neurosal import circuits, rules
@@ -43,40 +48,38 @@ def pairs(circuit: Circuit) -> tuple[Pair, ...]:
     """
     found: list[Pair] = []
     for source in circuit.layers():
-        routes = _returning(circuit, source)
-        for target in sorted({start for start, _ in routes}, key=list(circuit.populations).index):
-            back = [route for start, route in routes if start == target]
-            direct = [
-                name
-                for name in circuit.select(pathway="feedforward", source=source, target=target)
-                if _compared(circuit, name)
-            ]
-            if direct and len(direct) == len(back):
-                found += [
-                    Pair(name=name, source=source, target=target, forward=((name,),), feedback=(route,))
-                    for name, route in zip(direct, back, strict=True)
-                ]
+        returning = _returning(circuit, source)
+        starts = {start for start, _ in returning}
+        for target in sorted(starts, key=list(circuit.populations).index):
+            back = [route for start, route in returning if start == target and not _constant(circuit, route)]
+            forward = _forward_routes(circuit, source, target, avoided=starts - {target})
+            if any(start == target and _constant(circuit, route) for start, route in returning):
+                forward = [route for route in forward if not _constant(circuit, route)]
+            if not back or not forward:
                 continue
-            forward = [(name,) for name in direct] or _forward_routes(circuit, source, target)
-            if forward:
-                name = direct[0] if direct else f"{source}_to_{target}"
-                found.append(
-                    Pair(name=name, source=source, target=target, forward=tuple(forward), feedback=tuple(back))
-                )
+            direct = [route for route in forward if len(route) == 1 and not _constant(circuit, route)]
+            if len(direct) == len(forward) == len(back):
+                several = [(route[0], (route,), (other,)) for route, other in zip(direct, back, strict=True)]
+            else:
+                name = direct[0][0] if direct else f"{source}_to_{target}"
+                several = [(name, tuple(forward), tuple(back))]
+            found += [
+                Pair(name=name, source=source, target=target, forward=there, feedback=here)
+                for name, there, here in several
+            ]
     return tuple(found)
 
 
-def _compared(circuit: Circuit, name: str) -> bool:
-    edge = circuit.projections[name]
-    return edge.wiring.kind != "one_to_one" or edge.plasticity.plastic
+def _constant(circuit: Circuit, route: Route) -> bool:
+    """Whether a route is one constant skip."""
+    edge = circuit.projections[route[0]]
+    return len(route) == 1 and edge.wiring.kind == "one_to_one" and not edge.plasticity.plastic
 
 
 def _returning(circuit: Circuit, target: str) -> list[tuple[str, Route]]:
     """(population where it starts, route) of all feedback into `target`, followed back through relays."""
     found: list[tuple[str, Route]] = []
     for name, edge in circuit.select(pathway="feedback", target=target).items():
-        if not _compared(circuit, name):
-            continue
         if isinstance(circuit.populations[edge.source].model, Relay):
             found += [(start, (*route, name)) for start, route in _returning(circuit, edge.source)]
         else:
@@ -84,16 +87,19 @@ def _returning(circuit: Circuit, target: str) -> list[tuple[str, Route]]:
     return found
 
 
-def _forward_routes(circuit: Circuit, source: str, target: str, limit: int = 64) -> list[Route]:
-    """All forward routes between two populations, at most `limit`: with more, a product says little and costs much."""
+def _forward_routes(circuit: Circuit, source: str, target: str, avoided: set[str]) -> list[Route]:
+    """All forward routes between two populations; none when they are many, since a sum of so many products says little
+    and costs much."""
     routes: list[Route] = []
     open_routes: list[tuple[str, Route]] = [(source, ())]
-    while open_routes and len(routes) <= limit:
-        at, route = open_routes.pop()
+    while open_routes:
+        at, route = open_routes.pop(0)
         for name, edge in circuit.select(pathway="feedforward", source=at).items():
             longer = (*route, name)
             if edge.target == target:
                 routes.append(longer)
-            elif not isinstance(circuit.populations[edge.target].model, Source):
+            elif edge.target not in avoided:
                 open_routes.append((edge.target, longer))
-    return routes if len(routes) <= limit else []
+        if len(routes) + len(open_routes) > MOST_ROUTES:
+            return []
+    return routes

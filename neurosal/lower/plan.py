@@ -2,19 +2,16 @@
 changes when.
 
 A plan never looks at the name of a rule: feedback edges, origins of weights and plasticity say everything. It is
-    printable and needs no torch.
+printable and needs no torch.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from neurosal.graph import Circuit, Projection, Rate, Relay, Router, Source
-from neurosal.graph.plasticity import Signal
-from neurosal.settings.training import Loss
-
-PRESYNAPTIC: frozenset[Signal] = frozenset({"pre_activity", "pre_error"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +63,7 @@ class Term:
     orientation.
 
     Weights are stored forward: ``reversed`` projections (feedback, ties) keep theirs as the transpose, so that the
-        products of a reciprocal pair
-    have one layout and are recognised as one.
+    products of a reciprocal pair have one layout and are recognised as one.
     """
 
     post: tuple[str, str]
@@ -123,7 +119,7 @@ class Plan:
         return "\n".join(f"{index:3d}  {phase}" for index, phase in enumerate(lines))
 
 
-def plan(circuit: Circuit, loss: Loss | None = None) -> Plan:
+def plan(circuit: Circuit) -> Plan:
     """The plan of a circuit that passed the checks.
 
     Example:
@@ -324,28 +320,34 @@ def _with_frees(circuit: Circuit, phases: list[Backward | Change]) -> list[Backw
     """Each change told which signals nobody reads after it, so that their memory can go."""
     last: dict[tuple[str, str], int] = {}
     for index, phase in enumerate(phases):
-        if isinstance(phase, Backward):
-            used = [
-                (phase.population, "activity"),
-                *((circuit.projections[name].source, "error") for name in phase.projections),
-            ]
-        else:
-            used = [end for term in phase.terms for end in (term.post, term.pre)] + [
-                (name, "error") for name in phase.biases
-            ]
-            if not phase.terms:
-                ends = [
-                    end
-                    for name in phase.projections
-                    for end in (circuit.projections[name].source, circuit.projections[name].target)
-                ]
-                used += [(end, kind) for end in ends for kind in ("activity", "error")]
-        for signal in used:
+        for signal in _read_by(circuit, phase):
             last[signal] = index
-    result: list[Backward | Change] = []
-    for index, phase in enumerate(phases):
-        if isinstance(phase, Change):
-            frees = tuple(signal for signal, when in last.items() if when == index)
-            phase = Change(projections=phase.projections, terms=phase.terms, biases=phase.biases, frees=frees)
-        result.append(phase)
-    return result
+    frees: dict[int, list[tuple[str, str]]] = defaultdict(list)
+    changes = [index for index, phase in enumerate(phases) if isinstance(phase, Change)]
+    for signal, when in last.items():
+        # Only changes free: what an error phase reads last waits for the change after it. What is still there at the
+        # last change goes with the batch.
+        if (carrier := next((index for index in changes[:-1] if index >= when), None)) is not None:
+            frees[carrier].append(signal)
+    return [
+        replace(phase, frees=tuple(frees[index])) if isinstance(phase, Change) else phase
+        for index, phase in enumerate(phases)
+    ]
+
+
+def _read_by(circuit: Circuit, phase: Backward | Change) -> list[tuple[str, str]]:
+    """(population, kind) of the signals that a phase reads."""
+    if isinstance(phase, Backward):
+        gated = not isinstance(circuit.populations[phase.population].model, Relay)
+        errors = [(circuit.projections[name].source, "error") for name in phase.projections]
+        return [(phase.population, "activity"), *errors] if gated else errors
+    read = [end for term in phase.terms for end in (term.post, term.pre)]
+    read += [(name, "error") for name in phase.biases]
+    if not phase.terms:
+        ends = [end for name in phase.projections for end in _ends(circuit, name)]
+        read += [(end, kind) for end in ends for kind in ("activity", "error")]
+    return read
+
+
+def _ends(circuit: Circuit, name: str) -> tuple[str, str]:
+    return circuit.projections[name].source, circuit.projections[name].target
