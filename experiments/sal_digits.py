@@ -42,7 +42,7 @@ TUNED: dict[str, float] = {
     "sal_kp": 1.0,
     "sal_kp_tied": 1.0,
     "sal_fa": 0.3,
-    "sal_kp_rank64": 1.0,
+    "sal_kp_rank64": 0.3,
     "sal_kp_frozen": 0.3,
 }
 RATES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)

@@ -188,7 +188,7 @@ class Learner:
         rates: Rates,
         factor: float,
     ) -> None:
-        mask = groups.active_RK if groups is not None and weight.shape[1] > 1 else None
+        mask = groups.active_RK if groups is not None and not groups.all_active and weight.shape[1] > 1 else None
         optimizer.update_(
             weight, change, self.state(name, weight, optimizer), mask=mask, lr=rates.lr * factor, decay=rates.decay
         )

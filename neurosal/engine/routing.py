@@ -62,6 +62,11 @@ class Groups:
         return self.group_of_row * self.capacity + place
 
     @cached_property
+    def all_active(self) -> bool:
+        """Whether every area has a sample: then steps need no selection of areas, which costs copies."""
+        return bool(self.active_RK.all())
+
+    @cached_property
     def slices(self) -> list[tuple[int, int, int]]:
         """(group, first row, last row) of each group that has samples, on the host: only loops read it, since on a GPU
         it waits."""
