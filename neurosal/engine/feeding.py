@@ -49,37 +49,11 @@ class Part:
             for name, rows in self.inputs.items()
             if name in names and rows.shape[1] != network.circuit.populations[name].units
         ]
-        output = network.circuit.populations[network.circuit.output].units
-        target = torch.tensor(part.y, device=network.device)
-        if loss == "cross_entropy":
-            if target.is_floating_point():
-                problems.append(
-                    Problem(
-                        place=f"data.{place}",
-                        expected="class labels for cross_entropy",
-                        found="numbers",
-                        remedy="Use loss='mse'.",
-                    )
-                )
-            elif len(target) and int(target.max()) >= output:
-                problems.append(
-                    Problem(
-                        place=f"data.{place}",
-                        expected=f"labels below {output} (units of the output)",
-                        found=str(int(target.max())),
-                    )
-                )
-        else:
-            if not target.is_floating_point():
-                target = torch.nn.functional.one_hot(target, output)
-            target = target.to(network.dtype).reshape(len(target), -1)
-            if target.shape[1] != output:
-                problems.append(
-                    Problem(place=f"data.{place}", expected=f"{output} targets a sample", found=str(target.shape[1]))
-                )
+        target, wrong = _targets(torch.tensor(part.y), loss, network.circuit.populations[network.circuit.output].units)
+        problems += [Problem(place=f"data.{place}", **fields) for fields in wrong]
         if problems:
             raise DataError(problems)
-        self.target = target
+        self.target = target.to(network.device, network.dtype if target.is_floating_point() else None)
 
     def __len__(self) -> int:
         return len(self.target)
@@ -90,11 +64,35 @@ class Part:
         lead = index_RN.shape if index_RN.shape[0] > 1 else index_RN.shape[1:]
         inputs = {name: rows.index_select(0, flat).view(*lead, rows.shape[1]) for name, rows in self.inputs.items()}
         target = self.target.index_select(0, flat)
-        return inputs, target.view(*lead, *self.target.shape[1:])
+        return _plainly(inputs), target.view(*lead, *self.target.shape[1:])
 
     def first(self, count: int) -> Samples:
         """The first `count` samples, the same for all replicas."""
-        return {name: rows[:count] for name, rows in self.inputs.items()}
+        return _plainly({name: rows[:count] for name, rows in self.inputs.items()})
+
+
+def _plainly(inputs: dict[str, Tensor]) -> Samples:
+    """One input as its tensor alone: the form that a network takes without looking at it."""
+    return inputs if len(inputs) > 1 else next(iter(inputs.values()))
+
+
+def _targets(y: Tensor, loss: str, outputs: int) -> tuple[Tensor, list[dict[str, str]]]:
+    """Targets as the loss wants them, labels as one-hot rows where it takes values; and what does not fit."""
+    numbers = y.is_floating_point()
+    if numbers and loss == "cross_entropy":
+        remedy = "Use loss='mse'."
+        return y, [{"expected": "class labels for cross_entropy", "found": "numbers", "remedy": remedy}]
+    if not numbers:
+        if int(y.max()) >= outputs:
+            return y, [{"expected": f"labels below {outputs} (units of the output)", "found": str(int(y.max()))}]
+        return (y if loss == "cross_entropy" else torch.nn.functional.one_hot(y.long(), outputs).double()), []
+    y = y.reshape(len(y), -1)
+    if y.shape[1] != outputs:
+        return y, [{"expected": f"{outputs} targets a sample", "found": str(y.shape[1])}]
+    if loss == "bce" and not bool(((y >= 0) & (y <= 1)).all()):
+        found = f"{float(y.min()):g} to {float(y.max()):g}"
+        return y, [{"expected": "targets from 0 to 1 for bce", "found": found, "remedy": "Use loss='mse'."}]
+    return y, []
 
 
 def epoch_order(seeds: tuple[int, ...], samples: int, epoch: int, device: torch.device) -> Tensor:
@@ -103,9 +101,9 @@ def epoch_order(seeds: tuple[int, ...], samples: int, epoch: int, device: torch.
     return torch.stack([drawn[seed] for seed in seeds]).to(device)
 
 
-def batches(order_RN: Tensor, batch_size: int, start: int = 0) -> Iterator[Tensor]:
+def batches(order_RN: Tensor, batch_size: int) -> Iterator[Tensor]:
     """Numbers of the samples of each batch, [R, batch]; the last one may be smaller."""
-    for first in range(start * batch_size, order_RN.shape[1], batch_size):
+    for first in range(0, order_RN.shape[1], batch_size):
         yield order_RN[:, first : first + batch_size]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
+from neurosal.engine.inputs import pick_device
 from neurosal.errors import NeurosalError, Problem, StoreError
 from neurosal.graph import Circuit
 
@@ -32,7 +33,7 @@ def save(network: Network, path: str | Path) -> Path:
         "seeds": json.dumps(network.seeds),
         "dtype": str(network.dtype).removeprefix("torch."),
     }
-    aside = path.with_name(path.name + ".part")
+    aside = Path(f"{path}.part")
     try:
         save_file(
             {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()},
@@ -50,11 +51,12 @@ def load(path: str | Path, device: str = "auto") -> Network:
     """The network that `save` wrote.
 
     Raises:
-        StoreError: when the file is missing, damaged or something else.
+        StoreError: when the file is missing, damaged or something else. ExperimentError: for a device that is not
+            there.
     """
     from neurosal.engine.network import compile
 
-    path = Path(path)
+    path, where = Path(path), str(pick_device(device))
     if not path.is_file():
         raise StoreError(Problem(place=str(path), expected="a saved network", found="no such file"))
     try:
@@ -63,13 +65,17 @@ def load(path: str | Path, device: str = "auto") -> Network:
         if header.get("format") != FORMAT:
             raise StoreError(Problem(place=str(path), expected=f"format {FORMAT!r}", found=repr(header.get("format"))))
         network = compile(
-            Circuit.from_dict(json.loads(header["circuit"])), json.loads(header["seeds"]), device, header["dtype"]
+            Circuit.from_dict(json.loads(header["circuit"])), json.loads(header["seeds"]), where, header["dtype"]
         )
-        network.load_state_dict(load_file(path, device=str(network.device)))
+        network.load_state_dict(load_file(path, device=where))
     except StoreError:
         raise
-    except (SafetensorError, KeyError, ValueError, OSError, NeurosalError) as error:
+    except NeurosalError as error:
         raise StoreError(
-            Problem(place=str(path), expected="a saved network", found=f"a damaged file ({str(error).splitlines()[0]})")
+            Problem(place=f"{path}: {problem.place}", expected=problem.expected, found=problem.found)
+            for problem in error.problems
         ) from None
+    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+        found = f"a damaged file ({type(error).__name__}: {error})"
+        raise StoreError(Problem(place=str(path), expected="a saved network", found=found)) from None
     return network

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from neurosal import library
 from neurosal.checks import check_experiment
 from neurosal.data import Dataset
+from neurosal.engine.inputs import pick_device
 from neurosal.engine.network import compile
+from neurosal.errors import ExperimentError, Problem
 from neurosal.graph import Circuit
-from neurosal.record import ExperimentFolder, Recorder, Run, open_run
-from neurosal.runner.training import train
-from neurosal.settings import Arm, Experiment, Training
+from neurosal.record import ExperimentFolder, Recorder, Run, open_run, schema
+from neurosal.record.files import read_yaml_file
+from neurosal.record.writer import refuse_other
+from neurosal.runner.recordable import recordable
+from neurosal.runner.training import FINISHED, steps_an_epoch, train
+from neurosal.settings import Arm, Experiment, Probe, Training
 
 Progress = Callable[[int, int, str], None]
 
@@ -32,7 +38,7 @@ def run(
     Args:
         store: folder of the run; without one ``runs/{name}``.
         resume: go on with an experiment that was interrupted (finished arms are left alone); start it when there is
-            none.
+            none, and only open it when it is finished. Refused where the experiment is not that of the run.
         progress: called with (steps done, steps in all, arm).
 
     Raises:
@@ -40,19 +46,22 @@ def run(
             cannot be used.
     """
     check_experiment(experiment)
+    pick_device(device)
+    contenders = contenders_of(experiment)
     folder = Path(store) if store is not None else Path("runs") / experiment.name
     status = Recorder.status(folder) if resume else None
-    if status is not None and status.state in ("done", "diverged"):
+    asked = experiment.to_dict()
+    if status is not None and status.state in FINISHED:
+        refuse_other(folder / schema.EXPERIMENT_FILE, read_yaml_file(folder / schema.EXPERIMENT_FILE), asked)
         return open_run(folder)
     data = experiment.data.load()
-    asked = experiment.to_dict()
     if status is not None:
         target = ExperimentFolder.resume(folder, experiment=asked)
     else:
         target = ExperimentFolder.create(folder, experiment=asked, provenance={"data": data.provenance()})
     state, message = "failed", ""
     try:
-        state, message = _arms(experiment, data, target, status is not None, device, progress)
+        state, message = _arms(contenders, data, target, status is not None, device, progress)
     except KeyboardInterrupt:
         state = "interrupted"
         raise
@@ -64,30 +73,79 @@ def run(
     return open_run(folder)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Contender:
+    """One arm, ready to be trained.
+
+    Args:
+        training: with one value a replica of each setting that varies, and the probes that this circuit has targets
+            for.
+        varied: name of each setting that varies → its value for each replica.
+    """
+
+    name: str
+    circuit: Circuit
+    training: Training
+    seeds: tuple[int, ...]
+    varied: dict[str, list[Any]]
+
+
+def contenders_of(experiment: Experiment) -> list[Contender]:
+    """The arms of an experiment, ready to be trained.
+
+    The experiment's own probes record what an arm has (one without feedback has no angle); every one must be of use in
+    some arm, and an arm's own in that arm.
+
+    Raises:
+        ExperimentError: for probes that are of no use.
+    """
+    found: list[Contender] = []
+    problems: list[Problem] = []
+    useless: dict[Probe, Problem] = {}
+    useful: set[Probe] = set()
+    for name, arm in experiment.arms.items():
+        seeds, varied, training = replicas(experiment, experiment.training_of(name))
+        circuit = circuit_of(arm, name)
+        known = recordable(circuit)
+        wrong = {probe: problem for probe in training.record if (problem := known.misfit(probe)) is not None}
+        if "record" in arm.training:
+            problems += [replace(problem, place=f"arms.{name}.training.{problem.place}") for problem in wrong.values()]
+        else:
+            useless |= wrong
+            useful |= set(training.record) - set(wrong)
+            training = training.replace(record=tuple(probe for probe in training.record if probe not in wrong))
+        found.append(Contender(name=name, circuit=circuit, training=training, seeds=seeds, varied=varied))
+    problems += [
+        replace(problem, place=f"training.{problem.place}") for probe, problem in useless.items() if probe not in useful
+    ]
+    if problems:
+        raise ExperimentError(problems)
+    return found
+
+
 def _arms(
-    experiment: Experiment,
+    contenders: list[Contender],
     data: Dataset,
     target: ExperimentFolder,
     resume: bool,
     device: str,
     progress: Progress | None,
 ) -> tuple[str, str]:
-    steps = {name: _steps(experiment.training_of(name), data) for name in experiment.arms}
+    steps = {one.name: one.training.epochs * steps_an_epoch(len(data.train), one.training) for one in contenders}
     total, before, diverged = sum(steps.values()), 0, []
-    for name, arm in experiment.arms.items():
-        training = experiment.training_of(name)
-        seeds, varied, training = replicas(experiment, training)
-        network = compile(circuit_of(arm, name), seeds=seeds, device=device, dtype=training.dtype)
+    for one in contenders:
+        network = compile(one.circuit, seeds=one.seeds, device=device, dtype=one.training.dtype)
 
-        def told(done: int, _: int, __: str, before: int = before, name: str = name) -> None:
+        def told(done: int, _: int, __: str, before: int = before, name: str = one.name) -> None:
             if progress is not None:
                 progress(before + done, total, name)
 
-        arm_run = train(network, data, training, store=target.arm(name), resume=resume, progress=told, replicas=varied)
-        if arm_run.status.state == "diverged":
-            diverged.append(f"{name}: {arm_run.status.message}")
-        before += steps[name]
-        target.heartbeat(step=before, epoch=float(training.epochs))
+        folder = target.arm(one.name)
+        arm = train(network, data, one.training, store=folder, resume=resume, progress=told, replicas=one.varied)
+        if arm.status.state == "diverged":
+            diverged.append(f"{one.name}: {arm.status.message}")
+        before += steps[one.name]
+        target.heartbeat(step=before, epoch=float(one.training.epochs))
     return ("diverged", "\n".join(diverged)) if diverged else ("done", "")
 
 
@@ -111,7 +169,3 @@ def replicas(experiment: Experiment, training: Training) -> tuple[tuple[int, ...
     changes = {name: tuple(values) for name, values in varied.items()}
     optimizer = training.optimizer.replace(**changes) if changes else training.optimizer
     return tuple(int(row[0]) for row in table), varied, training.replace(optimizer=optimizer)
-
-
-def _steps(training: Training, data: Dataset) -> int:
-    return training.epochs * -(-len(data.train.y) // training.batch_size)

@@ -14,156 +14,129 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurosal.engine.feeding import Samples
+from neurosal.engine.feeding import Part, Samples
 from neurosal.engine.network import Network
 from neurosal.engine.sweep import no_grad
-from neurosal.errors import ExperimentError, Problem, near
-from neurosal.graph import Relay, Source
-from neurosal.lower.paths import Pair, pairs
+from neurosal.errors import ExperimentError
+from neurosal.lower.paths import Pair, Route
 from neurosal.record import Recorder, schema
-from neurosal.rules import bp
+from neurosal.runner.recordable import Recordable
 from neurosal.settings.probes import Probe, log_spaced
+from neurosal.settings.training import Training
 from neurosal.stats import base
 
 Values = dict[str, np.ndarray[Any, Any]]
-Moment = tuple[Samples, Tensor]  # the step's batch
+Probes = dict[str, list[Probe]]  # kind → probes
 USAGE_SAMPLES = 2048
+MOST_ROWS = 1 << 15
+
+
+class Moment:
+    """A step's batch, and what the network makes of it: computed when first asked for, and once for all probes."""
+
+    def __init__(self, network: Network, loss: str, x: Samples, y: Tensor) -> None:
+        self._network, self._loss, self._x, self._y = network, loss, x, y
+
+    @cached_property
+    def updates(self) -> dict[str, Tensor]:
+        """Proposed changes."""
+        return self.updates_of(self._network)
+
+    @cached_property
+    def signals(self) -> dict[str, dict[str, Tensor]]:
+        """Signals of all populations."""
+        return self._network.signals(self._x, self._y, loss=self._loss)
+
+    def updates_of(self, network: Network) -> dict[str, Tensor]:
+        """Proposed changes of another network on the same batch."""
+        return network.updates(self._x, self._y, loss=self._loss)
 
 
 class Prober:
-    """The probes of one run, grouped into the recorder's groups."""
+    """The probes of one run, grouped into the recorder's groups.
 
-    def __init__(
-        self, network: Network, probes: tuple[Probe, ...], loss: str, batch_size: int, sample: Samples, total_steps: int
-    ) -> None:
-        self.network, self.loss, self.batch_size, self.sample = network, loss, batch_size, sample
-        self.dtype = str(network.dtype).removeprefix("torch.")
-        self.groups: list[tuple[Probe, schema.Group, Callable[[Moment], Values]]] = []
-        self.log_steps = {probe.log: log_spaced(total_steps, probe.log) for probe in probes if probe.log is not None}
-        problems: list[Problem] = []
-        by_schedule: dict[str, list[Probe]] = defaultdict(list)
-        for probe in probes:
-            by_schedule[schema.schedule_name(probe)].append(probe)
-        for schedule, some in by_schedule.items():
-            self._group(schedule, some, problems)
+    Raises:
+        ExperimentError: for probes of what the circuit does not have.
+    """
+
+    def __init__(self, network: Network, training: Training, part: Part, total_steps: int) -> None:
+        self.network, self.training, self.part, self.total_steps = network, training, part, total_steps
+        self.recordable = Recordable(network.plan)
+        problems = [problem for probe in training.record if (problem := self.recordable.misfit(probe)) is not None]
         if problems:
             raise ExperimentError(problems)
+        self.dtype = str(network.dtype).removeprefix("torch.")
+        self.groups: list[tuple[Probe, schema.Group, Callable[[Moment], Values]]] = []
+        logs = {probe.log for probe in training.record if probe.log is not None}
+        self.log_steps = {log: log_spaced(total_steps, log) for log in logs}
+        by_schedule: dict[str, Probes] = defaultdict(lambda: defaultdict(list))
+        for probe in training.record:
+            by_schedule[schema.schedule_name(probe)][probe.what].append(probe)
+        for schedule, probes in by_schedule.items():
+            self._statistics(schedule, probes)
+            self._projections(schedule, probes)
+            self._populations(schedule, probes)
 
     # Which groups ----------------------------------------------------------------------------------------------------
 
-    def _group(self, schedule: str, probes: list[Probe], problems: list[Problem]) -> None:
-        whats: dict[str, list[Probe]] = defaultdict(list)
-        for probe in probes:
-            whats[probe.what].append(probe)
-        add = self.groups.append
-        if symmetric := whats["angle"] + whats["norm_ratio"]:
-            wanted = self._chosen(symmetric, [pair.name for pair in self.pairs], problems)
-            chosen = [pair for pair in self.pairs if pair.name in wanted]
-            if chosen:
-                sizes = {pair.name: self._forward(pair)[0].numel() for pair in chosen}
-                add((symmetric[0], schema.symmetry(schedule, sizes), lambda _: self._symmetry(chosen)))
-        if whats["update_angle"]:
-            compared = self._chosen(whats["update_angle"], self.compared, problems)
-            if compared:
-                add(
-                    (
-                        whats["update_angle"][0],
-                        schema.credit(schedule, compared),
-                        lambda moment: self._credit(compared, moment),
-                    )
-                )
-        if whats["usage"]:
-            areas = {name: self.network.circuit.populations[name].areas for name in self.network.plan.routes}
-            chosen_areas = {name: areas[name] for name in self._chosen(whats["usage"], list(areas), problems)}
-            if chosen_areas:
-                add((whats["usage"][0], schema.routing(schedule, chosen_areas), lambda _: self._usage(chosen_areas)))
-        self._projections(schedule, whats, problems)
-        self._populations(schedule, whats, problems)
+    def _statistics(self, schedule: str, probes: Probes) -> None:
+        symmetric = probes["angle"] + probes["norm_ratio"]
+        wanted = self.recordable.targets(symmetric)
+        if chosen := [pair for pair in self.recordable.pairs if pair.name in wanted]:
+            sizes = {pair.name: self._both_ways(pair)[0].numel() for pair in chosen}
+            self.groups.append((symmetric[0], schema.symmetry(schedule, sizes), partial(self._symmetry, chosen)))
+        if compared := self.recordable.targets(probes["update_angle"]):
+            group = schema.credit(schedule, compared)
+            self.groups.append((probes["update_angle"][0], group, partial(self._credit, compared)))
+        if used := self.recordable.targets(probes["usage"]):
+            areas = {name: self.network.circuit.populations[name].areas for name in used}
+            self.groups.append((probes["usage"][0], schema.routing(schedule, areas), partial(self._usage, areas)))
 
-    def _projections(self, schedule: str, whats: dict[str, list[Probe]], problems: list[Problem]) -> None:
-        circuit = self.network.circuit
-        wanted: dict[str, list[str]] = defaultdict(list)
-        changing = [name for change in self.network.plan.changes for name in change.projections]
-        for what, known in (("weight", list(self.network.weights)), ("update", changing)):
-            for name in self._chosen(whats[what], known, problems) if whats[what] else []:
-                wanted[name].append(what)
-        for name, kinds in wanted.items():
-            edge, shape = circuit.projections[name], self.network.weights[name].shape
-            pre = (edge.source, shape[3]) if len(shape) == 4 else None
-            group = schema.projection(
-                name, schedule, post=(edge.target, shape[2]), pre=pre, areas=shape[1], what=kinds, dtype=self.dtype
-            )
-            self.groups.append((whats[kinds[0]][0], group, partial(self._projection, name, kinds)))
+    def _projections(self, schedule: str, probes: Probes) -> None:
+        wanted: dict[str, list[Probe]] = defaultdict(list)
+        for what in ("weight", "update"):
+            for name in self.recordable.targets(probes[what]):
+                wanted[name].append(probes[what][0])
+        for name, some in wanted.items():
+            edge, shape = self.network.circuit.projections[name], self.network.weights[name].shape
+            post, pre = (edge.target, shape[2]), (edge.source, shape[3]) if len(shape) == 4 else None
+            kinds = [probe.what for probe in some]
+            group = schema.projection(name, schedule, post=post, pre=pre, areas=shape[1], what=kinds, dtype=self.dtype)
+            self.groups.append((some[0], group, partial(self._projection, name, kinds)))
 
-    def _populations(self, schedule: str, whats: dict[str, list[Probe]], problems: list[Problem]) -> None:
-        circuit, trials = self.network.circuit, dict[str, int]()
-        wanted: dict[str, list[str]] = defaultdict(list)
-        kinds = {
-            "activity": [
-                name for name, entry in circuit.populations.items() if not isinstance(entry.model, (Source, Relay))
-            ],
-            "error": sorted(self.network.plan.with_error),
-            "area": list(self.network.plan.routes),
-        }
-        for what, usual in kinds.items():
-            if whats[what]:
-                allowed = (
-                    usual
-                    if what != "activity"
-                    else [n for n, e in circuit.populations.items() if not isinstance(e.model, Relay)]
-                )
-                for name in self._chosen(whats[what], usual, problems, allowed):
-                    wanted[name].append(what)
-                    keep = [probe.samples for probe in whats[what]]
-                    trials[name] = max(
-                        [trials.get(name, 0), *(min(entry or self.batch_size, self.batch_size) for entry in keep)]
-                    )
-        for name, asked in wanted.items():
-            units = circuit.populations[name].units
-            group = schema.population(name, schedule, units=units, trials=trials[name], what=asked, dtype=self.dtype)
-            self.groups.append((whats[asked[0]][0], group, partial(self._population, name, asked, trials[name])))
-
-    @staticmethod
-    def _chosen(
-        probes: list[Probe], usual: list[str], problems: list[Problem], allowed: list[str] | None = None
-    ) -> list[str]:
-        """Names that these probes ask for; a probe without target takes all that are usual."""
-        allowed = usual if allowed is None else allowed
-        targets = [probe.target for probe in probes]
-        problems += [
-            Problem(
-                place=f"record.{probe.what}",
-                expected="a target that this circuit has for it",
-                found=repr(probe.target),
-                remedy=near(probe.target, allowed),
-            )
-            for probe in probes
-            if probe.target is not None and probe.target not in allowed
-        ]
-        return list(usual) if None in targets else [name for name in allowed if name in targets]
+    def _populations(self, schedule: str, probes: Probes) -> None:
+        wanted: dict[str, list[Probe]] = defaultdict(list)
+        trials: dict[str, int] = defaultdict(int)
+        batch_size = self.training.batch_size
+        for what in ("activity", "error", "area"):
+            for name in self.recordable.targets(probes[what]):
+                wanted[name].append(probes[what][0])
+                asked = [probe.samples or batch_size for probe in probes[what] if probe.target in (None, name)]
+                trials[name] = max(trials[name], min(max(asked), batch_size))
+        for name, some in wanted.items():
+            units, kinds = self.network.circuit.populations[name].units, [probe.what for probe in some]
+            group = schema.population(name, schedule, units=units, trials=trials[name], what=kinds, dtype=self.dtype)
+            self.groups.append((some[0], group, partial(self._population, name, kinds, trials[name])))
 
     # When ------------------------------------------------------------------------------------------------------------
 
-    def declare(self, recorder: Recorder, steps: int, epochs: int) -> None:
+    def declare(self, recorder: Recorder) -> None:
         """Announce every group to the recorder, with how many entries it will have."""
         for probe, group, _ in self.groups:
             if probe.log is not None:
                 entries = len(self.log_steps[probe.log])
+            elif probe.every is not None:
+                entries = self.total_steps // probe.every
             else:
-                entries = steps // probe.every if probe.every is not None else epochs // (probe.epochs or 1)
+                entries = self.training.epochs // (probe.epochs or 1)
             recorder.declare(group, expected=entries + 1)
 
-    def record(
-        self, recorder: Recorder, step: int, epoch: float, epoch_ended: int | None, moment: Callable[[], Moment]
-    ) -> None:
-        """Record what is due after `step` steps; `moment` gives the step's batch when something needs it."""
-        due = [entry for entry in self.groups if self._due(entry[0], step, epoch_ended)]
-        if not due:
-            return
-        batch = moment()
-        for _, group, values in due:
-            with no_grad():
-                recorder.append(group.path, step=step, epoch=epoch, values=values(batch))
+    def record(self, recorder: Recorder, step: int, epoch: float, epoch_ended: int | None, moment: Moment) -> None:
+        """Record what is due after `step` steps."""
+        for probe, group, values in self.groups:
+            if self._due(probe, step, epoch_ended):
+                with no_grad():
+                    recorder.append(group.path, step=step, epoch=epoch, values=values(moment))
 
     def _due(self, probe: Probe, step: int, epoch_ended: int | None) -> bool:
         if probe.log is not None and step:
@@ -172,70 +145,43 @@ class Prober:
 
     # What ------------------------------------------------------------------------------------------------------------
 
-    @cached_property
-    def pairs(self) -> tuple[Pair, ...]:
-        """Forward paths with feedback whose areas can be compared one by one."""
-        return tuple(pair for pair in pairs(self.network.circuit) if self._comparable(pair))
-
-    def _comparable(self, pair: Pair) -> bool:
-        areas = {self.network.weights[name].shape[1] for route in (*pair.forward, *pair.feedback) for name in route}
-        routers = {self.network.plan.routes.get(end) for name in (pair.source, pair.target) for end in (name,)} - {None}
-        return len(areas - {1}) <= 1 and (len(routers) <= 1 or len(pair.forward[0]) == 1)
-
-    def _along(self, route: tuple[str, ...]) -> Tensor:
-        """Effective weights of a route, [R, K, post, pre] in float64; one-to-one projections count as diagonal
-        matrices."""
-        matrices = [
-            weight.diag_embed() if weight.dim() == 3 else weight
-            for weight in (self.network.weights[name] for name in route)
-        ]
-        product: Tensor = base.path(*matrices)
-        return product
-
-    def _forward(self, pair: Pair) -> tuple[Tensor, Tensor]:
-        forward = sum((self._along(route) for route in pair.forward[1:]), self._along(pair.forward[0]))
-        back = sum((self._along(route) for route in pair.feedback[1:]), self._along(pair.feedback[0])).mT
-        both: tuple[Tensor, Tensor] = torch.broadcast_tensors(forward, back)
+    def _both_ways(self, pair: Pair) -> tuple[Tensor, Tensor]:
+        """Effective weights of the forward path and of the feedback, both [R, K, target, source]."""
+        forward = self._sum(pair.forward)
+        both: tuple[Tensor, Tensor] = torch.broadcast_tensors(forward, self._sum(pair.feedback).mT)
         return both
 
-    def _symmetry(self, chosen: list[Pair]) -> Values:
-        angles, ratios = [], []
-        for pair in chosen:
-            forward, back = (tensor.flatten(1) for tensor in self._forward(pair))
-            angles.append(base.angle(forward, back, axis=1))
-            ratios.append(base.norm_ratio(forward, back, axis=1))
+    def _sum(self, routes: tuple[Route, ...]) -> Tensor:
+        first, *others = (self._along(route) for route in routes)
+        return sum(others, start=first)
+
+    def _along(self, route: Route) -> Tensor:
+        """Effective weights of a route, [R, K, post, pre] in float64; one-to-one projections count as diagonal
+        matrices."""
+        weights = (self.network.weights[name] for name in route)
+        product: Tensor = base.path(*(weight.diag_embed() if weight.dim() == 3 else weight for weight in weights))
+        return product
+
+    def _symmetry(self, chosen: list[Pair], _: Moment) -> Values:
+        both = [tuple(tensor.flatten(1) for tensor in self._both_ways(pair)) for pair in chosen]
+        angles = [base.angle(forward, back, axis=1) for forward, back in both]
+        ratios = [base.norm_ratio(forward, back, axis=1) for forward, back in both]
         return {schema.ANGLE: _host(torch.stack(angles, 1)), schema.NORM_RATIO: _host(torch.stack(ratios, 1))}
 
     @cached_property
-    def twin(self) -> Network:
+    def reference(self) -> Network:
         """The backpropagation form of the circuit on the same weights and routes."""
-        circuit = self.network.circuit
-        back = [name for name, edge in circuit.projections.items() if edge.pathway == "feedback"]
-        relays = [name for name, entry in circuit.populations.items() if isinstance(entry.model, Relay)]
-        return self.network.twin(bp(circuit.without([*back, *relays])))
-
-    @cached_property
-    def compared(self) -> list[str]:
-        """Feedforward projections that both the circuit and its backpropagation form change."""
-        mine, other = (
-            {name for change in net.plan.changes for name in change.projections} for net in (self.network, self.twin)
-        )
-        return [name for name in self.network.circuit.select(pathway="feedforward") if name in mine & other]
+        return self.network.twin(self.recordable.reference)
 
     def _credit(self, names: list[str], moment: Moment) -> Values:
-        mine, other = (net.updates(*moment, loss=self.loss) for net in (self.network, self.twin))
+        mine, other = moment.updates, moment.updates_of(self.reference)
         angles = [base.angle(mine[name].flatten(1), other[name].flatten(1), axis=1) for name in names]
         return {schema.UPDATE_ANGLE: _host(torch.stack(angles, 1))}
 
-    def _usage(self, areas: dict[str, int]) -> Values:
-        rows = next(iter(self.sample.values())) if isinstance(self.sample, dict) else self.sample
-        count = max(1, min(USAGE_SAMPLES, (1 << 15) // self.network.replicas, len(rows)))
-        batch = self.network.forward(
-            {name: values[:count] for name, values in self.sample.items()}
-            if isinstance(self.sample, dict)
-            else self.sample[:count]
-        )
-        usage = torch.full((self.network.replicas, len(areas), max(areas.values())), torch.nan, dtype=torch.float64)
+    def _usage(self, areas: dict[str, int], _: Moment) -> Values:
+        replicas = self.network.replicas
+        batch = self.network.forward(self.part.first(max(1, min(USAGE_SAMPLES, MOST_ROWS // replicas))))
+        usage = torch.full((replicas, len(areas), max(areas.values())), torch.nan, dtype=torch.float64)
         for index, (name, size) in enumerate(areas.items()):
             groups = batch.groups[self.network.plan.routes[name]]
             usage[:, index, :size] = (groups.counts_RK.double() / groups.samples).cpu()
@@ -246,14 +192,13 @@ class Prober:
         if "weight" in what:
             values[schema.WEIGHT] = _host(self.network.weights[name])
         if "update" in what:
-            values[schema.UPDATE] = _host(self.network.updates(*moment, loss=self.loss)[name])
+            values[schema.UPDATE] = _host(moment.updates[name])
         return values
 
     def _population(self, name: str, what: list[str], trials: int, moment: Moment) -> Values:
-        signals = self.network.signals(*moment, loss=self.loss)[name]
         values: Values = {}
         for kind in what:
-            tensor = signals[kind][:, :trials]
+            tensor = moment.signals[name][kind][:, :trials]
             missing = trials - tensor.shape[1]
             if missing:  # the last batch of an epoch may be smaller
                 filling = -1 if kind == "area" else torch.nan

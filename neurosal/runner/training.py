@@ -14,14 +14,18 @@ from torch import Tensor
 
 from neurosal.engine.feeding import Part, Samples, batches, epoch_order, evaluate, parts_of
 from neurosal.engine.network import Network
-from neurosal.errors import Problem, StoreError
+from neurosal.errors import ExperimentError, Problem, StoreError
 from neurosal.record import Recorder, Run, open_run, schema
-from neurosal.runner.probing import Prober
+from neurosal.record.files import read_yaml_file
+from neurosal.record.writer import refuse_other
+from neurosal.runner.probing import Moment, Prober
 from neurosal.runner.threads import fitting_threads
 from neurosal.settings.training import Training
 
 Progress = Callable[[int, int, str], None]  # steps done, steps in all, what is happening
 CHECKED_EVERY = 10  # steps between looks at whether losses are still finite
+FINISHED = ("done", "diverged")
+ROUTER_SAMPLES = 1 << 13
 
 
 class DivergedWarning(UserWarning):
@@ -39,16 +43,17 @@ def train(
     replicas: Mapping[str, Iterable[Any]] | None = None,
     **settings: Any,
 ) -> Run:
-    """Train all replicas of a network and record the run.
+    """Train all replicas of a network and record the run. Step count and optimiser state begin anew, weights do not.
 
     Args:
         network: from `compile`; its weights are changed.
         data: a `Dataset`; it stays on the network's device.
         training, settings: a `Training`, or its fields as keywords (``epochs=25, batch_size=16,
             optimizer=SGD(lr=1e-4)``); keywords lie over it.
-        store: folder of the run; without one, ``runs/{name of the circuit}``, numbered where that is taken.
+        store: folder of the run; without one, ``runs/{name of the circuit}``, numbered where that is taken (and not to
+            be resumed).
         resume: go on with the run in `store` from its newest checkpoint, to the same bits; start it when there is none,
-            and only open it when it is finished.
+            and only open it when it is finished. Refused where settings, seeds or circuit are not those of the run.
         progress: called with (steps done, steps in all, what is happening).
         replicas: what varies over replicas beside the seed, e.g. ``{"lr": [...]}``; written beside the records.
 
@@ -57,7 +62,8 @@ def train(
         `DivergedWarning` says where.
 
     Raises:
-        ExperimentError, DataError: for settings or data that do not fit. StoreError: when the store cannot be used.
+        ExperimentError, DataError: for settings or data that do not fit, before anything is written. StoreError: when
+            the store cannot be used.
     """
     given = {"record": tuple(settings.pop("record"))} if "record" in settings else {}
     training = (
@@ -67,19 +73,26 @@ def train(
         if settings or given
         else training
     )
-    folder = _free_folder(network.circuit.name) if store is None else Path(store)
-    if resume and (status := Recorder.status(folder)) is not None and status.state in ("done", "diverged"):
-        return open_run(folder)
     trainer = Trainer(network, data, training, dict(replicas or {}), progress)
-    trainer.run(folder, resume)
+    folder = Path(store) if store is not None else _folder(network.circuit.name, resume)
+    if resume and (status := Recorder.status(folder)) is not None and status.state in FINISHED:
+        trainer.refuse_other(folder)
+    else:
+        trainer.run(folder, resume)
     return open_run(folder)
 
 
-def _free_folder(name: str) -> Path:
+def _folder(name: str, resume: bool) -> Path:
+    """``runs/{name}``, with a number behind it where that is taken by a run that is not to be resumed."""
     folder, count = Path("runs") / name, 2
-    while folder.exists():
+    while folder.exists() and not resume:
         folder, count = Path("runs") / f"{name}_{count}", count + 1
     return folder
+
+
+def steps_an_epoch(samples: int, training: Training) -> int:
+    """Batches of an epoch; the last one may be smaller."""
+    return -(-samples // training.batch_size)
 
 
 class Trainer:
@@ -93,44 +106,59 @@ class Trainer:
         replicas: dict[str, Iterable[Any]],
         progress: Progress | None,
     ) -> None:
-        self.network, self.training, self.progress = network, training, progress
+        self.network, self.progress = network, progress
+        self.training = _of_type(network, training)
+        self.replicas = _replicas(network, replicas)
+        network.check_rates(training.optimizer)
         self.parts = parts_of(data, network, training.loss)
         self.part: Part = self.parts["train"]
         self.provenance: dict[str, Any] = {
             "data": data.provenance() if hasattr(data, "provenance") else repr(data),
             "device": str(network.device),
-            "dtype": training.dtype,
         }
-        self.replicas = {schema.SEED: list(network.seeds)} | {name: list(values) for name, values in replicas.items()}
-        self.steps_an_epoch = -(-len(self.part) // training.batch_size)
+        self.steps_an_epoch = steps_an_epoch(len(self.part), training)
         self.total = self.steps_an_epoch * training.epochs
-        sample: Samples = self.part.first(1 << 15)
-        self.prober = Prober(network, training.record, training.loss, training.batch_size, sample, self.total)
+        self.prober = Prober(network, training, self.part, self.total)
         self.good: dict[str, Tensor] = {}
         self.failures: dict[int, str] = {}
 
     # The run ---------------------------------------------------------------------------------------------------------
 
+    @property
+    def request(self) -> dict[str, dict[str, Any]]:
+        """What a run must have been begun with, to be resumed by this one."""
+        settings = {
+            "training": self.training.to_dict(),
+            "replicas": self.replicas,
+            "data": self.provenance["data"],
+            "parameters": self._count(),
+        }
+        return {"circuit": self.network.circuit.to_dict(), "settings": settings}
+
+    def refuse_other(self, folder: Path) -> None:
+        """Refuse a finished run that was begun with something else."""
+        for given, file in zip(self.request.values(), (schema.CIRCUIT_FILE, schema.SETTINGS_FILE), strict=True):
+            refuse_other(folder / file, read_yaml_file(folder / file), given)
+
     def run(self, folder: Path, resume: bool) -> None:
         """Train to the end, or as far as it goes."""
-        settings = {"training": self.training.to_dict(), "data": self.provenance["data"], "parameters": self._count()}
-        circuit = self.network.circuit.to_dict()
-        start = 0
-        if resume and Recorder.status(folder) is not None:
-            recorder, tensors, meta = Recorder.resume(folder, circuit=circuit, settings=settings)
-            start = self._take_up(recorder, tensors, meta)
+        tensors, meta = None, {}
+        resumed = resume and Recorder.status(folder) is not None
+        if resumed:
+            recorder, tensors, meta = Recorder.resume(folder, **self.request)
         else:
-            recorder = Recorder.create(
-                folder, circuit=circuit, settings=settings, replicas=self.replicas, provenance=self.provenance
-            )
+            recorder = Recorder.create(folder, **self.request, replicas=self.replicas, provenance=self.provenance)
         with contextlib.ExitStack() as stack:
             stack.enter_context(recorder)
             stack.enter_context(fitting_threads(self.network, self.training.batch_size))
+            self.prober.declare(recorder)
             self._declare(recorder)
-            if start == 0:
-                self.network.fit_routers(self.part.first(1 << 13))
-            self._epochs(recorder, start)
-            recorder.checkpoint(self._tensors(), self._meta(self.network.steps))
+            if tensors is None:
+                self._begin(recorder, resumed)
+            else:
+                self._take_up(tensors, meta)
+            self._epochs(recorder)
+            recorder.checkpoint(self._tensors(), self._meta())
             if self.failures:
                 recorder.close("diverged", "; ".join(self.failures.values()))
         if self.failures:
@@ -144,52 +172,65 @@ class Trainer:
         }
 
     def _declare(self, recorder: Recorder) -> None:
-        accuracy = self.training.loss == "cross_entropy"
         parts = [name for name in self.parts if name != "train"]
         recorder.declare(schema.training_metrics(), expected=self.total // self.training.log_every + 2)
         if parts:
-            recorder.declare(schema.evaluation_metrics(parts, accuracy=accuracy), expected=self.training.epochs + 2)
-        self.prober.declare(recorder, self.total, self.training.epochs)
+            group = schema.evaluation_metrics(parts, accuracy=self.training.loss == "cross_entropy")
+            recorder.declare(group, expected=self.training.epochs + 2)
 
-    def _epochs(self, recorder: Recorder, start: int) -> None:
+    def _begin(self, recorder: Recorder, resumed: bool) -> None:
+        used = self.network.steps > 0
+        if used and resumed:
+            recorder.close("interrupted")
+            raise StoreError(
+                Problem(
+                    place=str(recorder.folder),
+                    expected="a network at its start (the run has no checkpoint to go on from)",
+                    found=f"one after {self.network.steps} steps",
+                    remedy="Compile it again, or choose another --store.",
+                )
+            )
+        self.network.restart()
+        self.network.fit_routers(self.part.first(ROUTER_SAMPLES))
+        if used:  # circuit and seeds do not say where such a network starts
+            recorder.checkpoint(self._tensors(), self._meta())
+
+    def _epochs(self, recorder: Recorder) -> None:
         training, network = self.training, self.network
-        if start == 0:
-            self._keep_good()
-            self._evaluate(recorder, 0)
-        for epoch in range(start // self.steps_an_epoch, training.epochs):
+        self._keep_good()
+        if network.steps == 0:
+            self._evaluate(recorder)
+        # Checkpoints stand between epochs, so that a resumed run always begins with a whole one.
+        for epoch in range(network.steps // self.steps_an_epoch, training.epochs):
             order = epoch_order(network.seeds, len(self.part), epoch, network.device)
-            skipped = start - epoch * self.steps_an_epoch if epoch * self.steps_an_epoch < start else 0
-            for index in batches(order, training.batch_size, skipped):
+            for index in batches(order, training.batch_size):
                 if len(self.failures) == network.replicas:
                     return
                 self._step(recorder, *self.part.take(index))
-            if (epoch + 1) % training.evaluate_every == 0 or epoch + 1 == training.epochs:
-                self._check(network.steps, torch.ones(network.replicas), *self.part.take(index))
-                self._evaluate(recorder, network.steps)
+            ended = epoch + 1
+            if ended % training.evaluate_every == 0 or ended == training.epochs:
+                self._evaluate(recorder)
                 self._keep_good()
-            if (
-                training.checkpoint_every
-                and (epoch + 1) % training.checkpoint_every == 0
-                and epoch + 1 < training.epochs
-            ):
+            if training.checkpoint_every and ended % training.checkpoint_every == 0 and ended < training.epochs:
                 # A resumed run starts from here, so an uninterrupted one must fall back to here as well.
                 self._keep_good()
-                recorder.checkpoint(self._tensors(), self._meta(network.steps))
+                recorder.checkpoint(self._tensors(), self._meta())
 
     def _step(self, recorder: Recorder, x: Samples, y: Tensor) -> None:
         network, training = self.network, self.training
-        before = network.steps
+        before, moment = network.steps, Moment(network, training.loss, x, y)
         if before == 0:
-            self.prober.record(recorder, 0, 0.0, None, lambda: (x, y))
+            self.prober.record(recorder, 0, 0.0, None, moment)
+            moment = Moment(network, training.loss, x, y)
         epoch = before / self.steps_an_epoch
         loss = network.step(x, y, training.loss, training.optimizer, epoch=epoch, epochs=training.epochs)
         step = before + 1
         ended = step // self.steps_an_epoch if step % self.steps_an_epoch == 0 else None
-        if step % CHECKED_EVERY == 0 or step % training.log_every == 0 or ended is not None:
+        if before % CHECKED_EVERY == 0 or before % training.log_every == 0 or ended is not None:
             self._check(step, loss, x, y)
         if before % training.log_every == 0:
             recorder.append(schema.TRAIN, step=before, epoch=epoch, values={schema.LOSS: self._visible(loss)})
-        self.prober.record(recorder, step, step / self.steps_an_epoch, ended, lambda: (x, y))
+        self.prober.record(recorder, step, step / self.steps_an_epoch, ended, moment)
         recorder.maybe_commit()
         if self.progress is not None:
             self.progress(step, self.total, "")
@@ -200,27 +241,26 @@ class Trainer:
         array[list(self.failures)] = np.nan
         return array
 
-    def _evaluate(self, recorder: Recorder, step: int) -> None:
+    def _evaluate(self, recorder: Recorder) -> None:
         values = {
             f"{name}_{key}": self._visible(value)
             for name, part in self.parts.items()
             if name != "train"
             for key, value in evaluate(self.network, part, self.training.loss).items()
         }
+        step = self.network.steps
         if values:
             recorder.append(schema.EVALUATION, step=step, epoch=step / self.steps_an_epoch, values=values)
 
     # Numbers that stop being finite ----------------------------------------------------------------------------------
 
     def _keep_good(self) -> None:
-        self.good = {
-            name: tensor.clone() for name, tensor in self.network.state_dict().items() if name.split("/")[0] != "steps"
-        }
+        self.good = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
 
     def _check(self, step: int, loss: Tensor, x: Samples, y: Tensor) -> None:
         """Freeze replicas whose numbers are no longer finite, at their last good state."""
-        sums = torch.stack([tensor.flatten(1).sum(1) for tensor in self.network.weights.full.values()])
-        finite = torch.isfinite(loss) & torch.isfinite(sums).all(0)
+        tensors = (*self.network.weights.full.values(), *self.network.biases.values())
+        finite = torch.isfinite(loss) & torch.isfinite(torch.stack([t.flatten(1).sum(1) for t in tensors])).all(0)
         if bool(finite.all()):
             return
         for replica in (~finite).nonzero()[:, 0].tolist():
@@ -234,10 +274,7 @@ class Trainer:
             f"replica {replica} ({varied}) stopped being finite by step {step}, first in {where}; "
             "its last good state was kept and the others went on"
         )
-        for name, tensor in self.network.state_dict().items():
-            if tensor.dim() and name in self.good and tensor.shape[0] == self.network.replicas:
-                tensor[replica] = self.good[name][replica]
-        self.network.freeze_replicas([replica])
+        self.network.freeze_replicas([replica], self.good)
 
     def _first_bad(self, replica: int, x: Samples, y: Tensor) -> str:
         """The projection whose weights, or else the population whose activity, is the first that is not finite."""
@@ -260,25 +297,38 @@ class Trainer:
     def _tensors(self) -> dict[str, np.ndarray[Any, Any]]:
         return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in self.network.state_dict().items()}
 
-    def _meta(self, step: int) -> dict[str, Any]:
-        return {"step": step, "failures": {str(replica): text for replica, text in self.failures.items()}}
+    def _meta(self) -> dict[str, Any]:
+        return {"failures": {str(replica): text for replica, text in self.failures.items()}}
 
-    def _take_up(self, recorder: Recorder, tensors: Mapping[str, Any] | None, meta: Mapping[str, Any]) -> int:
-        if {name: [float(v) for v in values] for name, values in recorder.replicas.items()} != {
-            name: [float(v) for v in values] for name, values in self.replicas.items()
-        }:
-            recorder.close("interrupted")
-            raise StoreError(
-                Problem(
-                    place=str(recorder.folder),
-                    expected=f"a run of the replicas {self.replicas}",
-                    found=str(recorder.replicas),
-                    remedy="Resume with the seeds it was begun with, or choose another --store.",
-                )
-            )
-        if tensors is None:
-            return 0
+    def _take_up(self, tensors: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
         self.network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in tensors.items()})
         self.failures = {int(replica): text for replica, text in meta.get("failures", {}).items()}
-        self._keep_good()
-        return int(meta["step"])
+
+
+def _of_type(network: Network, training: Training) -> Training:
+    """The training with the network's type; refused where it asks for another."""
+    dtype = str(network.dtype).removeprefix("torch.")
+    if "dtype" in training.model_fields_set and training.dtype != dtype:
+        remedy = f"Compile the network with dtype={training.dtype!r}."
+        raise ExperimentError(
+            Problem(
+                place="training.dtype",
+                expected=f"the type of the network, {dtype}",
+                found=training.dtype,
+                remedy=remedy,
+            )
+        )
+    return training.replace(dtype=dtype)
+
+
+def _replicas(network: Network, varied: Mapping[str, Iterable[Any]]) -> dict[str, list[Any]]:
+    """The seed of each replica, and the value of each setting that varies; refused where there are not as many."""
+    replicas = {schema.SEED: list(network.seeds)} | {name: list(values) for name, values in varied.items()}
+    problems = [
+        Problem(place=f"replicas.{name}", expected=f"{network.replicas} values (one a replica)", found=str(len(values)))
+        for name, values in replicas.items()
+        if len(values) != network.replicas
+    ]
+    if problems:
+        raise ExperimentError(problems)
+    return replicas

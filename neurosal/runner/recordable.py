@@ -1,0 +1,105 @@
+"""What can be recorded of a circuit: the targets that it has for each kind of probe, from the graph alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+from neurosal.errors import Problem, near
+from neurosal.graph import Circuit, Relay
+from neurosal.lower.paths import Pair, pairs
+from neurosal.lower.plan import Plan, plan
+from neurosal.rules import bp
+from neurosal.settings.probes import Probe, What
+
+
+@dataclass(frozen=True)
+class Recordable:
+    """The targets of probes of one circuit.
+
+    Args:
+        plan: of the circuit.
+    """
+
+    plan: Plan
+
+    @cached_property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Forward paths with feedback whose areas can be compared one by one."""
+        return tuple(pair for pair in pairs(self.plan.circuit) if self._comparable(pair))
+
+    def _comparable(self, pair: Pair) -> bool:
+        """Whether areas along all routes are chosen together, so that area k of one belongs to area k of the other."""
+        circuit, routers = self.plan.circuit, set()
+        for name in (name for route in (*pair.forward, *pair.feedback) for name in route):
+            edge = circuit.projections[name]
+            if circuit.areas_of(self.plan.owners[name]) > 1:
+                routers.add(self.plan.routes[edge.source if edge.pathway == "feedback" else edge.target])
+        return len(routers) <= 1
+
+    @cached_property
+    def reference(self) -> Circuit:
+        """The backpropagation form of the circuit: its forward part, with tied feedback."""
+        circuit = self.plan.circuit
+        relays = [name for name, entry in circuit.populations.items() if isinstance(entry.model, Relay)]
+        return bp(circuit.without([*circuit.select(pathway="feedback"), *relays]))
+
+    @cached_property
+    def compared(self) -> list[str]:
+        """Feedforward projections that both the circuit and its backpropagation form change."""
+        both = set(_changed(self.plan)) & set(_changed(plan(self.reference)))
+        return [name for name in self.plan.circuit.select(pathway="feedforward") if name in both]
+
+    def usual(self, what: What) -> list[str]:
+        """What a probe without a target takes."""
+        match what:
+            case "weight":
+                return list(self.plan.owners)
+            case "update":
+                return _changed(self.plan)
+            case "angle" | "norm_ratio":
+                return [pair.name for pair in self.pairs]
+            case "update_angle":
+                return self.compared
+            case "usage" | "area":
+                return list(self.plan.routes)
+            case "error":
+                return [name for name in self.plan.circuit.populations if name in self.plan.with_error]
+            case "activity":
+                return [name for name in self.known("activity") if name not in self.plan.circuit.inputs]
+
+    def known(self, what: What) -> list[str]:
+        """What a probe may name: also the activity of inputs."""
+        if what == "activity":
+            return [name for name, e in self.plan.circuit.populations.items() if not isinstance(e.model, Relay)]
+        return self.usual(what)
+
+    def targets(self, probes: Iterable[Probe]) -> list[str]:
+        """The targets of these probes of one kind, in the circuit's order."""
+        chosen: set[str] = set()
+        what: What | None = None
+        for probe in probes:
+            what = probe.what
+            chosen |= set(self.usual(what)) if probe.target is None else {probe.target}
+        return [] if what is None else [name for name in self.known(what) if name in chosen]
+
+    def misfit(self, probe: Probe) -> Problem | None:
+        """What is wrong with a probe of this circuit."""
+        if probe.target is None or probe.target in self.known(probe.what):
+            return None
+        return Problem(
+            place=f"record.{probe.what}",
+            expected="a target that this circuit has for it",
+            found=repr(probe.target),
+            remedy=near(probe.target, self.known(probe.what)),
+        )
+
+
+def recordable(circuit: Circuit) -> Recordable:
+    """What can be recorded of a circuit that passed the checks."""
+    return Recordable(plan(circuit))
+
+
+def _changed(of: Plan) -> list[str]:
+    return [name for change in of.changes for name in change.projections]
