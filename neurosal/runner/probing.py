@@ -83,7 +83,7 @@ class Prober:
         symmetric = probes["angle"] + probes["norm_ratio"]
         wanted = self.recordable.targets(symmetric)
         if chosen := [pair for pair in self.recordable.pairs if pair.name in wanted]:
-            sizes = {pair.name: self._both_ways(pair)[0].numel() for pair in chosen}
+            sizes = {pair.name: self._both_ways(pair)[0][0].numel() for pair in chosen}
             self.groups.append((symmetric[0], schema.symmetry(schedule, sizes), partial(self._symmetry, chosen)))
         if compared := self.recordable.targets(probes["update_angle"]):
             group = schema.credit(schedule, compared)
