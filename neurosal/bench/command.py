@@ -15,6 +15,7 @@ from rich.table import Table
 from neurosal.bench.contenders import Work, agree, ours, theirs
 from neurosal.bench.timing import Timing, interleaved, matrix_rate
 from neurosal.errors import ExperimentError, Problem, near
+from neurosal.record.files import store_errors
 
 RIVALS = {"torch backprop": False, "torch backprop, fused SGD": True}
 COMPARISONS: dict[str, dict[Work, tuple[str, ...]]] = {
@@ -37,12 +38,16 @@ def main(
         turns, seconds_a_turn: how often contenders take turns, and for how long.
 
     Raises:
-        ExperimentError: for an unknown comparison.
+        ExperimentError: for an unknown comparison. StoreError: for a file that cannot be written, before anything is
+            measured.
     """
     if what is not None and what not in COMPARISONS:
         raise ExperimentError(
             Problem(place="bench", expected="a comparison", found=repr(what), remedy=near(what, COMPARISONS))
         )
+    if out is not None:
+        with store_errors(Path(out), "write what was measured"):
+            Path(out).open("a").close()  # minutes of measuring are not to be lost
     threads = tuple(sorted({1, min(2, os.cpu_count() or 1)}))
     report: dict[str, Any] = {"machine": _machine(), "threads": list(threads), "results": []}
     console = Console()

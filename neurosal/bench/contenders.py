@@ -102,15 +102,14 @@ def agree(work: Work) -> None:
     model = torch_model(single)
     linear = [layer for layer in model if isinstance(layer, torch.nn.Linear)]
     with torch.no_grad():
-        for layer, (name, weight) in zip(linear, network.parameters("feedforward").items(), strict=False):
-            assert weight.dim() == 4, name
-            layer.weight.copy_(weight[0, 0])
+        for layer, name in zip(linear, single.circuit().projections, strict=True):
+            layer.weight.copy_(network.weights[name][0, 0])
             layer.bias.zero_()
     x, y = single.data()
     torch.nn.functional.cross_entropy(model(x), y).backward()
     torch.optim.SGD(model.parameters(), lr=1.0).step()
     network.step(x, y, optimizer=SGD(lr=1.0))
-    for layer, name in zip(linear, network.weights, strict=False):
+    for layer, name in zip(linear, single.circuit().projections, strict=True):
         off = float((network.weights[name][0, 0] - layer.weight.detach()).abs().max())
         if off > 1e-4:
             raise NeurosalError(f"bench: one step of bp differs from autograd by {off:.2g} in {name}; nothing is timed")

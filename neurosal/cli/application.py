@@ -173,11 +173,12 @@ def data(
 @app.command()
 def bench(
     what: Annotated[str | None, typer.Argument(metavar="[WHAT]", help="One of the benchmarks; all by default.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Write what was measured to this JSON file.")] = None,
 ) -> None:
     """Measure speed against torch on this machine."""
     from importlib import import_module
 
-    import_module("neurosal.bench").main(what)
+    import_module("neurosal.bench").main(what, out=out)
 
 
 def main() -> None:
