@@ -57,6 +57,7 @@ def pairs(circuit: Circuit) -> tuple[Pair, ...]:
                 forward = [route for route in forward if not _constant(circuit, route)]
             if not back or not forward:
                 continue
+            several: list[tuple[str, tuple[Route, ...], tuple[Route, ...]]]
             direct = [route for route in forward if len(route) == 1 and not _constant(circuit, route)]
             if len(direct) == len(forward) == len(back):
                 several = [(route[0], (route,), (other,)) for route, other in zip(direct, back, strict=True)]

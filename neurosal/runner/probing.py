@@ -100,7 +100,7 @@ class Prober:
         for name, some in wanted.items():
             edge, shape = self.network.circuit.projections[name], self.network.weights[name].shape
             post, pre = (edge.target, shape[2]), (edge.source, shape[3]) if len(shape) == 4 else None
-            kinds = [probe.what for probe in some]
+            kinds: list[str] = [probe.what for probe in some]
             group = schema.projection(name, schedule, post=post, pre=pre, areas=shape[1], what=kinds, dtype=self.dtype)
             self.groups.append((some[0], group, partial(self._projection, name, kinds)))
 
@@ -114,7 +114,8 @@ class Prober:
                 asked = [probe.samples or batch_size for probe in probes[what] if probe.target in (None, name)]
                 trials[name] = max(trials[name], min(max(asked), batch_size))
         for name, some in wanted.items():
-            units, kinds = self.network.circuit.populations[name].units, [probe.what for probe in some]
+            units = self.network.circuit.populations[name].units
+            kinds: list[str] = [probe.what for probe in some]
             group = schema.population(name, schedule, units=units, trials=trials[name], what=kinds, dtype=self.dtype)
             self.groups.append((some[0], group, partial(self._population, name, kinds, trials[name])))
 

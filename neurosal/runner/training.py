@@ -142,7 +142,8 @@ class Trainer:
 
     def run(self, folder: Path, resume: bool) -> None:
         """Train to the end, or as far as it goes."""
-        tensors, meta = None, {}
+        tensors: Mapping[str, Any] | None = None
+        meta: Mapping[str, Any] = {}
         resumed = resume and Recorder.status(folder) is not None
         if resumed:
             recorder, tensors, meta = Recorder.resume(folder, **self.request)
