@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from neurosal.graph import Circuit, Relay
+from neurosal.graph import Circuit, Constant, Own, Relay
 
 Route = tuple[str, ...]  # names of projections in travel order
 MOST_ROUTES = 64
@@ -74,7 +74,11 @@ def pairs(circuit: Circuit) -> tuple[Pair, ...]:
 def _constant(circuit: Circuit, route: Route) -> bool:
     """Whether a route is one constant skip."""
     edge = circuit.projections[route[0]]
-    return len(route) == 1 and edge.wiring.kind == "one_to_one" and not edge.plasticity.plastic
+    if len(route) > 1 or edge.wiring.kind != "one_to_one":
+        return False
+    while edge.tied_to is not None:
+        edge = circuit.projections[edge.tied_to]
+    return isinstance(edge.weights, Own) and isinstance(edge.weights.init, Constant) and not edge.plasticity.plastic
 
 
 def _returning(circuit: Circuit, target: str) -> list[tuple[str, Route]]:

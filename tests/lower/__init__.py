@@ -1,0 +1,1 @@
+"""Plans, feedback paths and first values."""
