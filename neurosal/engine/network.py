@@ -437,10 +437,12 @@ def compile(circuit: Circuit, seeds: Iterable[int] = (0,), device: str = "auto",
 
     Raises:
         CircuitError: with every problem of the circuit, or when it needs more memory than the machine has.
+        ExperimentError: for a device or a type that is not there.
     """
     chosen = tuple(int(seed) for seed in seeds)
     if not chosen:
         raise CircuitError(Problem(place="seeds", expected="at least one seed", found="none"))
+    kind, where = pick_dtype(dtype), pick_device(device)
     check(circuit)
-    refuse_oversized(circuit, len(chosen), dtype=str(dtype).removeprefix("torch."))
-    return Network(circuit, chosen, pick_device(device), pick_dtype(dtype))
+    refuse_oversized(circuit, len(chosen), dtype=str(kind).removeprefix("torch."))
+    return Network(circuit, chosen, where, kind)

@@ -1,0 +1,1 @@
+"""The measurement itself: that it runs, refuses what is wrong and writes what it found."""
