@@ -17,7 +17,8 @@ import math
 import os
 import shutil
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,7 @@ class Store:
         self.lengths: dict[str, int] = {}  # by group: rows written, committed with the next commit
         self._nodes: dict[str, Metadata] = {}
         self._growing: dict[str, dict[str, GrowingArray]] = {}
+        self._begun = ""  # a group that lacks some of its arrays still, and is in no commit
 
     @classmethod
     def create(cls, root: Path, attributes: Mapping[str, Any]) -> Store:
@@ -163,7 +165,7 @@ class Store:
 
     def arrays(self, group: str) -> Mapping[str, GrowingArray]:
         """The growing arrays of a group, by name."""
-        return self._growing[group]
+        return self._growing.get(group, {})
 
     def has(self, group: str) -> bool:
         """Whether there is such a group."""
@@ -184,6 +186,13 @@ class Store:
             if parent not in self._nodes:
                 self._write_node(parent, group_metadata({}))
         self._write_node(path, group_metadata(attributes))
+
+    @contextmanager
+    def whole(self, path: str) -> Iterator[None]:
+        """A group that is in no commit before all within is done: an interruption must not leave half of it."""
+        self._begun = path
+        yield
+        self._begun = ""
 
     def add_fixed(
         self, path: str, values: Sequence[Any], dims: Sequence[str], attributes: Mapping[str, Any] | None = None
@@ -247,7 +256,7 @@ class Store:
     def commit(self) -> None:
         """Make all that was written visible, in one step."""
         tree = {}
-        for path in sorted(self._nodes, key=lambda path: (path.count("/"), path)):
+        for path in sorted(self._finished(), key=lambda path: (path.count("/"), path)):
             group, _, name = path.rpartition("/")
             array = self._growing.get(group, {}).get(name)
             tree[path] = array.with_length(self.lengths[group]) if array else self._nodes[path]
@@ -258,6 +267,16 @@ class Store:
         aside.write_text(json.dumps(content))
         faults.reach(faults.COMMIT)
         aside.replace(root)
+
+    def _finished(self) -> list[str]:
+        """Paths of what may be committed: no half group, and none above it that would be empty (a reader looks for the
+        members of an empty group on the disk, and would find the half one)."""
+        if not self._begun:
+            return list(self._nodes)
+        whole = [path for path in self._nodes if not f"{path}/".startswith(f"{self._begun}/")]
+        above = {path for path in whole if self._begun.startswith(f"{path}/")}
+        filled = {path for path in above if any(one.startswith(f"{path}/") for one in whole if one not in above)}
+        return [path for path in whole if path not in above or path in filled]
 
     def rewind(self, lengths: Mapping[str, int]) -> None:
         """Cut every group back to a length (0 where none is given) and commit that.

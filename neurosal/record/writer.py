@@ -228,11 +228,13 @@ class Recorder:
                 self._refuse_other_group(group, growing, coords, sizes)
             else:
                 labels = [*coords, schema.STEP, schema.EPOCH]
-                self._store.add_group(group.path, {"coordinates": " ".join(labels)})
-                for name, coordinate in coords.items():
-                    self._store.add_fixed(f"{group.path}/{name}", coordinate.values, coordinate.dims, coordinate.attrs)
-                for name, variable in growing.items():
-                    self._store.add_growing(f"{group.path}/{name}", variable, sizes, expected)
+                with self._store.whole(group.path):
+                    self._store.add_group(group.path, {"coordinates": " ".join(labels)})
+                    for name, coordinate in coords.items():
+                        place = f"{group.path}/{name}"
+                        self._store.add_fixed(place, coordinate.values, coordinate.dims, coordinate.attrs)
+                    for name, variable in growing.items():
+                        self._store.add_growing(f"{group.path}/{name}", variable, sizes, expected)
         self._groups[group.path] = group
 
     def append(self, path: str, *, step: int, epoch: float, values: Mapping[str, Any]) -> None:

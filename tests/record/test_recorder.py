@@ -15,6 +15,7 @@ import xarray
 
 from neurosal.errors import StoreError
 from neurosal.record import Recorder, Status, faults, open_run, schema, writer
+from neurosal.record.store import Store
 from tests.record import recording
 
 SYMMETRY = schema.symmetry("every_10", {"input_to_hidden": 12, "hidden_to_output": 6})
@@ -300,6 +301,37 @@ def test_resuming_without_a_checkpoint_begins_anew(recorder: Recorder) -> None:
     assert _visible_steps(recorder.folder) == 0
     assert resumed.replicas == {"seed": [0, 1], "lr": [0.1, 0.2]}
     resumed.close()
+
+
+@pytest.mark.parametrize("method", ["add_fixed", "add_growing"])
+@pytest.mark.parametrize("reached", [1, 2, 3])
+def test_interrupted_amid_a_declaration_it_opens_and_goes_on(
+    method: str, reached: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, whole = [], getattr(Store, method)
+
+    def interrupted(store: Store, path: str, *args: object) -> None:
+        calls.append(path)
+        if len(calls) == reached:
+            raise KeyboardInterrupt
+        whole(store, path, *args)
+
+    made = create(tmp_path / "run")
+    made.declare(schema.training_metrics())
+    add(made, 0)
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, method, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            made.declare(SYMMETRY)
+    made.close("interrupted")
+    assert losses(tmp_path / "run").tolist() == [[0], [0.5]]
+    assert SYMMETRY.path.removeprefix("/") not in [node.path[1:] for node in open_run(tmp_path / "run").tree.subtree]
+    again, _, _ = Recorder.resume(tmp_path / "run")
+    with again:
+        again.declare(schema.training_metrics())
+        again.declare(SYMMETRY)
+        add(again, 0, 10)
+    assert losses(tmp_path / "run").tolist() == [[0, 10], [0.5, 10.5]]
 
 
 def test_there_must_be_something_to_resume(tmp_path: Path) -> None:
