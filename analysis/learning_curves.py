@@ -169,7 +169,8 @@ def _nothing(arms: Sequence[ArmRecord]) -> Problem:
         place=listed([arm.place for arm in arms], limit=3),
         expected=f"evaluations (group {schema.EVALUATION})",
         found="none",
-        remedy="Every run is evaluated before its first step and after its last: let it come that far.",
+        remedy="A run is evaluated before its first step and after its last, on the validation and test part of its "
+        "data: give it one (split).",
     )
 
 

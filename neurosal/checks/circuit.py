@@ -26,8 +26,11 @@ def check(circuit: Circuit) -> Circuit:
         >>> check(circuits.mlp(4, 3, 2))
         Circuit('mlp', 3 populations, 2 projections)
     """
-    found = problems_in(View(circuit))
-    if found:
+    if not isinstance(circuit, Circuit):
+        remedy = "neurosal.circuits makes them, and ns.Circuit.from_dict and from_yaml read them."
+        found = type(circuit).__name__
+        raise CircuitError(Problem(place="circuit", expected="a Circuit", found=found, remedy=remedy))
+    if found := problems_in(View(circuit)):
         raise CircuitError(found)
     return circuit
 

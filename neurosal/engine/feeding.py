@@ -127,6 +127,10 @@ def parts_of(data: Any, network: Network, loss: str) -> Mapping[str, Part]:
     Raises:
         DataError: when there is nothing to train on, or a part does not fit the circuit.
     """
+    if not all(hasattr(data, name) for name in ("train", "validation", "test")):
+        remedy = "ns.data.load(name) and ns.data.from_arrays(x, y) give one."
+        found = type(data).__name__
+        raise DataError(Problem(place="data", expected="a Dataset", found=found, remedy=remedy))
     parts = {name: getattr(data, name) for name in ("train", "validation", "test")}
     if len(parts["train"].y) == 0:
         raise DataError(Problem(place="data.train", expected="samples to train on", found="none"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from operator import index
 from typing import Any
 
 import torch
@@ -32,10 +33,25 @@ def pick_device(name: str) -> torch.device:
                 place="device",
                 expected="auto, cpu or a GPU of this machine",
                 found=f"{name!r} ({found})",
-                remedy=near(name, ["auto", "cpu", "cuda"]),
+                remedy=near(name, [known for known in ("auto", "cpu", "cuda") if known != name]),
             )
         ) from None
     return device
+
+
+def pick_seeds(seeds: Any) -> tuple[int, ...]:
+    """Seeds as whole numbers.
+
+    Raises:
+        ExperimentError: for anything else, and for none.
+    """
+    given = list(seeds) if isinstance(seeds, Iterable) and not isinstance(seeds, str) else None
+    if given and all(hasattr(seed, "__index__") and not isinstance(seed, bool) for seed in given):
+        return tuple(index(seed) for seed in given)
+    found, remedy = "none" if given == [] else repr(seeds), "Pass e.g. seeds=range(5)."
+    raise ExperimentError(
+        Problem(place="seeds", expected="at least one seed, as whole numbers", found=found, remedy=remedy)
+    )
 
 
 def pick_dtype(name: str) -> torch.dtype:
@@ -75,7 +91,7 @@ def as_inputs(
         tensor = (
             value
             if isinstance(value, Tensor) and value.dtype == dtype and value.device == device
-            else _tensor(value, dtype).to(device)
+            else _tensor(value, dtype, place=f"x[{name!r}]").to(device)
         )
         units = circuit.populations[name].units
         if (
@@ -123,7 +139,8 @@ def as_target(
         ExperimentError: for an unknown loss. DataError: for a target that does not fit it.
     """
     if loss == "cross_entropy":
-        tensor = y if isinstance(y, Tensor) and y.dtype == torch.int64 and y.device == device else _tensor(y).to(device)
+        ready = isinstance(y, Tensor) and y.dtype == torch.int64 and y.device == device
+        tensor = y if ready else _tensor(y, place="y").to(device)
         own: tuple[int, ...] = (samples,)
         expected = f"labels [{samples}] or [{replicas}, {samples}] below {units}"
         if tensor.is_floating_point():
@@ -135,8 +152,10 @@ def as_target(
                 )
             )
         tensor = tensor.long()
+        if device.type != "cpu":  # a kernel there would not say what is wrong
+            refuse_labels(tensor, loss, units)
     elif loss in ("mse", "bce"):
-        tensor = _tensor(y, dtype).to(device)
+        tensor = _tensor(y, dtype, place="y").to(device)
         expected, own = f"values [{samples}, {units}] or [{replicas}, {samples}, {units}]", (samples, units)
     else:
         known = ("cross_entropy", "mse", "bce")
@@ -149,8 +168,25 @@ def as_target(
     return tensor.expand(replicas, *own) if shape == own else tensor
 
 
-def _tensor(value: Any, dtype: torch.dtype | None = None) -> Tensor:
+def refuse_labels(labels: Tensor, loss: str, units: int) -> None:
+    """Refuse labels that no unit of the output stands for.
+
+    Raises:
+        DataError: naming the smallest and the largest.
+    """
+    if loss == "cross_entropy" and bool(((labels < 0) | (labels >= units)).any()):
+        found = f"{int(labels.min())} to {int(labels.max())}"
+        raise DataError(Problem(place="y", expected=f"labels from 0 to {units - 1} (units of the output)", found=found))
+
+
+def _tensor(value: Any, dtype: torch.dtype | None = None, *, place: str) -> Tensor:
     """What users give as a tensor; arrays are copied, since those of data sets must not be written to."""
-    return (
-        (value if dtype is None else value.to(dtype)) if isinstance(value, Tensor) else torch.tensor(value, dtype=dtype)
-    )
+    if isinstance(value, Tensor):
+        return value if dtype is None else value.to(dtype)
+    try:
+        return torch.tensor(value, dtype=dtype)
+    except (TypeError, ValueError, RuntimeError) as error:
+        kind = type(value).__name__
+        raise DataError(
+            Problem(place=place, expected="an array of numbers", found=f"{kind} ({str(error).splitlines()[0]})")
+        ) from None

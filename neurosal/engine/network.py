@@ -14,7 +14,7 @@ from torch import Tensor
 
 from neurosal.checks import check, refuse_oversized
 from neurosal.engine.feeding import evaluate, parts_of
-from neurosal.engine.inputs import as_inputs, as_target, pick_device, pick_dtype
+from neurosal.engine.inputs import as_inputs, as_target, pick_device, pick_dtype, pick_seeds, refuse_labels
 from neurosal.engine.learning import Learner, Rates
 from neurosal.engine.losses import LOSSES
 from neurosal.engine.parameters import Parameters
@@ -279,11 +279,11 @@ class Network:
 
     def _use(self, optimizer: Optimizer | None) -> Optimizer:
         optimizer = optimizer or self._optimizer
-        if optimizer is None:
+        if not isinstance(optimizer, Optimizer):
+            found = "none" if optimizer is None else f"{type(optimizer).__module__}.{type(optimizer).__name__}"
+            remedy = "Pass e.g. optimizer=ns.SGD(lr=0.1)."
             raise ExperimentError(
-                Problem(
-                    place="step", expected="an optimizer", found="none", remedy="Pass e.g. optimizer=ns.SGD(lr=0.1)."
-                )
+                Problem(place="step", expected="an optimizer of neurosal", found=found, remedy=remedy)
             )
         if self._optimizer is not optimizer and self._optimizer != optimizer:
             before = self._optimizer
@@ -348,6 +348,7 @@ class Network:
         """Mean loss of a batch after `forward`, and for cross-entropy the share of samples whose largest output is the
         label; each [R]."""
         target = self._target(batch, y, loss)
+        refuse_labels(target, loss, self._outputs)
         with no_grad():
             rows = self._sweep.rows(batch, self.plan.output.population, "activity", None)
             found = {"loss": LOSSES[loss](rows, target)[0].reshape(self.replicas)}
@@ -437,11 +438,9 @@ def compile(circuit: Circuit, seeds: Iterable[int] = (0,), device: str = "auto",
 
     Raises:
         CircuitError: with every problem of the circuit, or when it needs more memory than the machine has.
-        ExperimentError: for a device or a type that is not there.
+        ExperimentError: for seeds that are no whole numbers, and a device or a type that is not there.
     """
-    chosen = tuple(int(seed) for seed in seeds)
-    if not chosen:
-        raise CircuitError(Problem(place="seeds", expected="at least one seed", found="none"))
+    chosen = pick_seeds(seeds)
     kind, where = pick_dtype(dtype), pick_device(device)
     check(circuit)
     refuse_oversized(circuit, len(chosen), dtype=str(kind).removeprefix("torch."))

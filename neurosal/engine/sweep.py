@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from neurosal.engine.activations import ACTIVATIONS
+from neurosal.engine.inputs import refuse_labels
 from neurosal.engine.losses import LOSSES
 from neurosal.engine.parameters import Parameters
 from neurosal.engine.routing import Groups, RouterState
@@ -178,7 +179,11 @@ class Sweep:
                 if loss != "cross_entropy"
                 else reorder(target[..., None], batch, None, order)[..., 0]
             )
-        mean, delta = LOSSES[loss](rows, target)
+        try:
+            mean, delta = LOSSES[loss](rows, target)
+        except (IndexError, RuntimeError):  # asked only now: a look at the labels of every step would cost more
+            refuse_labels(target, loss, rows.shape[-1])
+            raise
         if isinstance(model, Rate):
             delta = ACTIVATIONS[model.activation].gate(delta, batch.kept[output])
         batch.error[output] = delta

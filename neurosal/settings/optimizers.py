@@ -105,6 +105,13 @@ class Optimizer(Kinded):
             entry.flatten(0, 1)[active] = chosen_state[name]
 
 
+def below_one(value: PerReplica) -> PerReplica:
+    """Factors of running averages; at 1 and above they never forget and grow without bound."""
+    if not all(0 <= entry < 1 for entry in (value if isinstance(value, tuple) else (value,))):
+        raise ValueError("numbers from 0 to below 1")
+    return value
+
+
 def spread(rate: Any, like: Any, replica: Any = None) -> Any:
     """A rate as a number, or as a tensor [R, 1, ...] with as many axes as `like`, of its type and on its device;
     `replica` selects its entries."""
@@ -127,6 +134,11 @@ class SGD(Optimizer):
     per_replica: ClassVar[tuple[str, ...]] = ("lr", "weight_decay", "momentum")
     momentum: PerReplica = 0.0
     nesterov: bool = False
+
+    @field_validator("momentum")
+    @classmethod
+    def _decays(cls, value: PerReplica) -> PerReplica:
+        return below_one(value)
 
     @property
     def plain(self) -> bool:
@@ -161,6 +173,11 @@ class Adam(Optimizer):
     beta2: PerReplica = 0.999
     eps: PerReplica = 1e-8
     decoupled: ClassVar[bool] = False
+
+    @field_validator("beta1", "beta2")
+    @classmethod
+    def _decays(cls, value: PerReplica) -> PerReplica:
+        return below_one(value)
 
     def init(self, weight: Any) -> State:
         count = weight.new_zeros(weight.shape[:2]).double()

@@ -72,6 +72,12 @@ def test_several_inputs_are_given_by_name() -> None:
         (np.zeros((6, 4)), np.zeros(5, int), r"labels \[6\]"),
         (np.zeros((6, 4)), np.zeros(6), "integer labels"),
         (np.zeros((0, 4)), np.zeros(0, int), "at least one"),
+        (np.zeros((6, 4)), np.array([0, 1, 2, 3, 4, 99]), "labels from 0 to 2.*found 0 to 99"),
+        (np.zeros((6, 4)), np.array([0, 1, 2, -1, 0, 0]), "labels from 0 to 2.*found -1 to 2"),
+        (np.zeros((6, 4)), torch.full((6,), 3).expand(2, 6), "labels from 0 to 2"),
+        (np.zeros((6, 4)), ["a"] * 6, "y: expected an array of numbers, found list"),
+        (np.zeros((6, 4)), None, "y: expected an array of numbers, found NoneType"),
+        ([[1.0, 2.0], [3.0]], np.zeros(2, int), r"x\['input'\]: expected an array of numbers"),
     ],
 )
 def test_data_that_does_not_fit_is_refused(x: Any, y: Any, expected: str) -> None:
@@ -80,6 +86,30 @@ def test_data_that_does_not_fit_is_refused(x: Any, y: Any, expected: str) -> Non
     with pytest.raises(DataError, match=expected):
         network.step(x, y, optimizer=SGD)
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+def test_what_is_no_circuit_no_seed_no_data_and_no_optimiser_is_refused_in_words() -> None:
+    network, batch = network_of(rules.bp(CHAIN)), batch_for(CHAIN)
+    for seeds in (3, [0.5], "01", ["a"], [], [True]):
+        with pytest.raises(ExperimentError, match="seeds: expected at least one seed, as whole numbers"):
+            ns.compile(rules.bp(CHAIN), seeds=seeds)  # type: ignore[arg-type]
+    with pytest.raises(ns.CircuitError, match="expected a Circuit, found str"):
+        ns.compile("mlp")  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="expected a Dataset, found ndarray"):
+        network.evaluate(np.zeros((6, 4)))
+    with pytest.raises(ExperimentError, match=r"found torch\.optim"):
+        network.step(batch.x, batch.y, optimizer=torch.optim.SGD([torch.zeros(1)]))  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="labels from 0 to 2"):
+        network.score(network.forward(batch.x), np.full(6, 7))
+
+
+@pytest.mark.parametrize("wrong", [1.0, -0.1, (0.5, 1.0)])
+def test_averages_that_never_forget_are_refused(wrong: Any) -> None:
+    with pytest.raises(ExperimentError, match=r"momentum: expected numbers from 0 to below 1"):
+        ns.SGD(momentum=wrong)
+    for name in ("beta1", "beta2"):
+        with pytest.raises(ExperimentError, match=f"{name}: expected numbers from 0 to below 1"):
+            ns.Adam(**{name: wrong})
 
 
 def test_a_step_needs_an_optimiser_and_a_loss_that_exist_and_rates_for_every_replica() -> None:
