@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from neurosal import rules
-from neurosal.graph import Circuit, Constant, Normal, OneToOne, Own, Projection
+from neurosal.graph import Circuit, Constant, Normal, OneToOne, Own, Projection, Transpose
 from neurosal.lower import paths
 from neurosal.lower.paths import pairs
 from neurosal.plasticity import Fixed
@@ -79,6 +79,15 @@ def test_constant_skips_have_nothing_to_align() -> None:
     )
     assert found(rules.bp(parallel))["hidden1_to_hidden2"][0] == ["hidden1_to_hidden2"]
     assert found(rules.fa(parallel)).keys() == found(rules.fa(CHAIN)).keys()
+
+
+def test_a_constant_skip_that_is_tied_to_another_has_nothing_to_align_either() -> None:
+    back = Projection(
+        source="hidden3", target="hidden1", pathway="feedback", wiring=OneToOne(), weights=Transpose(of="around"),
+        plasticity=Fixed(),
+    )  # fmt: skip
+    circuit = rules.fa(CHAIN).with_projections(around=with_skips().projections["around"], back=back)
+    assert found(circuit).keys() == found(rules.fa(CHAIN)).keys()
 
 
 def test_a_fixed_one_to_one_projection_that_is_drawn_is_compared() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import neurosal as ns
 from neurosal import rules
-from neurosal.graph import Circuit, OneToOne, Own, Population, Projection, Relay, Router, SignOf, Transpose
+from neurosal.graph import Circuit, OneToOne, Own, Projection, Relay, Router, SignOf, Transpose
 from neurosal.lower.plan import Backward, Change, Forward, Plan, Route, plan
 from neurosal.plasticity import Delta, Fixed, KolenPollack
 from tests.properties.graphs import forward_circuits, tied_back
@@ -275,22 +275,24 @@ def test_one_route_serves_all_and_samples_keep_its_order() -> None:
     assert sum(isinstance(phase, Route) for phase in made.forward) == 1
 
 
-def test_a_route_that_reads_a_later_sibling_waits_for_it() -> None:
+def test_a_population_waits_for_what_its_router_reads() -> None:
+    chain = chain_of(4, 5, 3)
     circuit = Circuit(
         name="late",
-        populations={
-            **chain_of(4, 5, 3).populations,
-            "first": Population(size=3, model=chain_of(4, 5, 3).populations["hidden1"].model, areas=2),
-        },
+        populations={"first": chain.populations["hidden1"].replace(size=3, areas=2), **chain.populations},
         projections={
             "input_to_first": Projection(source="input", target="first"),
-            **chain_of(4, 5, 3).projections,
+            **chain.projections,
             "first_to_output": Projection(source="first", target="output"),
-            "route": Projection(source="hidden1", target="first", pathway="modulatory", wiring=Router(rank=2)),
         },
     )
-    order = [phase.population for phase in plan(rules.shallow(circuit)).forward if isinstance(phase, Forward)]
-    assert order.index("hidden1") < order.index("first")
+    route = Projection(source="hidden1", target="first", pathway="modulatory", wiring=Router(rank=2))
+
+    def order(of: Circuit) -> list[str]:
+        return [phase.population for phase in plan(rules.shallow(of)).forward if isinstance(phase, Forward)]
+
+    assert order(circuit) == ["first", "hidden1", "output"]
+    assert order(circuit.with_projections(route=route)) == ["hidden1", "first", "output"]
 
 
 def test_equal_circuits_have_equal_plans_that_print_the_same() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,14 @@ def test_the_message_names_projection_replica_step_and_rate(tmp_path: Path) -> N
     assert ns.open_run(tmp_path / "run").status.state == "diverged"
 
 
+def test_replicas_are_looked_at_every_ten_steps_however_long_an_epoch_is(tmp_path: Path) -> None:
+    with pytest.warns(DivergedWarning) as warned:
+        with_rates(rules.fa(CHAIN), tmp_path / "run", (0.05, HUGE), epochs=1, batch_size=1, log_every=100)
+    found = re.search(r"by step (\d+)", str(warned[0].message))
+    assert found is not None
+    assert int(found[1]) <= 11
+
+
 def test_what_is_recorded_of_a_replica_that_stopped_is_nan_from_then_on(tmp_path: Path) -> None:
     with pytest.warns(DivergedWarning):
         _, run = with_rates(rules.fa(CHAIN), tmp_path / "run", (0.05, HUGE), log_every=3)
@@ -160,7 +169,8 @@ def test_divergence_before_or_after_the_checkpoint_resumes_to_the_same_bits(
 ) -> None:
     small = Piecewise(starts=(0.0, when), factors=(1e-301, 1.0)) if when else None  # harmless until then
     optimizer = ns.SGD(lr=(1.0, 1e300), momentum=0.9, schedule=small)
-    settings: dict[str, Any] = {"epochs": 4, "checkpoint_every": 2, "optimizer": optimizer, "record": PROBES}
+    settings: dict[str, Any] = {"epochs": 4, "optimizer": optimizer, "record": PROBES}
+    settings |= {"checkpoint_every": 2, "evaluate_every": 3}  # so that both are good states to fall back to
     with pytest.warns(DivergedWarning) as first:
         whole, expected = trained(rules.kp(CHAIN), tmp_path / "whole", **settings)
     with pytest.raises(KeyboardInterrupt):
