@@ -47,8 +47,8 @@ class Status:
 
     @property
     def finished(self) -> bool:
-        """Whether there is nothing left to do."""
-        return self.state == "done"
+        """Whether there is nothing left to do: it went to its end, or as far as its numbers were finite."""
+        return self.state in ("done", "diverged")
 
 
 def now() -> str:

@@ -19,7 +19,7 @@ from neurosal.record import ExperimentFolder, Recorder, Run, open_run, schema
 from neurosal.record.files import read_yaml_file
 from neurosal.record.writer import refuse_other
 from neurosal.runner.recordable import recordable
-from neurosal.runner.training import FINISHED, steps_an_epoch, train
+from neurosal.runner.training import steps_an_epoch, train
 from neurosal.settings import Arm, Experiment, Probe, Training
 
 Progress = Callable[[int, int, str], None]
@@ -51,7 +51,7 @@ def run(
     folder = Path(store) if store is not None else Path("runs") / experiment.name
     status = Recorder.status(folder) if resume else None
     asked = experiment.to_dict()
-    if status is not None and status.state in FINISHED:
+    if status is not None and status.finished:
         refuse_other(folder / schema.EXPERIMENT_FILE, read_yaml_file(folder / schema.EXPERIMENT_FILE), asked)
         return open_run(folder)
     data = experiment.data.load()
