@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from neurosal.engine.wiring import Kernel, Reversed, kernel
+from neurosal.errors import near
 from neurosal.graph import Circuit, Copy, Own, Projection, Rate, SignOf, XavierUniform
 from neurosal.lower.initial import draw_areas
 from neurosal.lower.plan import Plan
@@ -111,7 +112,7 @@ class Parameters(Mapping[str, Tensor]):
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self.plan.owners:
-            raise KeyError(name)
+            raise KeyError(f"{name!r} is no projection with weights. {near(name, self.plan.owners)}")
         weight = self.oriented(name, self.full[self.plan.owners[name]])
         scale = self.sign_scale(name)
         return weight if scale is None else weight.sign().mul_(scale)

@@ -276,6 +276,10 @@ class Recorder:
         if time.monotonic() - self._committed_at >= COMMIT_SECONDS:
             self.commit()
 
+    def reached(self, *, step: int, epoch: float) -> None:
+        """Say how far the run is, where no record says it."""
+        self._status = replace(self._status, step=int(step), epoch=float(epoch))
+
     def checkpoint(self, tensors: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
         """Commit, then write a state to go on from, with the lengths of the record. The newest two are kept.
 
@@ -377,7 +381,7 @@ class Recorder:
 
 
 def refuse_run(folder: Path) -> None:
-    """Refuse a folder that holds a run or an experiment already.
+    """Refuse a folder that holds a run or an experiment already, or files that are none of ours.
 
     Raises:
         StoreError: saying how to go on.
@@ -388,6 +392,11 @@ def refuse_run(folder: Path) -> None:
         raise StoreError(
             Problem(place=str(folder), expected="a new or empty folder", found=f"a run ({status.state})", remedy=remedy)
         )
+    if foreign := _foreign(folder):
+        found = f"{', '.join(foreign[:3])}{' and more' if len(foreign) > 3 else ''}"
+        raise StoreError(
+            Problem(place=str(folder), expected="a new or empty folder", found=found, remedy="Choose another --store.")
+        )
     root = folder / schema.STORE / ROOT
     if root.is_file() and any(path != schema.GRAPH and "/" not in path for path in _stored_groups(root)):
         # Not what a beginning that was cut short leaves: never write over it.
@@ -395,6 +404,15 @@ def refuse_run(folder: Path) -> None:
             Problem(place=str(folder), expected="a new or empty folder",
                     found=f"{schema.STORE} without {schema.STATUS_FILE}", remedy="Choose another --store.")
         )  # fmt: skip
+
+
+def _foreign(folder: Path) -> list[str]:
+    """What lies in a folder and is neither hidden nor of a run, be it of one whose beginning was cut short."""
+    ours = (
+        schema.STORE, schema.CHECKPOINTS, schema.ARMS, schema.CIRCUIT_FILE, schema.SETTINGS_FILE,
+        schema.EXPERIMENT_FILE, schema.ENVIRONMENT_FILE, schema.STATUS_FILE, ".",
+    )  # fmt: skip
+    return sorted(path.name for path in folder.iterdir() if not path.name.startswith(ours))
 
 
 def _stored_groups(root: Path) -> list[str]:

@@ -86,13 +86,18 @@ class Recordable:
 
     def misfit(self, probe: Probe) -> Problem | None:
         """What is wrong with a probe of this circuit."""
-        if probe.target is None or probe.target in self.known(probe.what):
+        known = self.known(probe.what)
+        if probe.target in known or (probe.target is None and known):
             return None
+        if probe.target is None:
+            return Problem(
+                place=f"record.{probe.what}", expected="something in this circuit to record", found="nothing"
+            )
         return Problem(
             place=f"record.{probe.what}",
             expected="a target that this circuit has for it",
             found=repr(probe.target),
-            remedy=near(probe.target, self.known(probe.what)),
+            remedy=near(probe.target, known),
         )
 
 

@@ -15,16 +15,17 @@ from torch import Tensor
 from neurosal.engine.feeding import Part, Samples, batches, epoch_order, evaluate, parts_of
 from neurosal.engine.network import Network
 from neurosal.errors import ExperimentError, Problem, StoreError
+from neurosal.graph import Circuit
 from neurosal.record import Recorder, Run, open_run, schema
 from neurosal.record.files import read_yaml_file
 from neurosal.record.writer import refuse_other
 from neurosal.runner.probing import Moment, Prober
 from neurosal.runner.threads import fitting_threads
+from neurosal.settings.probes import Probe
 from neurosal.settings.training import Training
 
 Progress = Callable[[int, int, str], None]  # steps done, steps in all, what is happening
 CHECKED_EVERY = 10  # steps between looks at whether losses are still finite
-FINISHED = ("done", "diverged")
 ROUTER_SAMPLES = 1 << 13
 
 
@@ -65,7 +66,12 @@ def train(
         ExperimentError, DataError: for settings or data that do not fit, before anything is written. StoreError: when
             the store cannot be used.
     """
-    given = {"record": tuple(settings.pop("record"))} if "record" in settings else {}
+    _refuse_other_types(network, training)
+    if "record" in settings:
+        probes = settings.pop("record")
+        given: dict[str, Any] = {"record": (probes,) if isinstance(probes, Probe) else tuple(probes)}
+    else:
+        given = {}
     training = (
         Training(**settings, **given)
         if training is None
@@ -75,11 +81,25 @@ def train(
     )
     trainer = Trainer(network, data, training, dict(replicas or {}), progress)
     folder = Path(store) if store is not None else _folder(network.circuit.name, resume)
-    if resume and (status := Recorder.status(folder)) is not None and status.state in FINISHED:
+    if resume and (status := Recorder.status(folder)) is not None and status.finished:
         trainer.refuse_other(folder)
     else:
         trainer.run(folder, resume)
     return open_run(folder)
+
+
+def _refuse_other_types(network: Any, training: Any) -> None:
+    """The two arguments that are most easily taken for something else."""
+    wrong = []
+    if not isinstance(network, Network):
+        remedy = "Compile it first: ns.compile(circuit)." if isinstance(network, Circuit) else ""
+        found = type(network).__name__
+        wrong.append(Problem(place="network", expected="a network from compile", found=found, remedy=remedy))
+    if training is not None and not isinstance(training, Training):
+        remedy = "Make one with ns.Training(...), or give its fields as keywords."
+        wrong.append(Problem(place="training", expected="a Training", found=type(training).__name__, remedy=remedy))
+    if wrong:
+        raise ExperimentError(wrong)
 
 
 def _folder(name: str, resume: bool) -> Path:
@@ -159,6 +179,7 @@ class Trainer:
             else:
                 self._take_up(tensors, meta)
             self._epochs(recorder)
+            recorder.reached(step=self.network.steps, epoch=self.network.steps / self.steps_an_epoch)
             recorder.checkpoint(self._tensors(), self._meta())
             if self.failures:
                 recorder.close("diverged", "; ".join(self.failures.values()))

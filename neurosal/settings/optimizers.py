@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from neurosal.errors import ExperimentError
 from neurosal.graph.value import Kinded
@@ -139,6 +139,13 @@ class SGD(Optimizer):
     @classmethod
     def _decays(cls, value: PerReplica) -> PerReplica:
         return below_one(value)
+
+    @field_validator("nesterov")
+    @classmethod
+    def _looks_along_something(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("momentum") == 0:
+            raise ValueError("false without momentum (there is nothing to look ahead along)")
+        return value
 
     @property
     def plain(self) -> bool:

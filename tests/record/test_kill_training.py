@@ -161,10 +161,13 @@ def test_an_experiment_killed_on_the_command_line_resumes_to_the_same_bits(tmp_p
     assert whole.returncode == 0, whole.stderr
     # The first arm writes three checkpoints at most: the fourth is the second arm's.
     for fault in (f"{faults.BLOCK_WRITE}:40", f"{faults.CHECKPOINT_WRITTEN}:4"):
-        assert command(tmp_path / "killed", "--resume", fault=fault).returncode == -signal.SIGKILL
+        ended = command(tmp_path / "killed", "--resume", fault=fault)
+        # Commits go by the clock: on a slow machine the first kill comes late, and little is left for the second.
+        finished = fault.endswith(":4") and ended.returncode == 0
+        assert finished or ended.returncode == -signal.SIGKILL, ended.stderr
         for arm in open_run(tmp_path / "killed").arms:
             must_be_its_beginning(tmp_path / "killed/arms" / arm, tmp_path / "whole/arms" / arm)
-    refused = command(tmp_path / "killed")
+    refused = command(tmp_path / "killed")  # without --resume
     assert (refused.returncode, "--resume" in refused.stderr) == (4, True), refused.stderr
     done = command(tmp_path / "killed", "--resume")
     assert done.returncode == 0, done.stderr
