@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from neurosal.engine import heavy_ball
 from neurosal.engine.fused import bind
 from neurosal.engine.parameters import Parameters
 from neurosal.engine.routing import Groups
@@ -58,6 +59,7 @@ class Learner:
         self.bias_reduction = {name: self._bias_reduction(name) for change in plan.changes for name in change.biases}
         self.products = {change: self._product(change) for change in plan.changes if change.terms}
         self.fused = {change: bind(self, change, partial(self._fused, change)) for change in self.products}
+        self.heavy_ball = {change: heavy_ball.bind(self, change) for change in self.products}
 
     def _bias_reduction(self, population: str) -> str:
         edges = self.circuit.select(pathway="feedforward", target=population).values()
@@ -150,11 +152,22 @@ class Learner:
         """Carry out one change."""
         if change.terms and optimizer.plain:
             self.fused[change](batch, rates)
+        elif change.terms and self._with_momentum(change, batch, optimizer, rates):
+            pass
         else:
             weights, biases, groups = self.proposed(change, batch)
             self.apply(weights, biases, groups, batch, optimizer, rates)
         for population, kind in change.frees:
             batch.free(population, kind)
+
+    def _with_momentum(self, change: Change, batch: Batch, optimizer: Optimizer, rates: Rates) -> bool:
+        """The step in place with momentum; False where it does not apply, and then nothing has changed."""
+        bound = self.heavy_ball[change]
+        if bound is None or not heavy_ball.applies(optimizer) or not bound(batch, optimizer, rates):
+            return False
+        biases = {name: self._bias_change(name, batch) for name in change.biases}
+        self.apply({}, biases, None, batch, optimizer, rates)
+        return True
 
     def apply(
         self,
