@@ -23,7 +23,11 @@ EVALUATED_ROWS = 1 << 15
 
 
 class Part:
-    """One part of a data set as tensors: inputs by population [N, I], and targets."""
+    """One part of a data set as tensors: inputs by population [N, I], and targets.
+
+    Attributes:
+        labels: classes as given, [N] on the host; None where targets are numbers.
+    """
 
     def __init__(self, part: Any, network: Network, loss: str, *, place: str) -> None:
         inputs = dict(part.inputs) if hasattr(part, "inputs") else {"input": part.x}
@@ -49,7 +53,9 @@ class Part:
             for name, rows in self.inputs.items()
             if name in names and rows.shape[1] != network.circuit.populations[name].units
         ]
-        target, wrong = _targets(torch.tensor(part.y), loss, network.circuit.populations[network.circuit.output].units)
+        given = torch.tensor(part.y)
+        self.labels = None if given.is_floating_point() else given
+        target, wrong = _targets(given, loss, network.circuit.populations[network.circuit.output].units)
         problems += [Problem(place=f"data.{place}", **fields) for fields in wrong]
         if problems:
             raise DataError(problems)
@@ -68,7 +74,11 @@ class Part:
 
     def first(self, count: int) -> Samples:
         """The first `count` samples, the same for all replicas."""
-        return _plainly({name: rows[:count] for name, rows in self.inputs.items()})
+        return self.rows(0, count)
+
+    def rows(self, start: int, end: int) -> Samples:
+        """Samples from `start` to before `end`, the same for all replicas."""
+        return _plainly({name: rows[start:end] for name, rows in self.inputs.items()})
 
 
 def _plainly(inputs: dict[str, Tensor]) -> Samples:

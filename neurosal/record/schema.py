@@ -7,7 +7,8 @@ One group a topic and schedule, one growing dimension a group, the replica first
     /metrics/eval                           test_accuracy, ... [replica, step]
     /stats/symmetry/<schedule>              angle, norm_ratio [replica, sample, pair]
     /stats/credit/<schedule>                update_angle [replica, sample, projection]
-    /stats/routing/<schedule>               usage [replica, sample, population, area]
+    /stats/routing/<schedule>               usage [replica, sample, population, area],
+                                            test_vote_accuracy, ... [replica, sample, population]
     /projections/<projection>/<schedule>    weight, update [replica, snapshot, area, <post>, <pre>]
     /probes/<population>/<schedule>         activity, error [replica, sample, trial, <population>],
                                             area [replica, sample, trial]
@@ -75,6 +76,7 @@ ANGLE = "angle"
 NORM_RATIO = "norm_ratio"
 UPDATE_ANGLE = "update_angle"
 USAGE = "usage"
+VOTE_ACCURACY = "vote_accuracy"
 WEIGHT = "weight"
 UPDATE = "update"
 ACTIVITY = "activity"
@@ -298,23 +300,29 @@ def credit(schedule: str, projections: Sequence[str]) -> Group:
     )
 
 
-def routing(schedule: str, areas: Mapping[str, int]) -> Group:
-    """Share of the samples that each area of each population took; NaN beyond a population's last area.
+def routing(schedule: str, areas: Mapping[str, int], *, usage: bool = True, votes: Sequence[str] = ()) -> Group:
+    """What each population's router does.
 
     Args:
         schedule: from `schedule_name`.
         areas: name of each population with areas → how many it has.
+        usage: with the share of the samples that each area took; NaN beyond a population's last area.
+        votes: parts of the data with a `<part>_vote_accuracy`: that of answering with the commonest training label of
+            the area that a sample takes.
     """
+    dims = (REPLICA, SAMPLE, POPULATION)
+    variables = {}
+    if usage:
+        attrs = {"long_name": "share of samples that took the area", "units": "1"}
+        variables[USAGE] = Variable(dims=(*dims, AREA), attrs=attrs)
+    for part in votes:
+        attrs = {"long_name": f"{part} accuracy of the vote of areas", "units": "1"}
+        variables[f"{part}_{VOTE_ACCURACY}"] = Variable(dims=dims, attrs=attrs)
     return Group(
         path=f"{ROUTING}/{schedule}",
         growing=SAMPLE,
-        variables={
-            USAGE: Variable(
-                dims=(REPLICA, SAMPLE, POPULATION, AREA),
-                attrs={"long_name": "share of samples that took the area", "units": "1"},
-            ),
-        },
-        sizes={AREA: max(areas.values())},
+        variables=variables,
+        sizes={AREA: max(areas.values())} if usage else {},
         coords={POPULATION: Coordinate(dims=(POPULATION,), values=tuple(areas))},
     )
 

@@ -6,7 +6,7 @@ Letters: R replica, K area, N sample, O and I units.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property, partial
 from typing import Any
 
@@ -21,6 +21,7 @@ from neurosal.errors import ExperimentError
 from neurosal.lower.paths import Pair, Route
 from neurosal.record import Recorder, schema
 from neurosal.runner.recordable import Recordable
+from neurosal.runner.voting import unvotable, votes
 from neurosal.settings.probes import Probe, log_spaced
 from neurosal.settings.training import Training
 from neurosal.stats import base
@@ -56,13 +57,15 @@ class Prober:
     """The probes of one run, grouped into the recorder's groups.
 
     Raises:
-        ExperimentError: for probes of what the circuit does not have.
+        ExperimentError: for probes of what the circuit or the data does not have.
     """
 
-    def __init__(self, network: Network, training: Training, part: Part, total_steps: int) -> None:
-        self.network, self.training, self.part, self.total_steps = network, training, part, total_steps
+    def __init__(self, network: Network, training: Training, parts: Mapping[str, Part], total_steps: int) -> None:
+        self.network, self.training, self.parts, self.total_steps = network, training, parts, total_steps
+        self.part = parts["train"]
         self.recordable = Recordable(network.plan)
         problems = [problem for probe in training.record if (problem := self.recordable.misfit(probe)) is not None]
+        problems += unvotable(training.record, parts)
         if problems:
             raise ExperimentError(problems)
         self.dtype = str(network.dtype).removeprefix("torch.")
@@ -88,9 +91,14 @@ class Prober:
         if compared := self.recordable.targets(probes["update_angle"]):
             group = schema.credit(schedule, compared)
             self.groups.append((probes["update_angle"][0], group, partial(self._credit, compared)))
-        if used := self.recordable.targets(probes["usage"]):
-            areas = {name: self.network.circuit.populations[name].areas for name in used}
-            self.groups.append((probes["usage"][0], schema.routing(schedule, areas), partial(self._usage, areas)))
+        routing = {*self.recordable.targets(probes["usage"]), *self.recordable.targets(probes["vote"])}
+        if routing:
+            counts = {name: self.network.circuit.populations[name].areas for name in self.network.plan.routes}
+            areas = {name: count for name, count in counts.items() if name in routing}
+            voting = tuple(part for part in self.parts if part != "train") if probes["vote"] else ()
+            group = schema.routing(schedule, areas, usage=bool(probes["usage"]), votes=voting)
+            first = (probes["usage"] + probes["vote"])[0]
+            self.groups.append((first, group, partial(self._routing, areas, bool(probes["usage"]), voting)))
 
     def _projections(self, schedule: str, probes: Probes) -> None:
         wanted: dict[str, list[Probe]] = defaultdict(list)
@@ -179,7 +187,14 @@ class Prober:
         angles = [base.angle(mine[name].flatten(1), other[name].flatten(1), axis=1) for name in names]
         return {schema.UPDATE_ANGLE: _host(torch.stack(angles, 1))}
 
-    def _usage(self, areas: dict[str, int], _: Moment) -> Values:
+    def _routing(self, areas: dict[str, int], used: bool, voting: tuple[str, ...], _: Moment) -> Values:
+        values = self._usage(areas) if used else {}
+        if voting:
+            found = votes(self.network, {name: self.parts[name] for name in ("train", *voting)}, areas)
+            values |= {f"{part}_{schema.VOTE_ACCURACY}": accuracy for part, accuracy in found.items()}
+        return values
+
+    def _usage(self, areas: dict[str, int]) -> Values:
         replicas = self.network.replicas
         batch = self.network.forward(self.part.first(max(1, min(USAGE_SAMPLES, MOST_ROWS // replicas))))
         usage = torch.full((replicas, len(areas), max(areas.values())), torch.nan, dtype=torch.float64)

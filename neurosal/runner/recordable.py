@@ -62,7 +62,7 @@ class Recordable:
                 return [pair.name for pair in self.pairs]
             case "update_angle":
                 return self.compared
-            case "usage" | "area":
+            case "usage" | "area" | "vote":
                 return list(self.plan.routes)
             case "error":
                 return [name for name in self.plan.circuit.populations if name in self.plan.with_error]

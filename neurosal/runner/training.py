@@ -138,7 +138,7 @@ class Trainer:
         }
         self.steps_an_epoch = steps_an_epoch(len(self.part), training)
         self.total = self.steps_an_epoch * training.epochs
-        self.prober = Prober(network, training, self.part, self.total)
+        self.prober = Prober(network, training, self.parts, self.total)
         self.good: dict[str, Tensor] = {}
         self.failures: dict[int, str] = {}
 

@@ -1,7 +1,7 @@
 """Measure: labelled arrays in, labelled arrays out, with `dim=`. The same statistics of plain arrays and tensors, with
 `axis=`, are in `base`."""
 
-from neurosal.stats.routing import dead_areas, usage_entropy
+from neurosal.stats.routing import dead_areas, label_counts, usage_entropy, vote_accuracy
 from neurosal.stats.seeds import mean_and_deviation
 from neurosal.stats.symmetry import angle, chance_band, norm_ratio, path, sign_concordance
 
@@ -9,9 +9,11 @@ __all__ = [
     "angle",
     "chance_band",
     "dead_areas",
+    "label_counts",
     "mean_and_deviation",
     "norm_ratio",
     "path",
     "sign_concordance",
     "usage_entropy",
+    "vote_accuracy",
 ]

@@ -1,9 +1,11 @@
-"""How evenly the areas of a population are used."""
+"""How evenly the areas of a population are used, and what they know of the classes."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
+from typing import Any
 
+import numpy
 import xarray
 
 from neurosal.stats import base
@@ -57,3 +59,57 @@ def dead_areas(usage: xarray.DataArray, *, dim: Hashable = "area", below: float 
     return lift(
         base.dead_areas, usage, dim=dim, name="dead_areas", attrs={"long_name": "dead areas", "units": "1"}, below=below
     )
+
+
+def label_counts(area: Any, label: Any, *, areas: int, labels: int) -> numpy.ndarray[Any, Any]:
+    """How many samples of each label each area took, ``C[..., k, c] = #{n: area_n = k, label_n = c}``.
+
+    Cost: one pass.
+
+    Args:
+        area: selected area of each sample, int [..., N].
+        label: class of each sample, int [N].
+        areas, labels: how many there are.
+
+    Returns:
+        int64 [..., areas, labels]; counts of parts of a data set add up.
+
+    Example:
+        >>> label_counts([0, 0, 1], [2, 2, 0], areas=2, labels=3).tolist()
+        [[0, 0, 2], [1, 0, 0]]
+    """
+    area, label = numpy.asarray(area, numpy.int64), numpy.asarray(label, numpy.int64)
+    rows = area.reshape(-1, area.shape[-1])
+    cell = (numpy.arange(len(rows))[:, None] * areas + rows) * labels + label
+    counts = numpy.bincount(cell.ravel(), minlength=len(rows) * areas * labels)
+    return counts.reshape(*area.shape[:-1], areas, labels)
+
+
+def vote_accuracy(seen: Any, asked: Any) -> numpy.ndarray[Any, Any]:
+    """Accuracy of answering with the commonest label of the area that a sample takes:
+    ``Σ_k asked[k, argmax_c seen[k, c]] / Σ asked``.
+
+    It is what routing alone knows of the classes: a network with areas that is not better than this has learned nothing
+    within them. Range 0 to 1. Chance level: the share of the commonest label of all, which is what an area without a
+    sample in `seen` answers. Of equally common labels the smallest is taken. Cost: one pass.
+
+    Args:
+        seen: samples of the training part by area and label, [..., K, C], from `label_counts`.
+        asked: those of the part that is judged, [..., K, C].
+
+    Returns:
+        float64 [...]; NaN where nothing is asked.
+
+    Example:
+        >>> float(vote_accuracy([[0, 5], [3, 1]], [[1, 3], [4, 0]]))
+        0.875
+
+    Reference: none; the purity of a clustering (Manning, Raghavan, Schütze, Introduction to Information Retrieval,
+        2008), with labels assigned on other samples.
+    """
+    seen, asked = numpy.asarray(seen), numpy.asarray(asked, numpy.float64)
+    commonest = seen.sum(-2, keepdims=True).argmax(-1)
+    answer = numpy.where(seen.any(-1), seen.argmax(-1), commonest)
+    right = numpy.take_along_axis(asked, answer[..., None], -1)[..., 0].sum(-1)
+    total = asked.sum((-2, -1))
+    return numpy.divide(right, total, out=numpy.full_like(right, numpy.nan), where=total > 0)
