@@ -35,6 +35,7 @@ def bind(learner: Learner, change: Change, general: FusedChange) -> FusedChange:
     weights = [
         (parameters.internal(name), learner.circuit.projections[name].plasticity.rate) for name in change.projections
     ]
+    masks = [(parameters.full[name], parameters.masks[name]) for name in change.projections if name in parameters.masks]
     biases = [(name, _inner(learner, name), learner.bias_reduction[name] == "sum") for name in change.biases]
     accumulate_ = kernel.accumulate_
     ones: dict[int, Tensor] = {}
@@ -49,6 +50,8 @@ def bind(learner: Learner, change: Change, general: FusedChange) -> FusedChange:
         mean = lr / batch.samples
         step = lr if sums else mean
         accumulate_([(weight, -step * rate, 1.0 - lr * rate * decay) for weight, rate in weights], post, pre, None)
+        for full, mask in masks:
+            full.mul_(mask)
         for name, bias, bias_sums in biases:
             error, size, kept = batch.error[name], lr if bias_sums else mean, 1.0 - lr * decay
             if bias.dim() == 1:

@@ -40,6 +40,9 @@ def bind(learner: Learner, change: Change) -> HeavyBall | None:
         return None
     (post_name, post_kind), (pre_name, pre_kind) = term.post, term.pre
     replicas, names = parameters.replicas, change.projections
+    if any(name in parameters.moves for name in names):
+        return None  # synapses of silenced units are put back by the general path
+    masks = [parameters.masks.get(name) for name in names]
     first = parameters.full[names[0]]
     large = first.device.type == "cpu" and first[0].numel() >= LARGE
     by_replica = large or replicas == 1
@@ -66,13 +69,17 @@ def bind(learner: Learner, change: Change) -> HeavyBall | None:
             assert isinstance(momentum, float)
             rows = [velocity if velocity.dim() == 3 else velocity[:, 0] for velocity in velocities]
             accumulate(rows, post, pre, whole, momentum)
-            for weight, velocity, factor in zip(weights, velocities, factors, strict=True):
+            for weight, velocity, factor, mask in zip(weights, velocities, factors, masks, strict=True):
+                if mask is not None:
+                    velocity.mul_(mask)
                 move(weight, velocity, lr * factor, decay)
             return True
         for replica in range(replicas):
             mine = [velocity[replica, 0] for velocity in velocities]
             accumulate(mine, rows_of(post, replica), rows_of(pre, replica), whole, at(momentum, replica))
-            for weight, velocity, factor in zip(weights, mine, factors, strict=True):
+            for weight, velocity, factor, mask in zip(weights, mine, factors, masks, strict=True):
+                if mask is not None:
+                    velocity.mul_(mask[replica, 0])
                 move(weight[replica, 0], velocity, at(lr, replica) * factor, at(decay, replica))
         return True
 

@@ -7,6 +7,8 @@ change in the shape of the storage.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,7 +17,8 @@ import torch
 from torch import Tensor
 
 from neurosal.engine import heavy_ball
-from neurosal.engine.fused import bind
+from neurosal.engine.fused import FusedChange, bind
+from neurosal.engine.lesions import held
 from neurosal.engine.parameters import Parameters
 from neurosal.engine.routing import Groups
 from neurosal.engine.sweep import Batch, Sweep, natural
@@ -58,8 +61,39 @@ class Learner:
         self.plasticity_states: dict[str, dict[str, Any]] = {}
         self.bias_reduction = {name: self._bias_reduction(name) for change in plan.changes for name in change.biases}
         self.products = {change: self._product(change) for change in plan.changes if change.terms}
-        self.fused = {change: bind(self, change, partial(self._fused, change)) for change in self.products}
+        self.bind()
+
+    def bind(self) -> None:
+        """Bind the steps to storage; again where synapses or units have gone or come back."""
+        for name, mask in self.parameters.masks.items():
+            for entry in self.states.get(name, {}).values():
+                if entry.shape == mask.shape:
+                    entry.masked_fill_(mask == 0, 0.0)  # a synapse that is gone has no momentum
+        self.fused = {change: self._bound(change) for change in self.products}
         self.heavy_ball = {change: heavy_ball.bind(self, change) for change in self.products}
+
+    def _bound(self, change: Change) -> FusedChange:
+        step = bind(self, change, partial(self._fused, change))
+        stored = [*change.projections, *(f"{name}.bias" for name in change.biases)]
+        if not any(name in self.parameters.moves for name in stored):
+            return step
+
+        def holding(batch: Batch, rates: Rates) -> None:
+            with self._holding(stored):
+                step(batch, rates)
+
+        return holding
+
+    def _holding(self, stored: Iterable[str]) -> AbstractContextManager[None]:
+        """Synapses of silenced units as they are, whatever is done inside."""
+        moves = self.parameters.moves
+        tensors: dict[str, list[Tensor]] = {}
+        for name in stored:
+            if name in moves:
+                weight = self.parameters.full[name] if name in self.parameters.full else self.parameters.biases[name]
+                kept = self.states.get(name, {}).values()
+                tensors[name] = [weight, *(entry for entry in kept if entry.shape == weight.shape)]
+        return held(moves, tensors)
 
     def _bias_reduction(self, population: str) -> str:
         edges = self.circuit.select(pathway="feedforward", target=population).values()
@@ -118,6 +152,8 @@ class Learner:
                 router = self.router(name, edge)
                 groups = batch.groups[router] if router is not None else None
                 weights[name] = self._own_update(name, edge, batch)
+        if masks := self.parameters.masks:
+            weights = {name: tensor * masks[name] if name in masks else tensor for name, tensor in weights.items()}
         return weights, {name: self._bias_change(name, batch) for name in change.biases}, groups
 
     def _own_update(self, name: str, edge: Projection, batch: Batch) -> Tensor:
@@ -179,6 +215,25 @@ class Learner:
         rates: Rates,
     ) -> None:
         """Give proposed changes to the optimiser."""
+        if self.parameters.moves:
+            for name in weights:
+                self.state(name, self.parameters.full[name], optimizer)
+            for name in biases:
+                self.state(f"{name}.bias", self.parameters.biases[f"{name}.bias"], optimizer)
+            with self._holding([*weights, *(f"{name}.bias" for name in biases)]):
+                self._apply(weights, biases, groups, batch, optimizer, rates)
+        else:
+            self._apply(weights, biases, groups, batch, optimizer, rates)
+
+    def _apply(
+        self,
+        weights: dict[str, Tensor],
+        biases: dict[str, Tensor],
+        groups: Groups | None,
+        batch: Batch,
+        optimizer: Optimizer,
+        rates: Rates,
+    ) -> None:
         for name, change in weights.items():
             weight = self.parameters.full[name]
             self._optimise(
@@ -230,6 +285,9 @@ class Learner:
                 for name in change.projections
             ]
             kernel.accumulate_(steps, post, pre, groups)
+        if masks := self.parameters.masks:
+            for name in masks.keys() & set(change.projections):
+                self.parameters.full[name].mul_(masks[name])
         for name in change.biases:
             self._fused_bias(name, batch, rates)
 

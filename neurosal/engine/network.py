@@ -16,6 +16,7 @@ from neurosal.checks import check, refuse_oversized
 from neurosal.engine.feeding import evaluate, parts_of
 from neurosal.engine.inputs import as_inputs, as_target, pick_device, pick_dtype, pick_seeds, refuse_labels
 from neurosal.engine.learning import Learner, Rates
+from neurosal.engine.lesions import Lesioned
 from neurosal.engine.losses import LOSSES
 from neurosal.engine.parameters import Parameters
 from neurosal.engine.routing import RouterState
@@ -30,7 +31,7 @@ from neurosal.settings.optimizers import Optimizer, PerReplica
 Inputs = Tensor | Mapping[str, Any] | Any
 
 
-class Network:
+class Network(Lesioned):
     """Many copies (replicas) of one circuit as one tensor program. Make one with `compile`.
 
     Attributes:
@@ -56,6 +57,7 @@ class Network:
         self._sweep = Sweep(self.plan, self._parameters, self._routers)
         self._learner = Learner(self.plan, self._parameters, self._sweep)
         self._state = NetworkState(self._parameters, self._routers, self._learner)
+        self._parameters.lesions.networks.add(self)
         self._optimizer: Optimizer | None = None
         only = circuit.inputs[0] if len(circuit.inputs) == 1 else ""
         self._input = (only, circuit.populations[only].units if only else 0, 2 if len(seeds) == 1 else 3)

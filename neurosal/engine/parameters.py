@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
+from neurosal.engine.lesions import Lesions, still_synapses
 from neurosal.engine.wiring import Kernel, Reversed, kernel
 from neurosal.errors import near
 from neurosal.graph import Circuit, Copy, Own, Projection, Rate, SignOf, XavierUniform
@@ -51,6 +52,35 @@ class Parameters(Mapping[str, Tensor]):
                 if isinstance(population.model, Rate) and population.model.bias
             }
         )
+        self.lesions: Lesions = Lesions() if share is None else share.lesions
+        self.masks: dict[str, Tensor] = {}  # key of the storage → [R, K, O, I], where something is missing
+        self.moves: dict[str, Tensor] = {}  # storage → where it may change, while units are silenced
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Take over the lesions: absent synapses become exactly 0."""
+        keys = {self.mask_key(name) for name in self}
+        self.masks = {key: mask for key, mask in self.lesions.masks.items() if key in keys}
+        self.moves = still_synapses(self, self.lesions.silenced)
+        with torch.no_grad():
+            for key, mask in self.masks.items():
+                if key in self.full:
+                    self.full[key].masked_fill_(mask == 0, 0.0)
+
+    @property
+    def any(self) -> Tensor:
+        """Some tensor of the network's type on its device."""
+        return next(iter([*self.full.values(), *self.biases.values()]))
+
+    def mask_key(self, name: str) -> str:
+        """Under which name the mask of a projection is kept: its own for synapses of its own and for sign-symmetric
+        ones, the tie's where it reads the very synapses of another."""
+        return name if isinstance(self.circuit.projections[name].weights, SignOf) else self.plan.owners[name]
+
+    def mask_of(self, name: str) -> Tensor | None:
+        """Where synapses of this projection are, [R, K, post, pre], or None where none is missing."""
+        mask = self.masks.get(self.mask_key(name))
+        return None if mask is None else self.oriented(name, mask)
 
     def _first_values(self, name: str, seeds: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
         edge, areas = self.circuit.projections[name], self.areas[name]
@@ -81,13 +111,7 @@ class Parameters(Mapping[str, Tensor]):
 
     def internal(self, owner: str) -> Tensor:
         """The storage of an owner as kernels read it; a view."""
-        full = self.full[owner]
-        match self.form(owner):
-            case "grouped":
-                return full.flatten(0, 1)
-            case "single":
-                return full[0, 0]
-        return full if full.dim() == 3 else full[:, 0]
+        return self.inner(owner, self.full[owner])
 
     def internal_bias(self, population: str) -> Tensor | None:
         """The bias as kernels read it: [U], [R, 1, U] or [G, U]."""
@@ -115,7 +139,20 @@ class Parameters(Mapping[str, Tensor]):
             raise KeyError(f"{name!r} is no projection with weights. {near(name, self.plan.owners)}")
         weight = self.oriented(name, self.full[self.plan.owners[name]])
         scale = self.sign_scale(name)
-        return weight if scale is None else weight.sign().mul_(scale)
+        if scale is None:
+            return weight
+        mask = self.mask_of(name)
+        current = weight.sign().mul_(scale)
+        return current if mask is None else current.mul_(mask)
+
+    def inner(self, name: str, full: Tensor) -> Tensor:
+        """A tensor in the storage of this projection's owner, as kernels read it; a view."""
+        match self.form(name):
+            case "grouped":
+                return full.flatten(0, 1)
+            case "single":
+                return full[0, 0]
+        return full if full.dim() == 3 else full[:, 0]
 
     def oriented(self, name: str, full: Tensor) -> Tensor:
         """A tensor in the storage of this projection's owner, as the projection's own [R, K, post, pre]; a view."""

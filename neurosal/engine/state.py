@@ -34,7 +34,7 @@ class NetworkState:
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it, live."""
-        found = self._first()
+        found = self._first() | self._parameters.lesions.tensors()
         learner = self._learner
         for part, states in (("optimizer", learner.states), ("plasticity", learner.plasticity_states)):
             found |= {f"{part}/{name}/{key}": value for name, state in states.items() for key, value in state.items()}
@@ -58,6 +58,7 @@ class NetworkState:
             for name, tensor in mine.items():
                 tensor.copy_(tensors[name])
         self.restart()
+        self._parameters.lesions.load(tensors, self._parameters.any)
         self._learner.plasticity_states.clear()
         for name, tensor in tensors.items():
             part, _, rest = name.partition("/")
@@ -92,4 +93,9 @@ class NetworkState:
     def _by_replica(self) -> dict[str, Tensor]:
         """What each replica has for itself."""
         count = self._parameters.replicas
-        return {name: tensor for name, tensor in self.tensors().items() if tensor.dim() and len(tensor) == count}
+        own = ("masks/", "silenced/")  # what is absent is not learned, so there is nothing to hold
+        return {
+            name: tensor
+            for name, tensor in self.tensors().items()
+            if tensor.dim() and len(tensor) == count and not name.startswith(own)
+        }

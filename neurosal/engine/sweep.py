@@ -56,12 +56,22 @@ class Sweep:
 
     def __init__(self, plan: Plan, parameters: Parameters, routers: dict[str, RouterState]) -> None:
         self.plan, self.parameters, self.routers = plan, parameters, routers
+        self.forward: list[Step] = []
+        self.backward: dict[str, Step] = {}
+        self.bind()
+
+    def bind(self) -> None:
+        """Bind every phase to storage; again where synapses or units have gone or come back."""
+        plan, silenced = self.plan, self.parameters.lesions.silenced
         self.forward = [
-            self._route(phase) if isinstance(phase, Route) else self._forward(phase) for phase in plan.forward
+            *(self._silent(name, "activity") for name in plan.circuit.inputs if name in silenced),
+            *(self._route(phase) if isinstance(phase, Route) else self._forward(phase) for phase in plan.forward),
         ]
         self.backward = {
             phase.population: self._backward(phase) for phase in plan.backward if isinstance(phase, Backward)
         }
+        output = plan.output.population
+        self._lost = self._silent(output, "error") if output in silenced else None
 
     # Order of samples ------------------------------------------------------------------------------------------------
 
@@ -119,7 +129,30 @@ class Sweep:
             else:
                 batch.activity[name] = batch.kept[name] = value(a)
 
-        return forward
+        return self._then_silent(forward, name, "activity")
+
+    def _then_silent(self, step: Step, population: str, kind: str) -> Step:
+        """The step, and then no signal at units that are silenced."""
+        if population not in self.parameters.lesions.silenced:
+            return step
+        silent = self._silent(population, kind)
+
+        def both(batch: Batch) -> None:
+            step(batch)
+            silent(batch)
+
+        return both
+
+    def _silent(self, population: str, kind: str) -> Step:
+        keep_RU = self.parameters.lesions.silenced[population]
+        # Samples are sorted within a replica, so units are where they were whatever the order.
+        keep = keep_RU[0] if self.parameters.replicas == 1 else keep_RU[:, None]
+
+        def silent(batch: Batch) -> None:
+            signals = batch.activity if kind == "activity" else batch.error
+            signals[population] = signals[population] * keep
+
+        return silent
 
     def _applied(
         self, projection: str, *, bias: Tensor | None = None, kind: str = "activity"
@@ -139,6 +172,8 @@ class Sweep:
         during = (here if edge.pathway == "feedback" else there) if grouped else here
         apply, affine, shared = kernel.apply, kernel.affine, kind == "activity"
         reverses = during != there
+        mask = parameters.masks.get(projection) if scale is not None else None
+        present = None if mask is None else parameters.inner(projection, mask)
 
         def applied(batch: Batch) -> Tensor:
             rows = (
@@ -148,6 +183,8 @@ class Sweep:
             )
             groups = batch.groups[router] if router is not None else None
             current = weight if scale is None else weight.sign().mul_(scale)
+            if present is not None:
+                current = current.mul_(present)
             out = apply(current, rows, groups) if bias is None else affine(bias, current, rows, groups)
             return reorder(out, batch, during, there) if reverses else out
 
@@ -166,7 +203,7 @@ class Sweep:
                 e = e.add_(more(batch))
             batch.error[name] = e if gate is None else gate(e, batch.kept[name])
 
-        return backward
+        return self._then_silent(backward, name, "error")
 
     def lose(self, batch: Batch, target: Tensor, loss: str) -> Tensor:
         """The output's δ; returns the mean loss of each replica, [R]."""
@@ -187,6 +224,8 @@ class Sweep:
         if isinstance(model, Rate):
             delta = ACTIVATIONS[model.activation].gate(delta, batch.kept[output])
         batch.error[output] = delta
+        if self._lost is not None:
+            self._lost(batch)
         return mean.reshape(batch.replicas)
 
 
