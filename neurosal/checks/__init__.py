@@ -2,6 +2,7 @@
 
 from neurosal.checks.circuit import check, check_circuit_data
 from neurosal.checks.experiment import check_experiment, check_experiment_data
+from neurosal.checks.learning import nothing_changes
 from neurosal.checks.memory import available_memory, estimate, machine_memory, refuse_oversized
 
 __all__ = [
@@ -12,5 +13,6 @@ __all__ = [
     "check_experiment_data",
     "estimate",
     "machine_memory",
+    "nothing_changes",
     "refuse_oversized",
 ]

@@ -177,7 +177,14 @@ def check_error(view: View) -> Iterator[Problem]:
                 found=repr(edge.source),
                 remedy=f"Add feedback to {edge.source!r}, or start at {view.output!r}.",
             )
-        if edge.pathway in ("feedforward", "feedback"):
+        if edge.plasticity.while_driven and edge.pathway in ("feedforward", "lateral"):
+            yield Problem(
+                place=f"projections.{name}.plasticity",
+                expected=f"a plasticity that can act on this {edge.pathway} projection",
+                found=f"{edge.plasticity.kind}, which acts while noise drives its target",
+                remedy="Noise drives inputs, and only feedback ends there.",
+            )
+        elif edge.pathway in ("feedforward", "feedback"):
             yield from _missing_signals(view, name, edge)
 
 

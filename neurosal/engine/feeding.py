@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from neurosal.engine.losses import NO_LOSS
 from neurosal.errors import DataError, Problem
 from neurosal.lower.streams import stream
 
@@ -89,6 +90,8 @@ def _plainly(inputs: dict[str, Tensor]) -> Samples:
 def _targets(y: Tensor, loss: str, outputs: int) -> tuple[Tensor, list[dict[str, str]]]:
     """Targets as the loss wants them, labels as one-hot rows where it takes values; and what does not fit."""
     numbers = y.is_floating_point()
+    if loss == NO_LOSS:
+        return y, []
     if numbers and loss == "cross_entropy":
         remedy = "Use loss='mse'."
         return y, [{"expected": "class labels for cross_entropy", "found": "numbers", "remedy": remedy}]
@@ -118,7 +121,10 @@ def batches(order_RN: Tensor, batch_size: int) -> Iterator[Tensor]:
 
 
 def evaluate(network: Network, part: Part, loss: str) -> dict[str, Tensor]:
-    """Mean loss, and for cross-entropy the share of samples whose largest output is the label; each [R], in float64."""
+    """Mean loss, and for cross-entropy the share of samples whose largest output is the label; each [R], in float64.
+    Nothing with the loss "none"."""
+    if loss == NO_LOSS:
+        return {}
     totals: dict[str, Tensor] = {}
     rows = max(1, EVALUATED_ROWS // network.replicas)
     for first in range(0, len(part), rows):

@@ -158,7 +158,7 @@ def as_target(
         tensor = _tensor(y, dtype, place="y").to(device)
         expected, own = f"values [{samples}, {units}] or [{replicas}, {samples}, {units}]", (samples, units)
     else:
-        known = ("cross_entropy", "mse", "bce")
+        known = ("cross_entropy", "mse", "bce", "none")
         raise ExperimentError(Problem(place="loss", expected="a loss", found=repr(loss), remedy=near(loss, known)))
     shape = tuple(tensor.shape)
     if shape not in (own, (replicas, *own)):

@@ -59,8 +59,9 @@ class Learner:
         self.plan, self.parameters, self.sweep, self.circuit = plan, parameters, sweep, plan.circuit
         self.states: dict[str, State] = {}
         self.plasticity_states: dict[str, dict[str, Any]] = {}
+        changes = (*plan.changes, *plan.without_error)
         self.bias_reduction = {name: self._bias_reduction(name) for change in plan.changes for name in change.biases}
-        self.products = {change: self._product(change) for change in plan.changes if change.terms}
+        self.products = {change: self._product(change) for change in changes if change.terms}
         self.bind()
 
     def bind(self) -> None:
@@ -350,11 +351,53 @@ class LocalSignals:
     def post_error(self) -> Tensor:
         return self._signal(self._edge.target, "error")
 
+    @property
+    def _groups(self) -> Groups | None:
+        router = self._learner.router(self._name, self._edge)
+        return self._batch.groups[router] if router is not None else None
+
+    @property
+    def active(self) -> Tensor:
+        """Areas that have samples, [R, K]."""
+        groups = self._groups
+        return self.weight.new_ones(self.weight.shape[:2], dtype=torch.bool) if groups is None else groups.active_RK
+
+    def spread(self, values_RKU: Tensor) -> Tensor:
+        """Each sample's row of the values of its area, [R, N, U]; to broadcast where there is one area."""
+        groups = self._groups
+        if groups is None:
+            return values_RKU
+        return values_RKU.gather(1, groups.area_RN[..., None].expand(-1, -1, values_RKU.shape[-1]))
+
+    def _sum(self, rows_RNU: Tensor) -> Tensor:
+        groups = self._groups
+        if groups is None:
+            return rows_RNU.sum(1, keepdim=True)
+        index = groups.area_RN[..., None].expand_as(rows_RNU)
+        return rows_RNU.new_zeros(*self.weight.shape[:2], rows_RNU.shape[-1]).scatter_add_(1, index, rows_RNU)
+
+    def average(self, rows_RNU: Tensor) -> Tensor:
+        """Mean over the samples of each area, [R, K, U]; zero where there are none."""
+        groups = self._groups
+        if groups is None:
+            return rows_RNU.mean(1, keepdim=True)
+        return self._sum(rows_RNU) / groups.counts_RK.clamp(min=1)[..., None].to(rows_RNU.dtype)
+
+    def total(self, rows_RNU: Tensor) -> Tensor:
+        """``(1/m) Σ_n rows`` per replica and area, [R, K, U]: with m as in `correlate`."""
+        reduction = getattr(self._edge.plasticity, "reduction", "batch")
+        if reduction == "area":
+            return self.average(rows_RNU)
+        return self._sum(rows_RNU) / (1 if reduction == "sum" else self._batch.samples)
+
+    def centred(self, rows_RNU: Tensor) -> Tensor:
+        """Rows without the mean of the samples of their area."""
+        return rows_RNU - self.spread(self.average(rows_RNU))
+
     def correlate(self, post_RNO: Tensor, pre_RNI: Tensor) -> Tensor:
         """``(1/m) Σ_n post preᵀ`` per replica and area, in the shape of the weight."""
         learner = self._learner
-        router = learner.router(self._name, self._edge)
-        groups = self._batch.groups[router] if router is not None else None
+        groups = self._groups
         factor = Factor(getattr(self._edge.plasticity, "reduction", "batch"), self._batch, groups)
         if groups is not None:
             order = groups.order

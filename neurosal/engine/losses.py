@@ -39,6 +39,7 @@ def binary_cross_entropy(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor
     return losses.mean((-1, -2)), (torch.sigmoid(logits) - target).div_(logits.shape[-1])
 
 
+NO_LOSS = "none"  # the name of learning without an error
 LOSSES: dict[str, LossFunction] = {
     "cross_entropy": cross_entropy,
     "mse": mean_squared_error,

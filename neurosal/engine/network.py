@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neurosal.checks import check, refuse_oversized
+from neurosal.checks import check, nothing_changes, refuse_oversized
 from neurosal.engine.feeding import evaluate, parts_of
 from neurosal.engine.inputs import as_inputs, as_target, pick_device, pick_dtype, pick_seeds, refuse_labels
 from neurosal.engine.learning import Learner, Rates
 from neurosal.engine.lesions import Lesioned
-from neurosal.engine.losses import LOSSES
+from neurosal.engine.losses import LOSSES, NO_LOSS
 from neurosal.engine.parameters import Parameters
 from neurosal.engine.routing import RouterState
 from neurosal.engine.state import NetworkState
@@ -25,7 +25,7 @@ from neurosal.engine.storing import save
 from neurosal.engine.sweep import Batch, Sweep, natural, no_grad
 from neurosal.errors import CircuitError, ExperimentError, Problem, near
 from neurosal.graph import Circuit, Router
-from neurosal.lower.plan import Change, Plan, Route, plan
+from neurosal.lower.plan import Backward, Change, Plan, Route, plan
 from neurosal.settings.optimizers import Optimizer, PerReplica
 
 Inputs = Tensor | Mapping[str, Any] | Any
@@ -162,7 +162,10 @@ class Network(Lesioned):
         )
 
     def backward(self, batch: Batch, y: Any, loss: str = "cross_entropy") -> Tensor:
-        """The output's error and the feedback sweep, without any change. Returns the mean loss [R]."""
+        """The output's error and the feedback sweep, without any change. Returns the mean loss [R]; with the loss
+        "none" there is no error and that is NaN."""
+        if loss == NO_LOSS:
+            return self._no_loss()
         target = self._target(batch, y, loss)
         with no_grad():
             mean = self._sweep.lose(batch, target, loss)
@@ -173,10 +176,10 @@ class Network(Lesioned):
 
     def changes(self, batch: Batch) -> dict[str, Tensor]:
         """Proposed changes after `forward` and `backward`: projection → [R, K, post, pre], ``"{population}.bias"`` →
-        [R, K, units]."""
+        [R, K, units]. Without `backward`, those that need no error."""
         found: dict[str, Tensor] = {}
         with no_grad():
-            for change in self.plan.changes:
+            for change in self.plan.changes if batch.error else self.plan.without_error:
                 weights, biases, _ = self._learner.proposed(change, batch)
                 found |= {name: self._parameters.oriented(name, tensor) for name, tensor in weights.items()}
                 found |= {f"{name}.bias": tensor for name, tensor in biases.items()}
@@ -190,8 +193,9 @@ class Network(Lesioned):
         with torch.no_grad():
             return natural(self._sweep, batch, self.plan.output.population, "activity").clone()
 
-    def updates(self, x: Inputs, y: Any, loss: str = "cross_entropy") -> dict[str, Tensor]:
-        """Projection → proposed change with the sign of a gradient ([R, K, post, pre]), biases too; changes nothing."""
+    def updates(self, x: Inputs, y: Any = None, loss: str = "cross_entropy") -> dict[str, Tensor]:
+        """Projection → proposed change with the sign of a gradient ([R, K, post, pre]), biases too; changes nothing.
+        With the loss "none" (`y` is not looked at) what changes without an error."""
         batch = self.forward(x)
         self.backward(batch, y, loss)
         return self.changes(batch)
@@ -220,7 +224,7 @@ class Network(Lesioned):
     def step(
         self,
         x: Inputs,
-        y: Any,
+        y: Any = None,
         loss: str = "cross_entropy",
         optimizer: Optimizer | None = None,
         *,
@@ -232,21 +236,27 @@ class Network(Lesioned):
         Args:
             x: [N, I], the same for all replicas, or [R, N, I]; a mapping for several inputs.
             y: labels [N] or [R, N] for cross-entropy, values [.., N, O] else.
+            loss: "none" computes no error at all: only plasticity that needs none acts, and `y` is not looked at.
             epoch, epochs: progress, for schedules.
 
         Returns:
-            Mean loss of each replica before the step, [R].
+            Mean loss of each replica before the step, [R]; NaN with the loss "none".
+
+        Raises:
+            ExperimentError: for the loss "none" where nothing changes without an error.
         """
         optimizer = self._use(optimizer)
+        self.check_loss(loss)
         batch = self.forward(x)
-        target = self._target(batch, y, loss)
+        target = None if loss == NO_LOSS else self._target(batch, y, loss)
         rates = self._rates(optimizer, epoch, epochs)
         with no_grad():
-            mean = self._sweep.lose(batch, target, loss)
+            mean = self._no_loss() if target is None else self._sweep.lose(batch, target, loss)
+            phases = self.plan.without_error if target is None else self.plan.backward
             if optimizer.clip is None:
-                self._feedback_and_learn(batch, optimizer, rates)
+                self._feedback_and_learn(phases, batch, optimizer, rates)
             else:
-                self._feedback_then_clip(batch, optimizer, rates)
+                self._feedback_then_clip(phases, batch, optimizer, rates)
             for name, state in self._routers.items():
                 state.learn(batch.seen[name], batch.groups[name], rates.lr)
             if self._state.frozen:
@@ -254,19 +264,35 @@ class Network(Lesioned):
         self.steps += 1
         return mean
 
-    def _feedback_and_learn(self, batch: Batch, optimizer: Optimizer, rates: Rates) -> None:
-        for phase in self.plan.backward:
+    def _no_loss(self) -> Tensor:
+        return torch.full((self.replicas,), torch.nan, dtype=self.dtype, device=self.device)
+
+    def check_loss(self, loss: str) -> None:
+        """Refuse to learn without an error where nothing changes without one.
+
+        Raises:
+            ExperimentError: naming what kinds of plasticity there are.
+        """
+        if loss == NO_LOSS and (problem := nothing_changes(self.circuit)) is not None:
+            raise ExperimentError(problem)
+
+    def _feedback_and_learn(
+        self, phases: Iterable[Backward | Change], batch: Batch, optimizer: Optimizer, rates: Rates
+    ) -> None:
+        for phase in phases:
             if isinstance(phase, Change):
                 self._learner.learn(phase, batch, optimizer, rates)
             else:
                 self._sweep.backward[phase.population](batch)
 
-    def _feedback_then_clip(self, batch: Batch, optimizer: Optimizer, rates: Rates) -> None:
+    def _feedback_then_clip(
+        self, phases: Iterable[Backward | Change], batch: Batch, optimizer: Optimizer, rates: Rates
+    ) -> None:
         """Clipping needs the norm of the whole change of each replica, so nothing moves before all of it is known."""
-        for phase in self.plan.backward:
+        for phase in phases:
             if not isinstance(phase, Change):
                 self._sweep.backward[phase.population](batch)
-        proposed = [self._learner.proposed(change, batch) for change in self.plan.changes]
+        proposed = [self._learner.proposed(phase, batch) for phase in phases if isinstance(phase, Change)]
         tensors = [tensor for weights, biases, _ in proposed for tensor in (*weights.values(), *biases.values())]
         none_R = torch.zeros(self.replicas, dtype=self.dtype, device=self.device)  # where nothing can change
         square_R = sum((tensor.flatten(1).square().sum(1) for tensor in tensors), start=none_R)
@@ -348,7 +374,9 @@ class Network(Lesioned):
 
     def score(self, batch: Batch, y: Any, loss: str = "cross_entropy") -> dict[str, Tensor]:
         """Mean loss of a batch after `forward`, and for cross-entropy the share of samples whose largest output is the
-        label; each [R]."""
+        label; each [R]. Nothing with the loss "none"."""
+        if loss == NO_LOSS:
+            return {}
         target = self._target(batch, y, loss)
         refuse_labels(target, loss, self._outputs)
         with no_grad():
@@ -360,7 +388,7 @@ class Network(Lesioned):
 
     def evaluate(self, data: Any, loss: str = "cross_entropy") -> dict[str, Tensor]:
         """``"{part}_loss"`` and, for cross-entropy, ``"{part}_accuracy"`` of each part of a data set that is not empty;
-        each [R], float64.
+        each [R], float64. Nothing with the loss "none".
 
         Raises:
             DataError: when the data does not fit the circuit.

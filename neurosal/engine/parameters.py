@@ -15,7 +15,7 @@ from torch import Tensor
 from neurosal.engine.lesions import Lesions, still_synapses
 from neurosal.engine.wiring import Kernel, Reversed, kernel
 from neurosal.errors import near
-from neurosal.graph import Circuit, Copy, Own, Projection, Rate, SignOf, XavierUniform
+from neurosal.graph import Copy, Own, Projection, Rate, SignOf, XavierUniform
 from neurosal.lower.initial import draw_areas
 from neurosal.lower.plan import Plan
 
@@ -166,9 +166,3 @@ class Parameters(Mapping[str, Tensor]):
 
     def __repr__(self) -> str:
         return "\n".join(f"{name}: {list(self[name].shape)}" for name in self) or "no weights"
-
-
-def learns(circuit: Circuit, name: str) -> bool:
-    """Whether a projection can change at all."""
-    edge = circuit.projections[name]
-    return edge.pathway != "modulatory" and edge.plasticity.plastic

@@ -9,6 +9,7 @@ import networkx
 from pydantic import Field, field_validator
 
 from neurosal.errors import CircuitError, Problem, near
+from neurosal.graph.driving import driven_at
 from neurosal.graph.models import Relay, Source
 from neurosal.graph.population import Population
 from neurosal.graph.projection import Pathway, Projection
@@ -149,6 +150,15 @@ class Circuit(Value):
             return 1
         return self.populations[edge.source if edge.pathway == "feedback" else edge.target].areas
 
+    def learns(self, projection: str) -> bool:
+        """Whether the synapses of a projection can change as the circuit stands: they are plastic, no router's, and
+        noise drives their target if their plasticity waits for that."""
+        edge = self.projections[projection]
+        if edge.pathway == "modulatory" or not edge.plasticity.plastic:
+            return False
+        model = self.populations[edge.target].model
+        return not edge.plasticity.while_driven or (isinstance(model, Source) and model.driven)
+
     # Changing (each returns a new circuit) ---------------------------------------------------------------------------
 
     def with_populations(self, **populations: Population) -> Circuit:
@@ -188,6 +198,28 @@ class Circuit(Value):
                 if not {name, entry.source, entry.target} & names
             },
         )
+
+    def driven_at(self, population: str) -> Circuit:
+        """The circuit in which noise drives this population: it becomes a ``Source(driven=True)``.
+
+        Its incoming feedforward projections go, and so does every population that does not hear from it; feedback into
+        it stays. A network's `twin` of this circuit shares weights by name with the whole, so that a step of the twin
+        on noise, with the loss "none", is the mirror phase of a weight mirror.
+
+        Raises:
+            CircuitError: for a population that is not there, that has no activity, or that nothing hears from; and
+                where a router reads a population that goes.
+
+        Example:
+            >>> from neurosal import circuits, rules
+            >>> driven = rules.fa(circuits.mlp(4, 3, 2)).driven_at("hidden1")
+            >>> list(driven.projections), driven.populations["hidden1"].model
+            (['hidden1_to_output', 'output_to_hidden1'], Source(driven=True))
+
+        Reference:
+            Akrout et al. (2019), arXiv 1904.05391.
+        """
+        return driven_at(self, population)
 
     def free_name(self, name: str) -> str:
         """`name`, or `name_2`, `name_3`, ... when a projection or population is called so already."""

@@ -17,10 +17,17 @@ class Model(Kinded):
 
 
 class Source(Model):
-    """Activity is given from outside: the data."""
+    """Activity is given from outside: the data, or noise.
+
+    Args:
+        driven: the activity is noise that stands in for what the population would compute in its circuit (see
+            `Circuit.driven_at`). Plasticity that waits for such noise, as the weight mirror does, acts only then.
+    """
 
     kind: ClassVar[str] = "source"
     carries: ClassVar[frozenset[str]] = frozenset({"activity", "error"})
+    rare: ClassVar[frozenset[str]] = frozenset({"driven"})
+    driven: bool = False
 
 
 class Rate(Model):

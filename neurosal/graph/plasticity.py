@@ -16,7 +16,10 @@ class Local(Protocol):
     a bug.
 
     ``correlate(post, pre)`` sums the product of two signals over samples into the shape of the weight, with the
-    reduction of the plasticity.
+    reduction of the plasticity; ``total(rows)`` sums one signal in the same way, [R, K, units]. ``average(rows)`` is
+    the mean over samples whatever the reduction, [R, K, units], and ``centred(rows)`` what is left of each sample
+    without it. Synapses of several areas see the samples of each area by themselves: ``spread(values)`` gives each
+    sample the values [R, K, units] of its area, and ``active`` says which areas have samples, [R, K].
     """
 
     @property
@@ -30,7 +33,14 @@ class Local(Protocol):
     @property
     def weight(self) -> Any: ...
 
+    @property
+    def active(self) -> Any: ...
+
     def correlate(self, post: Any, pre: Any) -> Any: ...
+    def total(self, rows: Any) -> Any: ...
+    def average(self, rows: Any) -> Any: ...
+    def spread(self, values: Any) -> Any: ...
+    def centred(self, rows: Any) -> Any: ...
 
 
 class Plasticity(Kinded):
@@ -39,6 +49,7 @@ class Plasticity(Kinded):
     ``product`` names the post- and pre-synaptic signal whose correlation *is* the change, where the change has that
     form. Projections with
     the same product share it: it is computed once. A member with another form leaves it None and overrides `update`.
+    Synapses with ``while_driven`` change only while noise drives the population where they end (`Source.driven`).
     """
 
     family: ClassVar[str] = "plasticity"
@@ -46,6 +57,7 @@ class Plasticity(Kinded):
     product: ClassVar[tuple[Signal, Signal] | None] = None
     plastic: ClassVar[bool] = True
     for_router: ClassVar[bool] = False
+    while_driven: ClassVar[bool] = False
 
     rate: float = Field(default=1.0, ge=0, description="factor on the optimiser's learning rate")
 

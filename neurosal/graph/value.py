@@ -61,6 +61,7 @@ class Value(BaseModel):
         frozen=True, extra="forbid", arbitrary_types_allowed=True, allow_inf_nan=False, strict=False
     )
     error: ClassVar[type[NeurosalError]] = CircuitError
+    rare: ClassVar[frozenset[str]] = frozenset()  # fields that files have only where they differ from their default
 
     def __init__(self, **fields: Any) -> None:
         try:
@@ -72,10 +73,13 @@ class Value(BaseModel):
     __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain dicts, lists, strings and numbers, defaults written out. None is left out where it is the default."""
+        """Plain dicts, lists, strings and numbers, defaults written out. Left out where they have their default are
+        None and the fields of ``rare``."""
         result: dict[str, Any] = {"kind": self.kind} if isinstance(self, Kinded) else {}
         for field, information in type(self).model_fields.items():
             value = getattr(self, field)
+            if field in self.rare and value == information.default:
+                continue
             if value is not None or information.default is not None:
                 result[field] = plain(value)
         return result

@@ -99,6 +99,7 @@ class Plan:
     forward: tuple[Route | Forward, ...]
     output: Output
     backward: tuple[Backward | Change, ...]
+    without_error: tuple[Change, ...] = ()  # all that changes in a step without a loss
     routes: dict[str, str] = field(default_factory=dict)  # population with areas → router
     orders: dict[str, str | None] = field(default_factory=dict)  # population → router in whose order its samples stand
     reversed: frozenset[str] = frozenset()  # projections whose weights are stored as the transpose
@@ -140,11 +141,15 @@ def plan(circuit: Circuit) -> Plan:
     owners, turned = _storage(circuit)
     output = Output(population=circuit.output)
     backward = _backward(circuit, output.population)
+    reached = {output.population: -1} | {phase.population: index for index, phase in enumerate(backward)}
     return Plan(
         circuit=circuit,
         forward=_forward(circuit),
         output=output,
-        backward=_with_changes(circuit, output.population, backward, owners, turned),
+        backward=_with_changes(circuit, reached, backward, owners, turned),
+        without_error=tuple(
+            phase for phase in _with_changes(circuit, {}, [], owners, turned) if isinstance(phase, Change)
+        ),
         routes=routes,
         orders=_orders(circuit, routes),
         reversed=turned,
@@ -227,10 +232,13 @@ def _storage(circuit: Circuit) -> tuple[dict[str, str], frozenset[str]]:
 
 
 def _with_changes(
-    circuit: Circuit, output: str, backward: list[Backward], owners: dict[str, str], turned: frozenset[str]
+    circuit: Circuit, step_of: dict[str, int], backward: list[Backward], owners: dict[str, str], turned: frozenset[str]
 ) -> tuple[Backward | Change, ...]:
-    """Each change as early as it may happen: its signals are there, and nobody reads its weights any more."""
-    step_of = {output: -1} | {phase.population: index for index, phase in enumerate(backward)}
+    """Each change as early as it may happen: its signals are there, and nobody reads its weights any more.
+
+    Args:
+        step_of: population that error reaches → index of the phase that brings it, -1 for the output.
+    """
     last_read: dict[str, int] = {}
     for index, phase in enumerate(backward):
         for name in phase.projections:
@@ -239,7 +247,7 @@ def _with_changes(
     ready: dict[str, int] = {}
     own_update: list[str] = []
     for name, edge in circuit.projections.items():
-        if edge.pathway == "modulatory" or not edge.plasticity.plastic:
+        if not circuit.learns(name):
             continue
         signals = {
             "pre_activity": edge.source,
@@ -305,14 +313,17 @@ def _merge(
 
 def _biases(circuit: Circuit, step_of: dict[str, int]) -> list[str]:
     """Populations whose bias learns: they have one, an error reaches them, and at least one of their feedforward
-    projections is plastic."""
+    projections learns from it."""
     return [
         name
         for name, population in circuit.populations.items()
         if isinstance(population.model, Rate)
         and population.model.bias
         and name in step_of
-        and any(edge.plasticity.plastic for edge in circuit.select(pathway="feedforward", target=name).values())
+        and any(
+            "post_error" in edge.plasticity.needs
+            for edge in circuit.select(pathway="feedforward", target=name).values()
+        )
     ]
 
 

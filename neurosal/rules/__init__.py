@@ -3,7 +3,7 @@
 Example:
     >>> from neurosal import rules
     >>> sorted(rules.__all__)
-    ['bp', 'dfa', 'fa', 'kp', 'kp_tied', 'pfa', 'pfa_o', 'sal', 'shallow']
+    ['bp', 'dfa', 'fa', 'kp', 'kp_tied', 'pfa', 'pfa_o', 'sal', 'shallow', 'wm']
 """
 
 from neurosal.rules.backpropagation import bp
@@ -13,5 +13,6 @@ from neurosal.rules.kolen_pollack import kp, kp_tied
 from neurosal.rules.product_feedback_alignment import pfa, pfa_o
 from neurosal.rules.selective_adaptive import sal
 from neurosal.rules.shallow import shallow
+from neurosal.rules.weight_mirror import wm
 
-__all__ = ["bp", "dfa", "fa", "kp", "kp_tied", "pfa", "pfa_o", "sal", "shallow"]
+__all__ = ["bp", "dfa", "fa", "kp", "kp_tied", "pfa", "pfa_o", "sal", "shallow", "wm"]

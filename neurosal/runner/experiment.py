@@ -106,7 +106,7 @@ def contenders_of(experiment: Experiment) -> list[Contender]:
     for name, arm in experiment.arms.items():
         seeds, varied, training = replicas(experiment, experiment.training_of(name))
         circuit = circuit_of(arm, name)
-        known = recordable(circuit)
+        known = recordable(circuit, training.loss)
         wrong = {probe: problem for probe in training.record if (problem := known.misfit(probe)) is not None}
         if "record" in arm.training:
             problems += [replace(problem, place=f"arms.{name}.training.{problem.place}") for problem in wrong.values()]

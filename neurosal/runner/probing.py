@@ -63,7 +63,7 @@ class Prober:
     def __init__(self, network: Network, training: Training, parts: Mapping[str, Part], total_steps: int) -> None:
         self.network, self.training, self.parts, self.total_steps = network, training, parts, total_steps
         self.part = parts["train"]
-        self.recordable = Recordable(network.plan)
+        self.recordable = Recordable(network.plan, training.loss)
         problems = [problem for probe in training.record if (problem := self.recordable.misfit(probe)) is not None]
         problems += unvotable(training.record, parts)
         if problems:

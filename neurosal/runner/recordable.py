@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
+from neurosal.engine.losses import NO_LOSS
 from neurosal.errors import Problem, near
 from neurosal.graph import Circuit, Relay
 from neurosal.lower.paths import Pair, pairs
-from neurosal.lower.plan import Plan, plan
+from neurosal.lower.plan import Change, Plan, plan
 from neurosal.rules import bp
 from neurosal.settings.probes import Probe, What
 
@@ -20,9 +21,11 @@ class Recordable:
 
     Args:
         plan: of the circuit.
+        loss: with which it learns; without one there is no error to record.
     """
 
     plan: Plan
+    loss: str = "cross_entropy"
 
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:
@@ -48,7 +51,7 @@ class Recordable:
     @cached_property
     def compared(self) -> list[str]:
         """Feedforward projections that both the circuit and its backpropagation form change."""
-        both = set(_changed(self.plan)) & set(_changed(plan(self.reference)))
+        both = set(_changed(self.plan.changes)) & set(_changed(plan(self.reference).changes))
         return [name for name in self.plan.circuit.select(pathway="feedforward") if name in both]
 
     def usual(self, what: What) -> list[str]:
@@ -57,15 +60,16 @@ class Recordable:
             case "weight":
                 return list(self.plan.owners)
             case "update":
-                return _changed(self.plan)
+                return _changed(self.plan.without_error if self.loss == NO_LOSS else self.plan.changes)
             case "angle" | "norm_ratio":
                 return [pair.name for pair in self.pairs]
             case "update_angle":
-                return self.compared
+                return [] if self.loss == NO_LOSS else self.compared
             case "usage" | "area" | "vote":
                 return list(self.plan.routes)
             case "error":
-                return [name for name in self.plan.circuit.populations if name in self.plan.with_error]
+                reached = frozenset() if self.loss == NO_LOSS else self.plan.with_error
+                return [name for name in self.plan.circuit.populations if name in reached]
             case "activity":
                 return [name for name in self.known("activity") if name not in self.plan.circuit.inputs]
 
@@ -101,10 +105,10 @@ class Recordable:
         )
 
 
-def recordable(circuit: Circuit) -> Recordable:
-    """What can be recorded of a circuit that passed the checks."""
-    return Recordable(plan(circuit))
+def recordable(circuit: Circuit, loss: str = "cross_entropy") -> Recordable:
+    """What can be recorded of a circuit that passed the checks and learns with this loss."""
+    return Recordable(plan(circuit), loss)
 
 
-def _changed(of: Plan) -> list[str]:
-    return [name for change in of.changes for name in change.projections]
+def _changed(changes: Iterable[Change]) -> list[str]:
+    return [name for change in changes for name in change.projections]

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from neurosal.engine.feeding import Part, Samples, batches, epoch_order, evaluate, parts_of
+from neurosal.engine.losses import NO_LOSS
 from neurosal.engine.network import Network
 from neurosal.errors import ExperimentError, Problem, StoreError
 from neurosal.graph import Circuit
@@ -130,6 +131,7 @@ class Trainer:
         self.training = _of_type(network, training)
         self.replicas = _replicas(network, replicas)
         network.check_rates(training.optimizer)
+        network.check_loss(training.loss)
         self.parts = parts_of(data, network, training.loss)
         self.part: Part = self.parts["train"]
         self.provenance: dict[str, Any] = {
@@ -196,7 +198,7 @@ class Trainer:
     def _declare(self, recorder: Recorder) -> None:
         parts = [name for name in self.parts if name != "train"]
         recorder.declare(schema.training_metrics(), expected=self.total // self.training.log_every + 2)
-        if parts:
+        if parts and self.training.loss != NO_LOSS:
             group = schema.evaluation_metrics(parts, accuracy=self.training.loss == "cross_entropy")
             recorder.declare(group, expected=self.training.epochs + 2)
 
@@ -282,7 +284,9 @@ class Trainer:
     def _check(self, step: int, loss: Tensor, x: Samples, y: Tensor) -> None:
         """Freeze replicas whose numbers are no longer finite, at their last good state."""
         tensors = (*self.network.weights.full.values(), *self.network.biases.values())
-        finite = torch.isfinite(loss) & torch.isfinite(torch.stack([t.flatten(1).sum(1) for t in tensors])).all(0)
+        finite = torch.isfinite(torch.stack([t.flatten(1).sum(1) for t in tensors])).all(0)
+        if self.training.loss != NO_LOSS:
+            finite &= torch.isfinite(loss)
         if bool(finite.all()):
             return
         for replica in (~finite).nonzero()[:, 0].tolist():

@@ -11,7 +11,7 @@ from neurosal.graph.value import Value
 from neurosal.settings.optimizers import SGD, Optimizer
 from neurosal.settings.probes import Probe
 
-Loss = Literal["cross_entropy", "mse", "bce"]
+Loss = Literal["cross_entropy", "mse", "bce", "none"]
 
 
 class Training(Value):
@@ -19,7 +19,9 @@ class Training(Value):
 
     Args:
         epochs: passes over the training part.  batch_size: samples a step (the last batch of an epoch may be smaller).
-        loss: "cross_entropy" (takes logits), "mse" (mean over outputs) or "bce" (takes logits, mean over outputs).
+        loss: "cross_entropy" (takes logits), "mse" (mean over outputs) or "bce" (takes logits, mean over outputs);
+            "none" learns without an error: only plasticity that needs none acts, targets are not looked at, the
+            recorded loss is NaN and there are no evaluations.
         optimizer: e.g. ``SGD(lr=0.1)``.
         evaluate_every: epochs between evaluations on the validation and test parts; before the first step and after the
             last there is always one.

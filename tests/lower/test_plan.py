@@ -92,7 +92,8 @@ def must_change_all_once(circuit: Circuit, made: Plan) -> None:
     reached = {made.output.population} | {p.population for p in made.backward if isinstance(p, Backward)}
     expected = set()
     for name, edge in circuit.projections.items():
-        if edge.pathway != "modulatory" and edge.plasticity.plastic:
+        waits = edge.plasticity.while_driven and not getattr(circuit.populations[edge.target].model, "driven", False)
+        if edge.pathway != "modulatory" and edge.plasticity.plastic and not waits:
             ends = {"pre_error": edge.source, "post_error": edge.target}
             if all(ends[need] in reached for need in edge.plasticity.needs if need in ends):
                 expected.add(owner_of(circuit, name))

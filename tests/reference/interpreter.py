@@ -18,6 +18,7 @@ from tests.reference.numerics import Array, activate, loss, slope
 from tests.reference.optimizers import move
 from tests.reference.routing import Router
 
+WITHOUT_ERROR = ("hebbian", "oja", "bcm", "anti_hebbian", "weight_mirror")
 PRODUCTS = {"delta": ("post_error", "pre_activity"), "kolen_pollack": ("post_activity", "pre_error")}
 
 
@@ -96,6 +97,9 @@ class Interpreter:
 
     def incoming(self, population: str, pathway: str) -> list[str]:
         return [name for name, p in self.projections.items() if p["target"] == population and p["pathway"] == pathway]
+
+    def driven(self, population: str) -> bool:
+        return bool(self.populations[population]["model"].get("driven", False))
 
     def units(self, population: str) -> int:
         fields = self.populations[population]
@@ -230,6 +234,8 @@ class Interpreter:
         for name, fields in self.projections.items():
             if fields["pathway"] == "modulatory" or fields["plasticity"]["kind"] == "fixed":
                 continue
+            if fields["plasticity"]["kind"] == "weight_mirror" and not self.driven(fields["target"]):
+                continue
             owner, turned = self.owner(name)
             for r, samples in enumerate(runs):
                 change = self._change(r, name, samples)
@@ -245,7 +251,7 @@ class Interpreter:
             plastic = [
                 self.projections[name]["plasticity"]
                 for name in self.incoming(population, "feedforward")
-                if self.projections[name]["plasticity"]["kind"] != "fixed"
+                if self.projections[name]["plasticity"]["kind"] not in ("fixed", *WITHOUT_ERROR)
             ]
             if not plastic or runs[0][0].error[population] is None:
                 continue

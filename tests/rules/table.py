@@ -53,6 +53,7 @@ PLAIN = (
     Case("kp_tied", rules.kp_tied, transports_at_birth=True),
     Case("pfa", functools.partial(rules.pfa, expansion=3)),
     Case("pfa_o", rules.pfa_o),
+    Case("wm", rules.wm),
 )
 SELECTIVE = (
     *(
