@@ -4,5 +4,6 @@ and `.table` what it returns."""
 from neurosal.analysis.areas import areas
 from neurosal.analysis.learning_curves import learning_curves
 from neurosal.analysis.symmetry import symmetry
+from neurosal.analysis.tuning import tuning
 
-__all__ = ["areas", "learning_curves", "symmetry"]
+__all__ = ["areas", "learning_curves", "symmetry", "tuning"]

@@ -12,7 +12,7 @@ from neurosal import data, plasticity, rules
 from neurosal.checks import check
 from neurosal.errors import CircuitError, DataError, DivergedError, ExperimentError, NeurosalError, StoreError
 from neurosal.graph import Circuit, Population, Projection
-from neurosal.settings import SGD, Adam, AdamW, Experiment, Training, probe
+from neurosal.settings import SGD, Adam, AdamW, Experiment, Search, Training, Tuned, probe
 from neurosal.version import __version__
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from neurosal.engine.storing import load
     from neurosal.library import load_experiment
     from neurosal.record.run import open_run
-    from neurosal.runner import run, train
+    from neurosal.runner import run, train, tune
 
 __all__ = [
     "SGD",
@@ -37,8 +37,10 @@ __all__ = [
     "NeurosalError",
     "Population",
     "Projection",
+    "Search",
     "StoreError",
     "Training",
+    "Tuned",
     "__version__",
     "check",
     "compile",
@@ -53,6 +55,7 @@ __all__ = [
     "run",
     "stats",
     "train",
+    "tune",
 ]
 _LAZY = {
     "compile": "neurosal.engine.network",
@@ -63,6 +66,7 @@ _LAZY = {
     "run": "neurosal.runner",
     "stats": "",
     "train": "neurosal.runner",
+    "tune": "neurosal.runner",
     "circuits": "",
     "experiments": "",
     "analysis": "",

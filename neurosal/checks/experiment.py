@@ -12,6 +12,7 @@ from neurosal import library
 from neurosal.checks.circuit import problems_in
 from neurosal.checks.memory import available_memory, estimate, memory_problem
 from neurosal.checks.names import name_problems
+from neurosal.checks.search import search_problems
 from neurosal.checks.view import View, readable, view_of
 from neurosal.data import Dataset, DataSpec
 from neurosal.errors import ExperimentError, NeurosalError, Problem, near
@@ -21,6 +22,7 @@ from neurosal.graph.models import Rate
 from neurosal.graph.value import shown
 from neurosal.settings.experiment import Arm, Experiment, overlaid
 from neurosal.settings.probes import Probe
+from neurosal.settings.search import Search
 from neurosal.settings.training import Training
 
 LARGEST_SEED = 2**63 - 1
@@ -40,6 +42,7 @@ class ExperimentView:
     seeds: tuple[int, ...] | None = None
     vary: Mapping[str, tuple[float, ...]] | None = None
     analyses: tuple[str, ...] = ()
+    search: Search | None = None
     slips: list[Problem] = field(default_factory=list)
 
 
@@ -74,6 +77,7 @@ def _complete(experiment: Experiment) -> ExperimentView:
     return ExperimentView(
         name=experiment.name, arms=dict(experiment.arms), arm_names=list(experiment.arms), data=experiment.data,
         training=experiment.training, seeds=experiment.seeds, vary=experiment.vary, analyses=experiment.analyses,
+        search=experiment.search,
     )  # fmt: skip
 
 
@@ -97,7 +101,7 @@ def _partial(data: Any) -> ExperimentView:
         view.slips += [replace(slip, place=slip.place.removeprefix(".")) for slip in slips]
     # The fields that are no values of their own are read through an experiment that is otherwise valid.
     valid = {"name": "valid", "data": {"name": "digits"}, "arms": {"valid": {"recipe": {"circuit": "mlp"}}}}
-    for key in ("name", "seeds", "vary", "analyses"):
+    for key in ("name", "seeds", "vary", "analyses", "search"):
         if key in data:
             rest, _, slips = readable({key: {**valid, key: data[key]}}, Experiment, "")
             view.slips += [replace(slip, place=slip.place.removeprefix(f".{key}.")) for slip in slips]
@@ -132,6 +136,8 @@ def _problems(view: ExperimentView) -> Iterator[Problem]:
             library.find("analyses", analysis, place=f"analyses.{index}")
         except NeurosalError as wrong:
             yield from wrong.problems
+    if view.search is not None:
+        yield from search_problems(view.search, view.arms, trainings)
     yield from _memory(view, trainings, circuits)
 
 
@@ -280,10 +286,36 @@ def _vary(view: ExperimentView, trainings: Mapping[str, Training]) -> Iterator[P
             except NeurosalError as wrong:
                 yield from (replace(problem, place=place) for problem in wrong.problems)
                 break
+    yield from _trials(view, trainings)
     yield from _tuples(view, trainings)
 
 
-def _replicas(view: ExperimentView) -> int:
+def _trials(view: ExperimentView, trainings: Mapping[str, Training]) -> Iterator[Problem]:
+    """Trials of an arm: of the same settings each, which keep shapes."""
+    for name, training in trainings.items():
+        trials = view.arms[name].trials or ()
+        known = [f"optimizer.{entry}" for entry in type(training.optimizer).per_replica]
+        for index, trial in enumerate(trials):
+            place = f"arms.{name}.trials.{index}"
+            if set(trial) != set(trials[0]) or not trial:
+                expected = f"values of {', '.join(trials[0]) or 'some setting'}, as the first trial"
+                yield Problem(place=place, expected=expected, found=", ".join(trial) or "none")
+            for path, value in trial.items():
+                if path not in known:
+                    kind = training.optimizer.kind
+                    expected = f"a setting that keeps shapes (arm {name!r} trains with {kind})"
+                    yield Problem(place=place, expected=expected, found=shown(path), remedy=near(path, known))
+                    continue
+                try:
+                    Training.from_dict(overlaid(training.to_dict(), {"optimizer": {path.partition(".")[2]: value}}))
+                except NeurosalError as wrong:
+                    yield from (replace(problem, place=f"{place}.{path}") for problem in wrong.problems)
+
+
+def _replicas(view: ExperimentView, name: str) -> int:
+    """Replicas of an arm."""
+    if name in view.arms and view.arms[name].trials is not None:
+        return len(view.seeds or (0,)) * len(view.arms[name].trials or ())
     return len(view.seeds or (0,)) * prod(max(1, len(values)) for values in (view.vary or {}).values())
 
 
@@ -291,11 +323,12 @@ def _tuples(view: ExperimentView, trainings: Mapping[str, Training]) -> Iterator
     """A setting with a value for each replica has as many as there are."""
     if view.seeds is None or view.vary is None:
         return
-    count = _replicas(view)
     for name, training in trainings.items():
+        count, trials = _replicas(view, name), view.arms[name].trials or ()
+        varied = {*view.vary, *(path for trial in trials for path in trial)}
         for setting in type(training.optimizer).per_replica:
             value = getattr(training.optimizer, setting)
-            if isinstance(value, tuple) and len(value) != count and f"optimizer.{setting}" not in view.vary:
+            if isinstance(value, tuple) and len(value) != count and f"optimizer.{setting}" not in varied:
                 below = view.arms[name].training.get("optimizer")
                 mine = isinstance(below, Mapping) and setting in below
                 yield Problem(
@@ -340,9 +373,9 @@ def _targets(place: str, probes: Iterable[Probe], circuits: Iterable[Circuit]) -
 def _memory(
     view: ExperimentView, trainings: Mapping[str, Training], circuits: Mapping[str, Circuit]
 ) -> Iterator[Problem]:
-    free, replicas = available_memory(), _replicas(view)
+    free = available_memory()
     for name in [name for name in circuits if name in trainings]:
-        training = trainings[name]
+        training, replicas = trainings[name], _replicas(view, name)
         needs = estimate(circuits[name], replicas, training.batch_size, training.dtype, training.optimizer)
         remedy = f"Take fewer than {replicas} replicas, smaller batches or smaller populations."
         problem = memory_problem(needs, free, place=f"arms.{name}", remedy=remedy)

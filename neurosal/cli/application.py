@@ -131,11 +131,38 @@ def run(
         bool, typer.Option("--resume", help="Go on where the store stops; start it if there is none.")
     ] = False,
     device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to compute.")] = "auto",
+    tuned: Annotated[
+        Path | None, typer.Option("--tuned", metavar="FILE", help="Lay in what neurosal tune found (tuned.yaml).")
+    ] = None,
 ) -> None:
     """Run an experiment, record it and print its final table."""
     from neurosal.cli.running import run_experiment
 
-    run_experiment(source, assignment or [], store=store, resume=resume, device=device)
+    run_experiment(source, assignment or [], store=store, resume=resume, device=device, tuned=tuned)
+
+
+@app.command()
+def tune(
+    source: SourceArgument,
+    assignment: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="PATH=VALUE", help="Change a field, e.g. search.over.optimizer.lr=[0.1,0.3]."),
+    ] = None,
+    store: Annotated[
+        Path | None, typer.Option("--store", help="Folder of the search; runs/NAME_tune by default.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where the store stops; start it if there is none.")
+    ] = False,
+    device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to compute.")] = "auto",
+    extend: Annotated[
+        bool, typer.Option("--extend", help="Widen the grid by its own ratio until no best value is at its edge.")
+    ] = False,
+) -> None:
+    """Search for the settings of each arm that are best on validation data."""
+    from neurosal.cli.tuning import tune_experiment
+
+    tune_experiment(source, assignment or [], store=store, resume=resume, device=device, extend=extend)
 
 
 @app.command()

@@ -16,17 +16,17 @@ from neurosal.cli.showing import unwritable
 from neurosal.cli.sources import look_up
 from neurosal.errors import DivergedError, ExperimentError, Problem
 from neurosal.settings.experiment import Experiment
+from neurosal.settings.tuned import Tuned
 
 FINAL_TABLE = "learning_curves"
 RUNS, FIGURES = Path("runs"), "figures"
 
 
-def run_experiment(source: str, assignments: list[str], *, store: Path | None, resume: bool, device: str) -> None:
-    """Check an experiment, run it and print its final table.
+def experiment_of(source: str, assignments: list[str]) -> Experiment:
+    """The experiment that `source` names, changed and checked.
 
     Raises:
-        NeurosalError: for bad input, a store that cannot be used, and numbers that stopped being finite (after the
-            table was printed).
+        NeurosalError: for what is none, or has problems.
     """
     found = look_up(source, assignments)
     if found.kind == "circuit" and not found.problems:
@@ -34,6 +34,30 @@ def run_experiment(source: str, assignments: list[str], *, store: Path | None, r
         raise ExperimentError(Problem(place=source, expected="an experiment", found="a circuit", remedy=remedy))
     experiment = found.checked()
     assert isinstance(experiment, Experiment)
+    return experiment
+
+
+def run_experiment(
+    source: str,
+    assignments: list[str],
+    *,
+    store: Path | None,
+    resume: bool,
+    device: str,
+    tuned: Path | None = None,
+) -> None:
+    """Check an experiment, run it and print its final table.
+
+    Args:
+        tuned: what a search found, laid into the arms.
+
+    Raises:
+        NeurosalError: for bad input, a store that cannot be used, and numbers that stopped being finite (after the
+            table was printed).
+    """
+    experiment = experiment_of(source, assignments)
+    if tuned is not None:
+        experiment = Tuned.open(tuned).apply(experiment)
     folder = store or RUNS / experiment.name
     runner = import_module("neurosal.runner.training")  # torch loads here, when all that needs no torch is checked
     run = import_module("neurosal.runner").run
@@ -61,20 +85,26 @@ def report(folder: Path, analyses: Iterable[str]) -> None:
             typer.echo(f"No {name}: {'; '.join(str(problem) for problem in wrong.problems) or wrong}", err=True)
             continue
         if name == FINAL_TABLE:
-            typer.echo(str(_table_of(analysis, dataset)))
+            typer.echo(str(table_of(analysis, dataset)))
         if name in analyses:
-            _save(analysis, dataset, folder / FIGURES)
+            save(analysis, dataset, folder / FIGURES)
 
 
-def _save(analysis: Callable[..., Any], dataset: Any, folder: Path) -> list[Path]:
-    save = getattr(analysis, "save", None)
+def save(analysis: Callable[..., Any], dataset: Any, folder: Path) -> list[Path]:
+    """Write figure and numbers of an analysis, where it has them.
+
+    Raises:
+        ExperimentError: for a folder that cannot be written.
+    """
+    write = getattr(analysis, "save", None)
     try:
-        return [] if save is None else list(save(dataset, folder))
+        return [] if write is None else list(write(dataset, folder))
     except OSError as wrong:
         raise unwritable(Path(wrong.filename or folder), wrong) from None
 
 
-def _table_of(analysis: Callable[..., Any], dataset: Any) -> Any:
+def table_of(analysis: Callable[..., Any], dataset: Any) -> Any:
+    """The table of an analysis; the numbers themselves where it has none."""
     table = getattr(analysis, "table", None)
     return dataset if table is None else table(dataset)
 
@@ -82,13 +112,15 @@ def _table_of(analysis: Callable[..., Any], dataset: Any) -> Any:
 def analyse_store(name: str, store: Path, out: Path | None) -> None:
     """Print the table of an analysis, and write its figure and numbers.
 
+    An analysis that has an `open` of its own reads other folders than those of runs.
+
     Raises:
         NeurosalError: for an unknown analysis, a folder without a run, and a run that did not record what is needed.
     """
     from neurosal.record.run import open_run
 
     analysis = library.find("analyses", name, place="analysis")
-    dataset = analysis(open_run(store))
-    typer.echo(str(_table_of(analysis, dataset)))
-    for path in _save(analysis, dataset, out or store / FIGURES):
+    dataset = analysis(getattr(analysis, "open", open_run)(store))
+    typer.echo(str(table_of(analysis, dataset)))
+    for path in save(analysis, dataset, out or store / FIGURES):
         typer.echo(f"Wrote {path}")

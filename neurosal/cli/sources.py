@@ -149,7 +149,7 @@ def _assign(data: Any, path: str, value: Any) -> None:
                 ),
                 None,
             )
-            if key is None and path.startswith("vary."):
+            if key is None and path.removesuffix(rest) in ("vary.", "search.over."):
                 key = rest
             head, rest = rest.partition(".")[::2] if key is None else (key, rest[len(key) + 1 :])
             if not rest:

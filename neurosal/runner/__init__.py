@@ -2,5 +2,6 @@
 
 from neurosal.runner.experiment import run
 from neurosal.runner.training import train
+from neurosal.runner.tuning import tune
 
-__all__ = ["run", "train"]
+__all__ = ["run", "train", "tune"]

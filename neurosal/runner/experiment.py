@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,7 @@ def contenders_of(experiment: Experiment) -> list[Contender]:
     useless: dict[Probe, Problem] = {}
     useful: set[Probe] = set()
     for name, arm in experiment.arms.items():
-        seeds, varied, training = replicas(experiment, experiment.training_of(name))
+        seeds, varied, training = replicas(experiment, experiment.training_of(name), arm.trials)
         circuit = circuit_of(arm, name)
         known = recordable(circuit, training.loss)
         wrong = {probe: problem for probe in training.record if (problem := known.misfit(probe)) is not None}
@@ -157,14 +157,24 @@ def circuit_of(arm: Arm, name: str = "arm") -> Circuit:
     return library.build(arm.recipe, place=f"arms.{name}.recipe")
 
 
-def replicas(experiment: Experiment, training: Training) -> tuple[tuple[int, ...], dict[str, list[Any]], Training]:
+def replicas(
+    experiment: Experiment, training: Training, trials: Sequence[Mapping[str, float]] | None = None
+) -> tuple[tuple[int, ...], dict[str, list[Any]], Training]:
     """Seeds × varied settings as replicas: the seed of each, the value of each varied setting, and the training with
     values per replica.
 
     The last varied setting changes fastest, the seed slowest.
+
+    Args:
+        trials: of the arm, in place of what the experiment varies.
     """
-    names = list(experiment.vary)
-    table = list(itertools.product(experiment.seeds, *(experiment.vary[name] for name in names)))
+    names = list(experiment.vary) if trials is None else list(trials[0])
+    settings = (
+        itertools.product(*experiment.vary.values())
+        if trials is None
+        else (tuple(trial[name] for name in names) for trial in trials)
+    )
+    table = [(seed, *row) for seed, row in itertools.product(experiment.seeds, list(settings))]
     varied = {name.rpartition(".")[2]: [row[1 + column] for row in table] for column, name in enumerate(names)}
     changes = {name: tuple(values) for name, values in varied.items()}
     optimizer = training.optimizer.replace(**changes) if changes else training.optimizer

@@ -4,22 +4,31 @@ from neurosal.settings.experiment import Arm, Experiment, Recipe
 from neurosal.settings.optimizers import SGD, Adam, AdamW, Optimizer
 from neurosal.settings.probes import Probe, probe
 from neurosal.settings.schedules import Cosine, Piecewise, Schedule, Steps, WarmUp
+from neurosal.settings.search import LogUniform, Range, Search, Uniform
 from neurosal.settings.training import Training
+from neurosal.settings.tuned import Best, Trial, Tuned
 
 __all__ = [
     "SGD",
     "Adam",
     "AdamW",
     "Arm",
+    "Best",
     "Cosine",
     "Experiment",
+    "LogUniform",
     "Optimizer",
     "Piecewise",
     "Probe",
+    "Range",
     "Recipe",
     "Schedule",
+    "Search",
     "Steps",
     "Training",
+    "Trial",
+    "Tuned",
+    "Uniform",
     "WarmUp",
     "probe",
 ]

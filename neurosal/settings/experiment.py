@@ -11,6 +11,7 @@ from neurosal.data.spec import DataSpec
 from neurosal.errors import ExperimentError
 from neurosal.graph.circuit import Circuit
 from neurosal.graph.value import FrozenMap, Value
+from neurosal.settings.search import Search
 from neurosal.settings.training import Training
 
 
@@ -38,6 +39,8 @@ class Arm(Value):
         training: changes to the experiment's training, in the same nesting, e.g. ``{"optimizer": {"lr": 0.1}}``.
         label: name in tables and figures.
         note: what a reader must know (tuned rate, weight transport, larger step, ...).
+        trials: settings to try, each for every seed, in place of all combinations of what the experiment varies, e.g.
+            ``({"optimizer.lr": 0.1}, {"optimizer.lr": 0.3})``; of the kind that `Experiment.vary` takes.
     """
 
     error = ExperimentError
@@ -46,6 +49,12 @@ class Arm(Value):
     training: Mapping[str, Any] = Field(default_factory=dict)
     label: str | None = None
     note: str = ""
+    trials: tuple[Mapping[str, float], ...] | None = Field(default=None, min_length=1)
+
+    @field_validator("trials", mode="after")
+    @classmethod
+    def _freeze_trials(cls, entries: tuple[Mapping[str, float], ...] | None) -> Any:
+        return None if entries is None else tuple(FrozenMap(entry) for entry in entries)
 
     @field_validator("training", mode="after")
     @classmethod
@@ -64,6 +73,9 @@ class Experiment(Value):
 
     Seeds and varied settings of one arm are the replicas of one tensor program. ``vary`` maps paths inside the
     optimiser that keep shapes (``"optimizer.lr"``) to the values to try; what changes shapes belongs into arms.
+
+    Args:
+        search: how `tune` looks for the best settings of each arm; `run` takes no notice of it.
     """
 
     error = ExperimentError
@@ -75,6 +87,7 @@ class Experiment(Value):
     vary: Mapping[str, tuple[float, ...]] = Field(default_factory=dict)
     training: Training = Field(default_factory=Training)
     analyses: tuple[str, ...] = ("learning_curves", "symmetry", "areas")
+    search: Search | None = None
 
     @field_validator("arms", "vary", mode="after")
     @classmethod
