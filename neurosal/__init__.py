@@ -12,7 +12,21 @@ from neurosal import data, plasticity, rules
 from neurosal.checks import check
 from neurosal.errors import CircuitError, DataError, DivergedError, ExperimentError, NeurosalError, StoreError
 from neurosal.graph import Circuit, Population, Projection
-from neurosal.settings import SGD, Adam, AdamW, Experiment, Search, Training, Tuned, probe
+from neurosal.settings import (
+    SGD,
+    Adam,
+    AdamW,
+    Experiment,
+    Lesion,
+    Noise,
+    Phase,
+    Reset,
+    Rewire,
+    Search,
+    Training,
+    Tuned,
+    probe,
+)
 from neurosal.version import __version__
 
 if TYPE_CHECKING:
@@ -34,9 +48,14 @@ __all__ = [
     "DivergedError",
     "Experiment",
     "ExperimentError",
+    "Lesion",
     "NeurosalError",
+    "Noise",
+    "Phase",
     "Population",
     "Projection",
+    "Reset",
+    "Rewire",
     "Search",
     "StoreError",
     "Training",

@@ -7,7 +7,7 @@ change in the shape of the storage.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
@@ -261,6 +261,18 @@ class Learner:
         optimizer.update_(
             weight, change, self.state(name, weight, optimizer), mask=mask, lr=rates.lr * factor, decay=rates.decay
         )
+
+    def forget(self, keeps: Collection[str] | None) -> None:
+        """Drop the optimiser's state of what is changed here, unless it holds just these entries; and of plasticity,
+        unless it holds what its own would."""
+        for change in self.plan.changes:
+            for name in (*change.projections, *(f"{population}.bias" for population in change.biases)):
+                if name in self.states and (keeps is None or self.states[name].keys() != keeps):
+                    del self.states[name]
+            for name in change.projections if not change.terms else ():
+                first = self.circuit.projections[name].plasticity.init(self.parameters[name])
+                if name in self.plasticity_states and self.plasticity_states[name].keys() != first.keys():
+                    del self.plasticity_states[name]
 
     def state(self, name: str, weight: Tensor, optimizer: Optimizer) -> State:
         """The optimiser's state of a weight, made when first asked for."""

@@ -230,6 +230,7 @@ class Network(Lesioned):
         *,
         epoch: float = 0.0,
         epochs: float = 0.0,
+        scheduled: int | None = None,
     ) -> Tensor:
         """One training step: forward, feedback, changes. The optimiser's state stays with the network.
 
@@ -237,7 +238,7 @@ class Network(Lesioned):
             x: [N, I], the same for all replicas, or [R, N, I]; a mapping for several inputs.
             y: labels [N] or [R, N] for cross-entropy, values [.., N, O] else.
             loss: "none" computes no error at all: only plasticity that needs none acts, and `y` is not looked at.
-            epoch, epochs: progress, for schedules.
+            epoch, epochs: progress, for schedules; scheduled: steps that a schedule counts as done, None for all.
 
         Returns:
             Mean loss of each replica before the step, [R]; NaN with the loss "none".
@@ -249,7 +250,7 @@ class Network(Lesioned):
         self.check_loss(loss)
         batch = self.forward(x)
         target = None if loss == NO_LOSS else self._target(batch, y, loss)
-        rates = self._rates(optimizer, epoch, epochs)
+        rates = self._rates(optimizer, epoch, epochs, scheduled)
         with no_grad():
             mean = self._no_loss() if target is None else self._sweep.lose(batch, target, loss)
             phases = self.plan.without_error if target is None else self.plan.backward
@@ -314,17 +315,18 @@ class Network(Lesioned):
                 Problem(place="step", expected="an optimizer of neurosal", found=found, remedy=remedy)
             )
         if self._optimizer is not optimizer and self._optimizer != optimizer:
-            before = self._optimizer
-            self.check_rates(optimizer)
-            keeps = optimizer.init(torch.zeros(1, 1, 1)).keys()
-            # Whether an optimiser can go on from another's state, perhaps one loaded from a file, is said by what it
-            # keeps for a weight.
-            if (before is not None and before.kind != optimizer.kind) or any(
-                state.keys() != keeps for state in self._learner.states.values()
-            ):
-                self._learner.states.clear()
+            self.adopt(optimizer)
         self._optimizer = optimizer
         return optimizer
+
+    def adopt(self, optimizer: Optimizer) -> None:
+        """Go on with this optimiser. What another one remembers of a weight that this network changes is kept where it
+        is of the same kind, else forgotten: whether it can be gone on from, perhaps from a file, is said by what it
+        keeps for a weight."""
+        self.check_rates(optimizer)
+        other = self._optimizer is not None and self._optimizer.kind != optimizer.kind
+        self._learner.forget(None if other else optimizer.init(torch.zeros(1, 1, 1)).keys())
+        self._optimizer = optimizer
 
     def check_rates(self, optimizer: Optimizer) -> None:
         """Refuse settings that have a value for each replica, and not one for each of these.
@@ -344,9 +346,10 @@ class Network(Lesioned):
         if wrong:
             raise ExperimentError(wrong)
 
-    def _rates(self, optimizer: Optimizer, epoch: float, epochs: float) -> Rates:
+    def _rates(self, optimizer: Optimizer, epoch: float, epochs: float, step: int | None = None) -> Rates:
         def scheduled(value: PerReplica, schedule: Any) -> float | Tensor:
-            factor = 1.0 if schedule is None else schedule.factor(self.steps, epoch, epochs)
+            done = self.steps if step is None else step
+            factor = 1.0 if schedule is None else schedule.factor(done, epoch, epochs)
             if isinstance(value, tuple):
                 return torch.tensor(value, dtype=self.dtype, device=self.device) * factor
             return value * factor

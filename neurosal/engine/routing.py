@@ -96,6 +96,7 @@ class RouterState:
     ) -> None:
         assert isinstance(projection.wiring, Router)
         self.name, self.wiring, self.plasticity, self.areas = name, projection.wiring, projection.plasticity, areas
+        self.held = False  # nothing of it changes
         shape = self.wiring.weight_shape(areas, units)
         weight = [draw_areas(projection.weights, name, seed, 1, shape, units, shape[0])[0] for seed in seeds]  # type: ignore[arg-type]
         prototypes = [
@@ -128,6 +129,8 @@ class RouterState:
 
     def learn(self, seen: dict[str, Tensor], groups: Groups, lr: Any) -> None:
         """Move running mean and usage, then let the router's plasticity change projection and prototypes."""
+        if self.held:
+            return
         state = self.tensors
         state["count"] += 1
         if self.wiring.centre_rate:

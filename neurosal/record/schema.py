@@ -5,6 +5,8 @@ One group a topic and schedule, one growing dimension a group, the replica first
     /graph                                  population, projection: what the circuit is (static)
     /metrics/train                          loss [replica, step]
     /metrics/eval                           test_accuracy, ... [replica, step]
+    /metrics/tasks                          accuracy, within [replica, step, task]
+    /metrics/phases                         phase_index, cycle, test_accuracy, ... [replica, sample]
     /stats/symmetry/<schedule>              angle, norm_ratio [replica, sample, pair]
     /stats/credit/<schedule>                update_angle [replica, sample, projection]
     /stats/routing/<schedule>               usage [replica, sample, population, area],
@@ -50,6 +52,8 @@ POPULATION = "population"
 PROJECTION = "projection"
 AREA = "area"
 TRIAL = "trial"
+TASK = "task"
+PHASE = "phase"
 GROWING = frozenset({STEP, SAMPLE, SNAPSHOT})
 
 # Coordinates that are not dimensions.
@@ -61,6 +65,8 @@ PAIR_WEIGHTS = "pair_weights"
 GRAPH = "graph"
 TRAIN = "metrics/train"
 EVALUATION = "metrics/eval"
+TASKS = "metrics/tasks"
+PHASES = "metrics/phases"
 SYMMETRY = "stats/symmetry"
 CREDIT = "stats/credit"
 ROUTING = "stats/routing"
@@ -81,6 +87,10 @@ WEIGHT = "weight"
 UPDATE = "update"
 ACTIVITY = "activity"
 ERROR = "error"
+ACCURACY = "accuracy"
+WITHIN = "within"
+PHASE_INDEX = "phase_index"
+CYCLE = "cycle"
 
 # Names that a dimension of units cannot have, because they mean something else in some group.
 RESERVED = frozenset(
@@ -94,6 +104,8 @@ RESERVED = frozenset(
         PROJECTION,
         AREA,
         TRIAL,
+        TASK,
+        PHASE,
         EPOCH,
         SEED,
         PAIR_WEIGHTS,
@@ -106,6 +118,10 @@ RESERVED = frozenset(
         UPDATE,
         ACTIVITY,
         ERROR,
+        ACCURACY,
+        WITHIN,
+        PHASE_INDEX,
+        CYCLE,
     }
 )
 
@@ -254,6 +270,36 @@ def evaluation_metrics(parts: Sequence[str] = ("train", "validation", "test"), *
                 dims=(REPLICA, STEP), attrs={"long_name": f"{part} accuracy", "units": "1"}
             )
     return Group(path=EVALUATION, growing=STEP, variables=variables)
+
+
+def task_metrics(tasks: Sequence[str]) -> Group:
+    """Accuracy of each task's classes (share of their samples, 0 to 1): over all outputs, and within, where only the
+    outputs of the task's classes are compared."""
+    dims = (REPLICA, STEP, TASK)
+    names = {ACCURACY: "accuracy over all outputs", WITHIN: "accuracy among the outputs of the task's classes"}
+    return Group(
+        path=TASKS,
+        growing=STEP,
+        variables={name: Variable(dims=dims, attrs={"long_name": text, "units": "1"}) for name, text in names.items()},
+        coords={TASK: Coordinate(dims=(TASK,), values=tuple(tasks))},
+    )
+
+
+def phase_metrics(phases: Sequence[str], parts: Sequence[str] = (), *, accuracy: bool = True) -> Group:
+    """Beginnings of phases: which one, in which cycle, and how the network does just after what is done to it then.
+    Each begins after `step` steps; two may begin at the same. Of very many cycles only the first is recorded."""
+    dims = (REPLICA, SAMPLE)
+    judged = evaluation_metrics(parts, accuracy=accuracy).variables
+    return Group(
+        path=PHASES,
+        growing=SAMPLE,
+        variables={
+            PHASE_INDEX: Variable(dims=dims, dtype="int64", attrs={"long_name": "number of the phase that begins"}),
+            CYCLE: Variable(dims=dims, dtype="int64", attrs={"long_name": "number of the cycle"}),
+            **{name: Variable(dims=dims, attrs=variable.attrs) for name, variable in judged.items()},
+        },
+        coords={PHASE: Coordinate(dims=(PHASE,), values=tuple(phases), attrs={"long_name": "phase"})},
+    )
 
 
 def symmetry(schedule: str, pairs: Mapping[str, int]) -> Group:

@@ -242,13 +242,14 @@ class Recorder:
 
         Args:
             path: of a declared group.
-            step: how many steps were done; rises from entry to entry.
+            step: how many steps were done; rises from entry to entry (along `step`; elsewhere it may stay).
             epoch: the same, in passes over the training part.
             values: one array for each variable, shaped like it without the growing dimension.
         """
         group = self._groups[path]
         assert values.keys() == group.variables.keys(), f"{path}: {sorted(values)} instead of {sorted(group.variables)}"
-        assert step > self._last_step.get(path, -1), f"{path}: step {step} after {self._last_step[path]}"
+        least = self._last_step.get(path, -1) + (group.growing == schema.STEP)
+        assert step >= least, f"{path}: step {step} after {self._last_step[path]}"
         sizes = {**group.sizes, schema.REPLICA: len(self.replicas[schema.SEED])}
         row = {schema.STEP: np.array([[step]], dtype="int64"), schema.EPOCH: np.array([[epoch]], dtype="float64")}
         for name, variable in group.variables.items():

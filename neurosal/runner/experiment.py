@@ -18,8 +18,9 @@ from neurosal.graph import Circuit
 from neurosal.record import ExperimentFolder, Recorder, Run, open_run, schema
 from neurosal.record.files import read_yaml_file
 from neurosal.record.writer import refuse_other
+from neurosal.runner.course import Program, course_of
 from neurosal.runner.recordable import recordable
-from neurosal.runner.training import steps_an_epoch, train
+from neurosal.runner.training import train
 from neurosal.settings import Arm, Experiment, Probe, Training
 
 Progress = Callable[[int, int, str], None]
@@ -81,6 +82,7 @@ class Contender:
         training: with one value a replica of each setting that varies, and the probes that this circuit has targets
             for.
         varied: name of each setting that varies → its value for each replica.
+        program: phases, cycles and tasks.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Contender:
     training: Training
     seeds: tuple[int, ...]
     varied: dict[str, list[Any]]
+    program: Program
 
 
 def contenders_of(experiment: Experiment) -> list[Contender]:
@@ -114,7 +117,11 @@ def contenders_of(experiment: Experiment) -> list[Contender]:
             useless |= wrong
             useful |= set(training.record) - set(wrong)
             training = training.replace(record=tuple(probe for probe in training.record if probe not in wrong))
-        found.append(Contender(name=name, circuit=circuit, training=training, seeds=seeds, varied=varied))
+        phases, cycles = experiment.phases_of(name)
+        program = Program(phases=phases, cycles=cycles, tasks=dict(experiment.tasks))
+        found.append(
+            Contender(name=name, circuit=circuit, training=training, seeds=seeds, varied=varied, program=program)
+        )
     problems += [
         replace(problem, place=f"training.{problem.place}") for probe, problem in useless.items() if probe not in useful
     ]
@@ -131,17 +138,21 @@ def _arms(
     device: str,
     progress: Progress | None,
 ) -> tuple[str, str]:
-    steps = {one.name: one.training.epochs * steps_an_epoch(len(data.train), one.training) for one in contenders}
+    steps = {one.name: course_of(one.program, one.training, data).total for one in contenders}
     total, before, diverged = sum(steps.values()), 0, []
     for one in contenders:
         network = compile(one.circuit, seeds=one.seeds, device=device, dtype=one.training.dtype)
 
-        def told(done: int, _: int, __: str, before: int = before, name: str = one.name) -> None:
+        def told(done: int, _: int, phase: str, before: int = before, name: str = one.name) -> None:
             if progress is not None:
-                progress(before + done, total, name)
+                progress(before + done, total, f"{name}, {phase}" if phase else name)
 
         folder = target.arm(one.name)
-        arm = train(network, data, one.training, store=folder, resume=resume, progress=told, replicas=one.varied)
+        program = one.program
+        arm = train(
+            network, data, one.training, store=folder, resume=resume, progress=told, replicas=one.varied,
+            phases=program.phases, cycles=program.cycles, tasks=program.tasks,
+        )  # fmt: skip
         if arm.status.state == "diverged":
             diverged.append(f"{one.name}: {arm.status.message}")
         before += steps[one.name]

@@ -33,24 +33,48 @@ MOST_ROWS = 1 << 15
 
 
 class Moment:
-    """A step's batch, and what the network makes of it: computed when first asked for, and once for all probes."""
+    """A step's batch, and what the network makes of it: computed when first asked for, and once for all probes.
 
-    def __init__(self, network: Network, loss: str, x: Samples, y: Tensor) -> None:
+    Args:
+        x, y: the batch; in a phase without data None, then `fallback` gives one.
+        proposed: the changes that a phase proposes, where other synapses are plastic in it than in the network.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        loss: str,
+        x: Samples | None,
+        y: Tensor | None,
+        fallback: Callable[[], tuple[Samples, Tensor]] | None = None,
+        proposed: Callable[[], dict[str, Tensor]] | None = None,
+    ) -> None:
         self._network, self._loss, self._x, self._y = network, loss, x, y
+        self._fallback, self._proposed = fallback, proposed
+
+    @cached_property
+    def batch(self) -> tuple[Samples, Tensor]:
+        """The step's batch, or the one in its place."""
+        if self._x is not None and self._y is not None:
+            return self._x, self._y
+        assert self._fallback is not None
+        return self._fallback()
 
     @cached_property
     def updates(self) -> dict[str, Tensor]:
         """Proposed changes."""
-        return self.updates_of(self._network)
+        return self.updates_of(self._network) if self._proposed is None else self._proposed()
 
     @cached_property
     def signals(self) -> dict[str, dict[str, Tensor]]:
         """Signals of all populations."""
-        return self._network.signals(self._x, self._y, loss=self._loss)
+        x, y = self.batch
+        return self._network.signals(x, y, loss=self._loss)
 
     def updates_of(self, network: Network) -> dict[str, Tensor]:
         """Proposed changes of another network on the same batch."""
-        return network.updates(self._x, self._y, loss=self._loss)
+        x, y = self.batch
+        return network.updates(x, y, loss=self._loss)
 
 
 class Prober:
@@ -60,8 +84,16 @@ class Prober:
         ExperimentError: for probes of what the circuit or the data does not have.
     """
 
-    def __init__(self, network: Network, training: Training, parts: Mapping[str, Part], total_steps: int) -> None:
+    def __init__(
+        self,
+        network: Network,
+        training: Training,
+        parts: Mapping[str, Part],
+        total_steps: int,
+        epochs: int | None = None,
+    ) -> None:
         self.network, self.training, self.parts, self.total_steps = network, training, parts, total_steps
+        self.epochs = training.epochs if epochs is None else epochs
         self.part = parts["train"]
         self.recordable = Recordable(network.plan, training.loss)
         problems = [problem for probe in training.record if (problem := self.recordable.misfit(probe)) is not None]
@@ -137,7 +169,7 @@ class Prober:
             elif probe.every is not None:
                 entries = self.total_steps // probe.every
             else:
-                entries = self.training.epochs // (probe.epochs or 1)
+                entries = self.epochs // (probe.epochs or 1)
             recorder.declare(group, expected=entries + 1)
 
     def record(self, recorder: Recorder, step: int, epoch: float, epoch_ended: int | None, moment: Moment) -> None:
@@ -184,7 +216,12 @@ class Prober:
 
     def _credit(self, names: list[str], moment: Moment) -> Values:
         mine, other = moment.updates, moment.updates_of(self.reference)
-        angles = [base.angle(mine[name].flatten(1), other[name].flatten(1), axis=1) for name in names]
+        # What a phase keeps from changing has no direction to compare.
+        none_R = torch.full((self.network.replicas,), torch.nan, dtype=torch.float64, device=self.network.device)
+        angles = [
+            base.angle(mine[name].flatten(1), other[name].flatten(1), axis=1) if name in mine else none_R
+            for name in names
+        ]
         return {schema.UPDATE_ANGLE: _host(torch.stack(angles, 1))}
 
     def _routing(self, areas: dict[str, int], used: bool, voting: tuple[str, ...], _: Moment) -> Values:
@@ -208,7 +245,8 @@ class Prober:
         if "weight" in what:
             values[schema.WEIGHT] = _host(self.network.weights[name])
         if "update" in what:
-            values[schema.UPDATE] = _host(moment.updates[name])
+            change = moment.updates.get(name)
+            values[schema.UPDATE] = _host(torch.zeros_like(self.network.weights[name]) if change is None else change)
         return values
 
     def _population(self, name: str, what: list[str], trials: int, moment: Moment) -> Values:

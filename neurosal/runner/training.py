@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from neurosal.engine.feeding import Part, Samples, batches, epoch_order, evaluate, parts_of
+from neurosal.engine.feeding import Part, Samples, evaluate, parts_of
 from neurosal.engine.losses import NO_LOSS
 from neurosal.engine.network import Network
 from neurosal.errors import ExperimentError, Problem, StoreError
@@ -20,8 +20,12 @@ from neurosal.graph import Circuit
 from neurosal.record import Recorder, Run, open_run, schema
 from neurosal.record.files import read_yaml_file
 from neurosal.record.writer import refuse_other
+from neurosal.runner.course import MOST_VISITS, Place, Program
 from neurosal.runner.probing import Moment, Prober
+from neurosal.runner.stages import Stage, stages_of
+from neurosal.runner.tasks import judge
 from neurosal.runner.threads import fitting_threads
+from neurosal.settings.phases import Phase
 from neurosal.settings.probes import Probe
 from neurosal.settings.training import Training
 
@@ -43,6 +47,9 @@ def train(
     resume: bool = False,
     progress: Progress | None = None,
     replicas: Mapping[str, Iterable[Any]] | None = None,
+    phases: Iterable[Phase] = (),
+    cycles: int = 1,
+    tasks: Mapping[str, Iterable[int]] | None = None,
     **settings: Any,
 ) -> Run:
     """Train all replicas of a network and record the run. Step count and optimiser state begin anew, weights do not.
@@ -58,6 +65,7 @@ def train(
             and only open it when it is finished. Refused where settings, seeds or circuit are not those of the run.
         progress: called with (steps done, steps in all, what is happening).
         replicas: what varies over replicas beside the seed, e.g. ``{"lr": [...]}``; written beside the records.
+        phases, cycles, tasks: as in an `Experiment`; with phases, these say how long training is.
 
     Returns:
         The run, opened. Its ``status.state`` is "diverged" when numbers of a replica stopped being finite: then a
@@ -80,7 +88,9 @@ def train(
         if settings or given
         else training
     )
-    trainer = Trainer(network, data, training, dict(replicas or {}), progress)
+    wanted = {name: tuple(classes) for name, classes in (tasks or {}).items()}
+    program = Program(phases=tuple(phases), cycles=cycles, tasks=wanted)
+    trainer = Trainer(network, data, training, dict(replicas or {}), progress, program)
     folder = Path(store) if store is not None else _folder(network.circuit.name, resume)
     if resume and (status := Recorder.status(folder)) is not None and status.finished:
         trainer.refuse_other(folder)
@@ -111,11 +121,6 @@ def _folder(name: str, resume: bool) -> Path:
     return folder
 
 
-def steps_an_epoch(samples: int, training: Training) -> int:
-    """Batches of an epoch; the last one may be smaller."""
-    return -(-samples // training.batch_size)
-
-
 class Trainer:
     """One run in the making."""
 
@@ -126,8 +131,10 @@ class Trainer:
         training: Training,
         replicas: dict[str, Iterable[Any]],
         progress: Progress | None,
+        program: Program | None = None,
     ) -> None:
         self.network, self.progress = network, progress
+        self.program = program or Program()
         self.training = _of_type(network, training)
         self.replicas = _replicas(network, replicas)
         network.check_rates(training.optimizer)
@@ -138,9 +145,12 @@ class Trainer:
             "data": data.provenance() if hasattr(data, "provenance") else repr(data),
             "device": str(network.device),
         }
-        self.steps_an_epoch = steps_an_epoch(len(self.part), training)
-        self.total = self.steps_an_epoch * training.epochs
-        self.prober = Prober(network, training, self.parts, self.total)
+        self.stages, self.course = stages_of(network, data, self.parts, self.training, self.program)
+        self.feeds = list(dict.fromkeys(stage.feed for stage in self.stages if stage.feed is not None))
+        self.place, self.total = Place(), self.course.total
+        self.epochs = self._planned_epochs()
+        self.prober = Prober(network, training, self.parts, self.total, int(self.epochs))
+        self.evaluated_at = -1
         self.good: dict[str, Tensor] = {}
         self.failures: dict[int, str] = {}
 
@@ -154,6 +164,7 @@ class Trainer:
             "replicas": self.replicas,
             "data": self.provenance["data"],
             "parameters": self._count(),
+            **self.program.to_dict(),
         }
         return {"circuit": self.network.circuit.to_dict(), "settings": settings}
 
@@ -173,15 +184,15 @@ class Trainer:
             recorder = Recorder.create(folder, **self.request, replicas=self.replicas, provenance=self.provenance)
         with contextlib.ExitStack() as stack:
             stack.enter_context(recorder)
-            stack.enter_context(fitting_threads(self.network, self.training.batch_size))
+            stack.enter_context(fitting_threads(self.network, max(one.training.batch_size for one in self.stages)))
             self.prober.declare(recorder)
             self._declare(recorder)
             if tensors is None:
                 self._begin(recorder, resumed)
             else:
                 self._take_up(tensors, meta)
-            self._epochs(recorder)
-            recorder.reached(step=self.network.steps, epoch=self.network.steps / self.steps_an_epoch)
+            self._go(recorder)
+            recorder.reached(step=self.network.steps, epoch=self._epoch())
             recorder.checkpoint(self._tensors(), self._meta())
             if self.failures:
                 recorder.close("diverged", "; ".join(self.failures.values()))
@@ -200,7 +211,14 @@ class Trainer:
         recorder.declare(schema.training_metrics(), expected=self.total // self.training.log_every + 2)
         if parts and self.training.loss != NO_LOSS:
             group = schema.evaluation_metrics(parts, accuracy=self.training.loss == "cross_entropy")
-            recorder.declare(group, expected=self.training.epochs + 2)
+            recorder.declare(group, expected=int(self.epochs) + 2)
+        if self.program.tasks:
+            recorder.declare(schema.task_metrics(list(self.program.tasks)), expected=int(self.epochs) + 2)
+        if self.program.phases:
+            names = [phase.name for phase in self.program.phases]
+            accuracy = self.training.loss == "cross_entropy"
+            expected = min(self.course.visits, MOST_VISITS)
+            recorder.declare(schema.phase_metrics(names, parts, accuracy=accuracy), expected=expected)
 
     def _begin(self, recorder: Recorder, resumed: bool) -> None:
         used = self.network.steps > 0
@@ -219,45 +237,104 @@ class Trainer:
         if used:  # circuit and seeds do not say where such a network starts
             recorder.checkpoint(self._tensors(), self._meta())
 
-    def _epochs(self, recorder: Recorder) -> None:
-        training, network = self.training, self.network
-        self._keep_good()
-        if network.steps == 0:
-            self._evaluate(recorder)
-        # Checkpoints stand between epochs, so that a resumed run always begins with a whole one.
-        for epoch in range(network.steps // self.steps_an_epoch, training.epochs):
-            order = epoch_order(network.seeds, len(self.part), epoch, network.device)
-            for index in batches(order, training.batch_size):
-                if len(self.failures) == network.replicas:
-                    return
-                self._step(recorder, *self.part.take(index))
-            ended = epoch + 1
-            if ended % training.evaluate_every == 0 or ended == training.epochs:
-                self._evaluate(recorder)
-                self._keep_good()
-            if training.checkpoint_every and ended % training.checkpoint_every == 0 and ended < training.epochs:
-                # A resumed run starts from here, so an uninterrupted one must fall back to here as well.
-                self._keep_good()
-                recorder.checkpoint(self._tensors(), self._meta())
+    # Epochs and steps ------------------------------------------------------------------------------------------------
 
-    def _step(self, recorder: Recorder, x: Samples, y: Tensor) -> None:
+    def _planned_epochs(self) -> float:
+        """Passes over data, each kind of data for itself, in all phases and cycles."""
+        steps: dict[Any, int] = {}
+        for stage in self.stages:
+            if stage.feed is not None:
+                steps[stage.feed] = steps.get(stage.feed, 0) + stage.length * self.course.cycles
+        return sum((count / feed.per_epoch for feed, count in steps.items()), start=0.0)
+
+    def _epoch(self) -> float:
+        """Passes over data that are done; noise is none."""
+        return sum((feed.taken / feed.per_epoch for feed in self.feeds), start=0.0)
+
+    def _ended(self, stage: Stage) -> int | None:
+        """The number of the epoch that the last step ended, or None."""
+        if stage.feed is None or stage.feed.taken % stage.feed.per_epoch:
+            return None
+        return sum(feed.taken // feed.per_epoch for feed in self.feeds)
+
+    def _go(self, recorder: Recorder) -> None:
+        self._keep_good()
+        if self.place == Place():
+            self._evaluate(recorder)
+        for cycle, number, done, begun in self.course.legs(self.place):
+            stage = self.stages[number]
+            if not begun:
+                self._begin_phase(recorder, stage, cycle, number)
+            for count in range(done + 1, stage.length + 1):
+                if len(self.failures) == self.network.replicas:
+                    return
+                self.place = Place(cycle, number, count, True)
+                self._step(recorder, stage)
+            self._end_phase(recorder, Place(cycle, number, stage.length, True))
+
+    def _step(self, recorder: Recorder, stage: Stage) -> None:
         network, training = self.network, self.training
-        before, moment = network.steps, Moment(network, training.loss, x, y)
-        if before == 0:
-            self.prober.record(recorder, 0, 0.0, None, moment)
-            moment = Moment(network, training.loss, x, y)
-        epoch = before / self.steps_an_epoch
-        loss = network.step(x, y, training.loss, training.optimizer, epoch=epoch, epochs=training.epochs)
-        step = before + 1
-        ended = step // self.steps_an_epoch if step % self.steps_an_epoch == 0 else None
-        if before % CHECKED_EVERY == 0 or before % training.log_every == 0 or ended is not None:
-            self._check(step, loss, x, y)
-        if before % training.log_every == 0:
+        before, epoch, learned = network.steps, self._epoch(), sum(feed.taken for feed in self.feeds)
+        if before == 0 and self.prober.groups:
+            self.prober.record(recorder, 0, 0.0, None, stage.moment())
+        loss, moment = stage.step(epoch, self.epochs, learned if self.program.phases else None)
+        step, ended = before + 1, self._ended(stage)
+        logged = stage.feed is not None and learned % training.log_every == 0
+        if before % CHECKED_EVERY == 0 or logged or ended is not None:
+            self._check(step, loss if stage.errs else None, moment)
+        if logged:
             recorder.append(schema.TRAIN, step=before, epoch=epoch, values={schema.LOSS: self._visible(loss)})
-        self.prober.record(recorder, step, step / self.steps_an_epoch, ended, moment)
+        if self.prober.groups:
+            self.prober.record(recorder, step, self._epoch(), ended, moment)
         recorder.maybe_commit()
         if self.progress is not None:
-            self.progress(step, self.total, "")
+            self.progress(step, self.total, "" if stage.phase is None else stage.phase.name)
+        if ended is not None:
+            self._end_epoch(recorder, ended)
+        every = training.checkpoint_every_steps
+        if every and step % every == 0 and step < self.total:
+            self._save(recorder)
+
+    def _end_epoch(self, recorder: Recorder, ended: int) -> None:
+        training, last = self.training, self.network.steps == self.total
+        if ended % training.evaluate_every == 0 or last:
+            self._evaluate(recorder)
+            self._keep_good()
+        if training.checkpoint_every and ended % training.checkpoint_every == 0 and not last:
+            self._save(recorder)
+
+    def _save(self, recorder: Recorder) -> None:
+        # A resumed run starts from here, so an uninterrupted one must fall back to here as well.
+        self._keep_good()
+        recorder.checkpoint(self._tensors(), self._meta())
+
+    # Phases ----------------------------------------------------------------------------------------------------------
+
+    def _begin_phase(self, recorder: Recorder, stage: Stage, cycle: int, number: int) -> None:
+        """What is done when a phase begins; then it is said how the network does."""
+        self.place = Place(cycle, number, 0, True)
+        if stage.phase is None:
+            return
+        if stage.adopts:
+            for network in stage.networks:
+                network.adopt(stage.training.optimizer)
+        if self.course.recorded(cycle, stage.phase.intervenes):
+            numbers = {schema.PHASE_INDEX: number, schema.CYCLE: cycle}
+            values = {name: np.full(self.network.replicas, value) for name, value in numbers.items()}
+            step, epoch = self.network.steps, self._epoch()
+            recorder.append(schema.PHASES, step=step, epoch=epoch, values=values | self._judged())
+
+    def _end_phase(self, recorder: Recorder, place: Place) -> None:
+        """Phases that come once are judged at their end."""
+        self.place = place
+        last = place.cycle == self.course.cycles - 1 and place.phase == len(self.stages) - 1
+        if not self.program.phases or not (self.course.cycles == 1 or last):
+            return
+        if self.evaluated_at < self.network.steps:
+            self._evaluate(recorder)
+            self._keep_good()
+        if self.training.checkpoint_every and not last:
+            self._save(recorder)
 
     def _visible(self, values: Tensor) -> np.ndarray[Any, Any]:
         """Values of replicas that still learn; NaN for those that stopped."""
@@ -266,32 +343,44 @@ class Trainer:
         return array
 
     def _evaluate(self, recorder: Recorder) -> None:
-        values = {
+        values = self._judged()
+        step, epoch = self.network.steps, self._epoch()
+        if values:
+            recorder.append(schema.EVALUATION, step=step, epoch=epoch, values=values)
+        if self.program.tasks:
+            part = self.parts.get("test", self.parts.get("validation", self.part))
+            found = dict(
+                zip((schema.ACCURACY, schema.WITHIN), judge(self.network, part, self.program.tasks), strict=True)
+            )
+            values = {name: self._visible(value) for name, value in found.items()}
+            recorder.append(schema.TASKS, step=step, epoch=epoch, values=values)
+        self.evaluated_at = step
+
+    def _judged(self) -> dict[str, np.ndarray[Any, Any]]:
+        """Loss and accuracy on what is not trained on."""
+        return {
             f"{name}_{key}": self._visible(value)
             for name, part in self.parts.items()
             if name != "train"
             for key, value in evaluate(self.network, part, self.training.loss).items()
         }
-        step = self.network.steps
-        if values:
-            recorder.append(schema.EVALUATION, step=step, epoch=step / self.steps_an_epoch, values=values)
 
     # Numbers that stop being finite ----------------------------------------------------------------------------------
 
     def _keep_good(self) -> None:
         self.good = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
 
-    def _check(self, step: int, loss: Tensor, x: Samples, y: Tensor) -> None:
+    def _check(self, step: int, loss: Tensor | None, moment: Moment) -> None:
         """Freeze replicas whose numbers are no longer finite, at their last good state."""
         tensors = (*self.network.weights.full.values(), *self.network.biases.values())
         finite = torch.isfinite(torch.stack([t.flatten(1).sum(1) for t in tensors])).all(0)
-        if self.training.loss != NO_LOSS:
+        if loss is not None:
             finite &= torch.isfinite(loss)
         if bool(finite.all()):
             return
         for replica in (~finite).nonzero()[:, 0].tolist():
             if replica not in self.failures:
-                self._stop(replica, step, x, y)
+                self._stop(replica, step, *moment.batch)
 
     def _stop(self, replica: int, step: int, x: Samples, y: Tensor) -> None:
         varied = ", ".join(f"{name} {values[replica]}" for name, values in self.replicas.items())
@@ -324,11 +413,24 @@ class Trainer:
         return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in self.network.state_dict().items()}
 
     def _meta(self) -> dict[str, Any]:
-        return {"failures": {str(replica): text for replica, text in self.failures.items()}}
+        failures = {str(replica): text for replica, text in self.failures.items()}
+        return {"failures": failures, "place": self.place.to_dict()}
 
     def _take_up(self, tensors: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
         self.network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in tensors.items()})
         self.failures = {int(replica): text for replica, text in meta.get("failures", {}).items()}
+        # Runs from before there were phases say no place.
+        usual = {"cycle": 0, "phase": 0, "done": self.network.steps, "begun": self.network.steps > 0}
+        self.place = Place.from_dict(meta.get("place", usual))
+        for stage in self.stages:
+            for source in (stage.feed, stage.noise):
+                if source is not None:
+                    source.taken = 0
+        for number, stage in enumerate(self.stages):
+            stage.done = self.course.taken(number, self.place)
+            drive = stage.feed or stage.noise
+            assert drive is not None
+            drive.taken += stage.done
 
 
 def _of_type(network: Network, training: Training) -> Training:

@@ -2,6 +2,7 @@
 
 from neurosal.settings.experiment import Arm, Experiment, Recipe
 from neurosal.settings.optimizers import SGD, Adam, AdamW, Optimizer
+from neurosal.settings.phases import Lesion, Noise, Phase, Reset, Rewire
 from neurosal.settings.probes import Probe, probe
 from neurosal.settings.schedules import Cosine, Piecewise, Schedule, Steps, WarmUp
 from neurosal.settings.search import LogUniform, Range, Search, Uniform
@@ -16,12 +17,17 @@ __all__ = [
     "Best",
     "Cosine",
     "Experiment",
+    "Lesion",
     "LogUniform",
+    "Noise",
     "Optimizer",
+    "Phase",
     "Piecewise",
     "Probe",
     "Range",
     "Recipe",
+    "Reset",
+    "Rewire",
     "Schedule",
     "Search",
     "Steps",

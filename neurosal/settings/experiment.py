@@ -11,6 +11,7 @@ from neurosal.data.spec import DataSpec
 from neurosal.errors import ExperimentError
 from neurosal.graph.circuit import Circuit
 from neurosal.graph.value import FrozenMap, Value
+from neurosal.settings.phases import NAME, Phase
 from neurosal.settings.search import Search
 from neurosal.settings.training import Training
 
@@ -41,6 +42,7 @@ class Arm(Value):
         note: what a reader must know (tuned rate, weight transport, larger step, ...).
         trials: settings to try, each for every seed, in place of all combinations of what the experiment varies, e.g.
             ``({"optimizer.lr": 0.1}, {"optimizer.lr": 0.3})``; of the kind that `Experiment.vary` takes.
+        phases, cycles: in place of the experiment's.
     """
 
     error = ExperimentError
@@ -55,6 +57,9 @@ class Arm(Value):
     @classmethod
     def _freeze_trials(cls, entries: tuple[Mapping[str, float], ...] | None) -> Any:
         return None if entries is None else tuple(FrozenMap(entry) for entry in entries)
+
+    phases: tuple[Phase, ...] | None = None
+    cycles: int | None = Field(default=None, gt=0)
 
     @field_validator("training", mode="after")
     @classmethod
@@ -76,10 +81,14 @@ class Experiment(Value):
 
     Args:
         search: how `tune` looks for the best settings of each arm; `run` takes no notice of it.
+        phases: parts of the training, one after the other; without any the whole data set drives the circuit for
+            ``training.epochs``.
+        cycles: how often the list of phases is gone through.
+        tasks: name → classes; each is judged at every evaluation, over all outputs and within its classes.
     """
 
     error = ExperimentError
-    name: str = Field(pattern=r"^[a-z0-9_-]+$")
+    name: str = Field(pattern=NAME)
     title: str = ""
     data: DataSpec
     arms: Mapping[str, Arm] = Field(min_length=1)
@@ -88,11 +97,27 @@ class Experiment(Value):
     training: Training = Field(default_factory=Training)
     analyses: tuple[str, ...] = ("learning_curves", "symmetry", "areas")
     search: Search | None = None
+    phases: tuple[Phase, ...] = ()
+    cycles: int = Field(default=1, gt=0)
+    tasks: Mapping[str, tuple[int, ...]] = Field(default_factory=dict)
 
-    @field_validator("arms", "vary", mode="after")
+    @field_validator("arms", "vary", "tasks", mode="after")
     @classmethod
     def _freeze(cls, entries: Mapping[str, Any]) -> FrozenMap[Any]:
         return FrozenMap(entries)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists, strings and numbers. Phases, cycles and tasks are left out where there are none, as
+        in the files of runs from before there were any."""
+        result = super().to_dict()
+        unused = {"phases": [], "cycles": 1, "tasks": {}}
+        return {name: value for name, value in result.items() if name not in unused or value != unused[name]}
+
+    def phases_of(self, arm: str) -> tuple[tuple[Phase, ...], int]:
+        """The phases of one arm, and how often it goes through them."""
+        own = self.arms[arm]
+        phases = self.phases if own.phases is None else own.phases
+        return phases, self.cycles if own.cycles is None else own.cycles
 
     def training_of(self, arm: str) -> Training:
         """The training of one arm: the experiment's with the arm's changes laid over it.

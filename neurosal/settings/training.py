@@ -26,7 +26,9 @@ class Training(Value):
         evaluate_every: epochs between evaluations on the validation and test parts; before the first step and after the
             last there is always one.
         log_every: steps between records of the training loss.
-        checkpoint_every: epochs between checkpoints; None writes one at the end only.
+        checkpoint_every: epochs between checkpoints, and one at the end of each phase where the phases are gone through
+            once; None writes one at the end only.
+        checkpoint_every_steps: steps between further checkpoints, for epochs that take long.
         record: probes.
         dtype: "float32" or "float64".
     """
@@ -39,5 +41,6 @@ class Training(Value):
     evaluate_every: int = Field(default=1, gt=0)
     log_every: int = Field(default=10, gt=0)
     checkpoint_every: int | None = Field(default=5, gt=0)
+    checkpoint_every_steps: int | None = Field(default=None, gt=0)
     record: tuple[Probe, ...] = ()
     dtype: Literal["float32", "float64"] = "float32"
