@@ -132,7 +132,8 @@ class DataSpec(DataValue):
     """A request for a data set, as an experiment file holds it.
 
     Attributes:
-        name: the data set's name.
+        name: the data set's name, or the path of an npz file or a folder of images (with a slash in it, from the
+            working directory).
         scaling: ``none``; ``unit``, the format's range to [0, 1]; ``symmetric``, to [−1, 1]; ``standardise``, each
             feature to mean 0 and standard deviation 1 over the training part; or given numbers.
         shape: ``flat`` for one vector a sample, ``natural`` for images as images (colour: channels first).

@@ -10,11 +10,17 @@ import pytest
 
 from neurosal import data
 from neurosal.data.catalogue import CATALOGUE
-from neurosal.data.loading import EMBEDDED
+from neurosal.data.embedding import write_fashion_5k
+from neurosal.data.places import EMBEDDED
 
 GIVEN = os.environ.get("NEUROSAL_DATA")
 SHIPPED = [name for name, entry in CATALOGUE.items() if entry.embedded]
-OFFICIAL = {"optdigits": (3823, 1797), "letter": (16000, 4000)}
+OFFICIAL = {
+    "optdigits": (3823, 1797),
+    "letter": (16000, 4000),
+    "shuttle": (43500, 14500),
+    "fashion_5k": (5000, 1000),
+}
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -33,8 +39,10 @@ def test_an_embedded_set_is_the_published_one(name: str) -> None:
 def test_the_notice_names_every_embedded_file(name: str) -> None:
     notice = (EMBEDDED / "NOTICE").read_text(encoding="utf-8")
     assert f"\n{name} " in notice
-    doi = next(word for word in CATALOGUE[name].source.replace(",", " ").split() if word.startswith("10.24432"))
-    assert doi in notice
+    words = CATALOGUE[name].source.replace(",", " ").replace(";", " ").split()
+    reference = next(word for word in words if word.startswith(("10.24432", "1708.07747")))
+    assert reference in notice
+    assert ("MIT" in CATALOGUE[name].licence) == (name == "fashion_5k")
 
 
 def test_nothing_is_embedded_without_being_known() -> None:
@@ -65,6 +73,22 @@ def test_images_keep_their_shape_when_asked() -> None:
     assert images.features == (8, 8)
     assert np.array_equal(images.flat().x, images.x.reshape(1797, 64))
     assert data.load("digits").features == (64,)
+
+
+def test_the_subset_of_fashion_mnist_is_balanced() -> None:
+    subset = data.load("fashion_5k")
+    assert np.bincount(subset.train.y).tolist() == [500] * 10
+    assert np.bincount(subset.test.y).tolist() == [100] * 10
+    assert subset.classes[9] == "Ankle boot"
+
+
+@pytest.mark.skipif(not GIVEN, reason="NEUROSAL_DATA names no folder")
+def test_the_subset_of_fashion_mnist_is_what_its_program_makes_of_the_full_set(tmp_path: Path) -> None:
+    assert GIVEN is not None
+    if not (Path(GIVEN) / "fashion_mnist.npz").is_file():
+        pytest.skip("no fashion_mnist.npz in the folder")
+    write_fashion_5k(tmp_path / "fashion_5k.npz", folder=GIVEN)
+    assert data.load("fashion_5k", folder=tmp_path) == data.load("fashion_5k")
 
 
 @pytest.mark.skipif(not GIVEN, reason="NEUROSAL_DATA names no folder")

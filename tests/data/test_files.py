@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurosal.data import files
-from neurosal.data.files import read_idx, read_npz, read_semeion
+from neurosal.data.formats import base
+from neurosal.data.formats.idx import read_idx
+from neurosal.data.formats.npz import LARGEST_MEMBERS, read_npz
+from neurosal.data.formats.text import read_semeion
 from neurosal.errors import DataError
 from tests.data.small_files import idx_bytes, write_semeion
 
@@ -127,9 +129,9 @@ def test_a_size_is_not_believed_before_the_bytes_are_there(tmp_path: Path) -> No
 
 def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a.npz").write_bytes(npz_bytes(x=np.zeros(100_000, np.uint8)))
-    monkeypatch.setattr(files, "LARGEST_BYTES", 50_000)
+    monkeypatch.setattr(base, "LARGEST_BYTES", 50_000)
     assert "at most 50000 bytes" in refused(read_npz, tmp_path / "a.npz")
-    many = {f"{number}.npy": b"" for number in range(files.LARGEST_MEMBERS + 1)}
+    many = {f"{number}.npy": b"" for number in range(LARGEST_MEMBERS + 1)}
     assert "at most 64 arrays" in refused(read_npz, archive(tmp_path / "b.npz", many))
 
 
@@ -222,5 +224,5 @@ def test_many_wrong_lines_are_counted_not_listed(tmp_path: Path) -> None:
 
 def test_a_text_file_that_is_too_large_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_semeion(tmp_path / "semeion.data", np.zeros((2, 16, 16), np.uint8), np.arange(2))
-    monkeypatch.setattr(files, "LARGEST_TEXT_BYTES", 1000)
+    monkeypatch.setattr(base, "LARGEST_TEXT_BYTES", 1000)
     assert "at most 1000 bytes" in refused(read_semeion, tmp_path / "semeion.data")
