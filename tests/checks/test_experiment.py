@@ -88,8 +88,8 @@ def test_a_missing_data_set_is_reported_with_every_way_to_get_it(
 ) -> None:
     monkeypatch.delenv("NEUROSAL_DATA", raising=False)
     monkeypatch.setenv("NEUROSAL_CACHE", str(tmp_path))
-    message = str(check_experiment_data(small(data={"name": "semeion"}))[1][0])
-    for way in ("semeion.npz", "NEUROSAL_DATA", "semeion.data", "--download"):
+    message = str(check_experiment_data(small(data={"name": "mnist"}))[1][0])
+    for way in ("mnist.npz", "NEUROSAL_DATA", "train-images-idx3-ubyte", "--download"):
         assert way in message
 
 

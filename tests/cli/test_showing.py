@@ -141,7 +141,7 @@ def test_data_says_what_a_set_holds_and_how_to_get_a_missing_one(
     monkeypatch.setenv("NEUROSAL_CACHE", str(tmp_path))
     assert "1438 samples" in invoke("data", "digits")[0]
     assert "semeion" in invoke("data")[0]
-    assert "NEUROSAL_DATA" in invoke("data", "semeion", code=2)[1]
+    assert "NEUROSAL_DATA" in invoke("data", "svhn", code=2)[1]
     assert "expected the name of a data set" in invoke("data", "--download", code=2)[1]
 
 
