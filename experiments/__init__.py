@@ -1,5 +1,16 @@
 """Functions that return an experiment."""
 
+from neurosal.experiments.rules_mnist import rules_mnist, rules_mnist_to_input
 from neurosal.experiments.sal_digits import sal_digits, sal_digits_choices, sal_digits_rates
+from neurosal.experiments.sal_table import sal_table_digits, sal_table_mnist, sal_table_semeion
 
-__all__ = ["sal_digits", "sal_digits_choices", "sal_digits_rates"]
+__all__ = [
+    "rules_mnist",
+    "rules_mnist_to_input",
+    "sal_digits",
+    "sal_digits_choices",
+    "sal_digits_rates",
+    "sal_table_digits",
+    "sal_table_mnist",
+    "sal_table_semeion",
+]
