@@ -40,26 +40,30 @@ ROWS = {
     schema.ANGLE: "weight angle (°)",
     schema.NORM_RATIO: "norm ratio ‖B‖ / ‖W‖",
     schema.UPDATE_ANGLE: "update angle to BP (°)",
+    schema.ERROR_ANGLE: "error angle to BP (°)",
 }
-REMEDY = 'Add ns.probe("angle", every=10) to what is recorded (or "norm_ratio", or "update_angle").'
+REMEDY = 'Add ns.probe("angle", every=10) to what is recorded (or "norm_ratio", "update_angle" or "error_angle").'
 
 
 def compute(arms: Sequence[ArmRecord]) -> xarray.Dataset:
     """Angle and norm ratio of feedback against forward weights, and of changes against those of BP, over training.
 
-    Returns a Dataset with, of ``angle`` (degrees), ``norm_ratio`` and ``update_angle`` (degrees), what was recorded:
-    ``m`` [arm, seed, step, pair], ``m_mean``, ``m_deviation``, ``m_count`` [arm, step, pair]. ``pair`` is the forward
-    projection; ``chance_low`` and ``chance_high`` [arm, pair] bound 90° ± 57.3°/√n for its n weights. Replicas that
+    Returns a Dataset with, of ``angle`` (degrees), ``norm_ratio``, ``update_angle`` and ``error_angle`` (degrees), what
+    was recorded: ``m`` [arm, seed, step, pair], ``m_mean``, ``m_deviation``, ``m_count`` [arm, step, pair]. ``pair`` is
+    the forward projection, for error angles the population; ``chance_low`` and ``chance_high`` [arm, pair] bound
+    90° ± 57.3°/√n for its n weights. Replicas that
     diverged are in no mean.
     """
     shown = contenders(arms)
     sources = {schema.ANGLE: schema.SYMMETRY, schema.NORM_RATIO: schema.SYMMETRY, schema.UPDATE_ANGLE: schema.CREDIT}
+    sources[schema.ERROR_ANGLE] = schema.CREDIT
     gathered = {name: found for name, topic in sources.items() if (found := gather(shown, topic, name))}
     if not gathered:
-        raise nothing_recorded(arms, schema.SYMMETRY, "angle, norm_ratio or update_angle", REMEDY)
+        raise nothing_recorded(arms, schema.SYMMETRY, "angle, norm_ratio, update_angle or error_angle", REMEDY)
     measured, epochs = {}, []
     for name, (array, epoch) in gathered.items():
-        array = array.rename({schema.PROJECTION: schema.PAIR}) if schema.PROJECTION in array.dims else array
+        own = {dim: schema.PAIR for dim in (schema.PROJECTION, schema.POPULATION) if dim in array.dims}
+        array = array.rename(own)
         summary = mean_and_deviation(array, dim=schema.SEED)
         measured[name] = array
         measured |= {f"{name}_{part}": summary[part] for part in ("mean", "deviation", "count")}
@@ -138,6 +142,7 @@ def tabulate(dataset: xarray.Dataset) -> Table:
                 chance = f"90 ± {half:.1f}" if numpy.isfinite(half) else "–"
                 rows.append((str(part["label"].values), str(part[schema.PAIR].values), *entries, chance))
     headings = {schema.ANGLE: "angle °", schema.NORM_RATIO: "norm ratio", schema.UPDATE_ANGLE: "update angle °"}
+    headings[schema.ERROR_ANGLE] = "error angle °"
     columns = ("arm", "projection", *(headings[name] for name in measures), "chance °")
     return Table(
         columns=columns,
@@ -228,14 +233,8 @@ def _panel(axes: Axes, part: xarray.Dataset, name: str) -> None:
 
 
 def _angles(axes: Axes, part: xarray.Dataset, *, with_band: bool) -> None:
-    highest = float(
-        numpy.nanmax(
-            [
-                100.0,
-                *(part[name].max() for name in (f"{schema.ANGLE}_mean", f"{schema.UPDATE_ANGLE}_mean") if name in part),
-            ]
-        )
-    )
+    means = [f"{kind}_mean" for kind in (schema.ANGLE, schema.UPDATE_ANGLE, schema.ERROR_ANGLE)]
+    highest = float(numpy.nanmax([100.0, *(part[mean].max() for mean in means if mean in part)]))
     axes.set_ylim(-3, min(highest + 5, 183))
     axes.set_yticks([tick for tick in (0, 30, 60, 90, 120, 150, 180) if tick <= highest + 5])
     axes.axhline(90, color=GREY, linewidth=1, zorder=1)

@@ -8,7 +8,8 @@ One group a topic and schedule, one growing dimension a group, the replica first
     /metrics/tasks                          accuracy, within [replica, step, task]
     /metrics/phases                         phase_index, cycle, test_accuracy, ... [replica, sample]
     /stats/symmetry/<schedule>              angle, norm_ratio [replica, sample, pair]
-    /stats/credit/<schedule>                update_angle [replica, sample, projection]
+    /stats/credit/<schedule>                update_angle [replica, sample, projection],
+                                            error_angle [replica, sample, population]
     /stats/routing/<schedule>               usage [replica, sample, population, area],
                                             test_vote_accuracy, ... [replica, sample, population]
     /projections/<projection>/<schedule>    weight, update [replica, snapshot, area, <post>, <pre>]
@@ -81,6 +82,7 @@ LOSS = "loss"
 ANGLE = "angle"
 NORM_RATIO = "norm_ratio"
 UPDATE_ANGLE = "update_angle"
+ERROR_ANGLE = "error_angle"
 USAGE = "usage"
 VOTE_ACCURACY = "vote_accuracy"
 WEIGHT = "weight"
@@ -331,19 +333,18 @@ def symmetry(schedule: str, pairs: Mapping[str, int]) -> Group:
     )
 
 
-def credit(schedule: str, projections: Sequence[str]) -> Group:
-    """Angle between the circuit's change and the backpropagation change of the same state and batch, by projection."""
-    return Group(
-        path=f"{CREDIT}/{schedule}",
-        growing=SAMPLE,
-        variables={
-            UPDATE_ANGLE: Variable(
-                dims=(REPLICA, SAMPLE, PROJECTION),
-                attrs={"long_name": "angle between the change and that of backpropagation", "units": "degree"},
-            ),
-        },
-        coords={PROJECTION: Coordinate(dims=(PROJECTION,), values=tuple(projections))},
-    )
+def credit(schedule: str, projections: Sequence[str], populations: Sequence[str] = ()) -> Group:
+    """Angles to backpropagation of the same state and batch: of changes by projection, of errors by population."""
+    variables, coords = {}, {}
+    if projections:
+        attrs = {"long_name": "angle between the change and that of backpropagation", "units": "degree"}
+        variables[UPDATE_ANGLE] = Variable(dims=(REPLICA, SAMPLE, PROJECTION), attrs=attrs)
+        coords[PROJECTION] = Coordinate(dims=(PROJECTION,), values=tuple(projections))
+    if populations:
+        attrs = {"long_name": "angle between the error and that of backpropagation, mean over samples"}
+        variables[ERROR_ANGLE] = Variable(dims=(REPLICA, SAMPLE, POPULATION), attrs=attrs | {"units": "degree"})
+        coords[POPULATION] = Coordinate(dims=(POPULATION,), values=tuple(populations))
+    return Group(path=f"{CREDIT}/{schedule}", growing=SAMPLE, variables=variables, coords=coords)
 
 
 def routing(schedule: str, areas: Mapping[str, int], *, usage: bool = True, votes: Sequence[str] = ()) -> Group:

@@ -71,6 +71,11 @@ class Moment:
         x, y = self.batch
         return self._network.signals(x, y, loss=self._loss)
 
+    def signals_of(self, network: Network) -> dict[str, dict[str, Tensor]]:
+        """Signals of another network on the same batch."""
+        x, y = self.batch
+        return network.signals(x, y, loss=self._loss)
+
     def updates_of(self, network: Network) -> dict[str, Tensor]:
         """Proposed changes of another network on the same batch."""
         x, y = self.batch
@@ -120,9 +125,11 @@ class Prober:
         if chosen := [pair for pair in self.recordable.pairs if pair.name in wanted]:
             sizes = {pair.name: self._both_ways(pair)[0][0].numel() for pair in chosen}
             self.groups.append((symmetric[0], schema.symmetry(schedule, sizes), partial(self._symmetry, chosen)))
-        if compared := self.recordable.targets(probes["update_angle"]):
-            group = schema.credit(schedule, compared)
-            self.groups.append((probes["update_angle"][0], group, partial(self._credit, compared)))
+        compared, misled = (self.recordable.targets(probes[what]) for what in ("update_angle", "error_angle"))
+        if compared or misled:
+            group = schema.credit(schedule, compared, misled)
+            first = (probes["update_angle"] + probes["error_angle"])[0]
+            self.groups.append((first, group, partial(self._credit, compared, misled)))
         routing = {*self.recordable.targets(probes["usage"]), *self.recordable.targets(probes["vote"])}
         if routing:
             counts = {name: self.network.circuit.populations[name].areas for name in self.network.plan.routes}
@@ -214,15 +221,27 @@ class Prober:
         """The backpropagation form of the circuit on the same weights and routes."""
         return self.network.twin(self.recordable.reference)
 
-    def _credit(self, names: list[str], moment: Moment) -> Values:
-        mine, other = moment.updates, moment.updates_of(self.reference)
-        # What a phase keeps from changing has no direction to compare.
+    def _credit(self, compared: list[str], misled: list[str], moment: Moment) -> Values:
+        values: Values = {}
+        # What a phase keeps from changing, or from hearing of an error, has no direction to compare.
         none_R = torch.full((self.network.replicas,), torch.nan, dtype=torch.float64, device=self.network.device)
-        angles = [
-            base.angle(mine[name].flatten(1), other[name].flatten(1), axis=1) if name in mine else none_R
-            for name in names
-        ]
-        return {schema.UPDATE_ANGLE: _host(torch.stack(angles, 1))}
+        if compared:
+            mine, other = moment.updates, moment.updates_of(self.reference)
+            angles = [
+                base.angle(mine[name].flatten(1), other[name].flatten(1), axis=1) if name in mine else none_R
+                for name in compared
+            ]
+            values[schema.UPDATE_ANGLE] = _host(torch.stack(angles, 1))
+        if misled:
+            here, there = moment.signals, moment.signals_of(self.reference)
+            angles = [
+                base.angle(here[name]["error"], there[name]["error"], axis=2).nanmean(1)
+                if "error" in here.get(name, {})
+                else none_R
+                for name in misled
+            ]
+            values[schema.ERROR_ANGLE] = _host(torch.stack(angles, 1))
+        return values
 
     def _routing(self, areas: dict[str, int], used: bool, voting: tuple[str, ...], _: Moment) -> Values:
         values = self._usage(areas) if used else {}

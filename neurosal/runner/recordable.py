@@ -54,6 +54,12 @@ class Recordable:
         both = set(_changed(self.plan.changes)) & set(_changed(plan(self.reference).changes))
         return [name for name in self.plan.circuit.select(pathway="feedforward") if name in both]
 
+    @cached_property
+    def misled(self) -> list[str]:
+        """Populations below the output that receive an error, here and in the backpropagation form."""
+        both = self.plan.with_error & plan(self.reference).with_error - {self.plan.output.population}
+        return [name for name in self.plan.circuit.populations if name in both]
+
     def usual(self, what: What) -> list[str]:
         """What a probe without a target takes."""
         match what:
@@ -63,6 +69,8 @@ class Recordable:
                 return _changed(self.plan.without_error if self.loss == NO_LOSS else self.plan.changes)
             case "angle" | "norm_ratio":
                 return [pair.name for pair in self.pairs]
+            case "error_angle":
+                return self.misled
             case "update_angle":
                 return [] if self.loss == NO_LOSS else self.compared
             case "usage" | "area" | "vote":

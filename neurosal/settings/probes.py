@@ -10,8 +10,18 @@ from neurosal.errors import ExperimentError
 from neurosal.graph.value import Value
 
 What = Literal[
-    "weight", "activity", "error", "update", "area", "angle", "norm_ratio", "update_angle", "usage", "vote"
-]  # fmt: skip
+    "weight",
+    "activity",
+    "error",
+    "update",
+    "area",
+    "angle",
+    "norm_ratio",
+    "update_angle",
+    "error_angle",
+    "usage",
+    "vote",
+]
 KINDS: tuple[str, ...] = get_args(What)
 
 
@@ -22,8 +32,9 @@ class Probe(Value):
         what: "weight" and "update" (proposed change) of projections; "activity", "error", "area" (selected area of each
             sample) and "usage" of populations; "angle" and "norm_ratio" between a forward projection and its effective
             feedback path; "update_angle" between the circuit's change and the backpropagation change of the same state
-            and batch; "vote" of populations with areas: the accuracy, on validation and test data, of answering with
-            the commonest training label of the area that the router selects (what routing alone knows of the classes).
+            and batch, "error_angle" the same of the errors at a population (mean over samples); "vote" of populations
+            with areas: the accuracy, on validation and test data, of answering with the commonest training label of
+            the area that a sample selects (a control: what routing alone knows of the classes).
         target: name of the projection or population; None takes all that fit.
         every: after every n-th step, and before the first.  epochs: after every n-th epoch, and before the first.  log:
             that many times a decade of steps.  Exactly one of the three.

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 import neurosal as ns
-from neurosal import rules
+from neurosal import circuits, rules
+from neurosal.engine.feeding import Part, epoch_order
 from neurosal.errors import ExperimentError
 from neurosal.graph import Circuit, Constant, OneToOne, Own, Projection, Transpose
 from neurosal.plasticity import Fixed
@@ -483,3 +484,40 @@ def test_a_prober_announces_as_many_entries_as_it_will_write() -> None:
     assert Expected.found["stats/symmetry/log_3"] == 5
     assert Expected.found["projections/input_to_hidden1/every_4"] == 4
     assert Expected.found["probes/hidden1/epochs_2"] == 2
+
+
+@pytest.mark.parametrize("rule", ["fa", "kp", "dfa", "pfa"])
+def test_error_angle_is_the_mean_over_samples_of_that_to_the_backpropagated_error(rule: str, tmp_path: Path) -> None:
+    data = ns.data.load("digits", subset={"train": 32, "test": 8})
+    circuit = getattr(rules, rule)(circuits.mlp(64, 6, 5, 10))
+    network = ns.compile(circuit, seeds=(3, 4), dtype="float64")
+    run = ns.train(
+        network, data, store=tmp_path / "run", epochs=1, batch_size=8, record=ns.probe("error_angle", every=1)
+    )
+    record = run.tree["stats/credit/every_1"]
+    assert record.population.values.tolist() == ["hidden1", "hidden2"]
+    again = ns.compile(circuit, seeds=(3, 4), dtype="float64")
+    part = Part(data.train, again, "cross_entropy", place="train")
+    x, y = part.take(epoch_order((3, 4), 32, 0, again.device)[:, :8])
+    delta = {name: entry["error"].numpy() for name, entry in again.signals(x, y).items() if "error" in entry}
+    below, w2, w3 = (
+        delta["output"],
+        *(again.weights[n][:, 0].numpy() for n in ("hidden1_to_hidden2", "hidden2_to_output")),
+    )
+    active = {name: again.signals(x, y)[name]["activity"].numpy() > 0 for name in ("hidden1", "hidden2")}
+    second = np.einsum("rno,roi->rni", below, w3) * active["hidden2"]
+    first = np.einsum("rno,roi->rni", second, w2) * active["hidden1"]
+    for place, (name, true) in enumerate({"hidden1": first, "hidden2": second}.items()):
+        size = np.linalg.norm(delta[name], axis=-1) * np.linalg.norm(true, axis=-1)
+        cosine = (delta[name] * true).sum(-1) / np.where(size > 0, size, np.nan)  # a silent sample has no direction
+        expected = np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+        assert record.error_angle.values[:, 0, place] == pytest.approx(np.nanmean(expected, axis=1), abs=1e-4)
+
+
+def test_error_angle_of_backpropagation_is_zero(tmp_path: Path) -> None:
+    network = ns.compile(rules.bp(circuits.mlp(64, 6, 10)), dtype="float64")
+    data = ns.data.load("digits", subset={"train": 32, "test": 8})
+    run = ns.train(
+        network, data, store=tmp_path / "run", epochs=1, batch_size=8, record=ns.probe("error_angle", every=1)
+    )
+    assert run.tree["stats/credit/every_1"].error_angle.values == pytest.approx(0, abs=1e-5)
