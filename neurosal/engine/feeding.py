@@ -121,8 +121,8 @@ def batches(order_RN: Tensor, batch_size: int) -> Iterator[Tensor]:
 
 
 def evaluate(network: Network, part: Part, loss: str) -> dict[str, Tensor]:
-    """Mean loss, and for cross-entropy the share of samples whose largest output is the label; each [R], in float64.
-    Nothing with the loss "none"."""
+    """Mean loss, and where there are labels the share of samples whose largest output is the label; each [R], in
+    float64. Nothing with the loss "none"."""
     if loss == NO_LOSS:
         return {}
     totals: dict[str, Tensor] = {}
@@ -130,7 +130,8 @@ def evaluate(network: Network, part: Part, loss: str) -> dict[str, Tensor]:
     for first in range(0, len(part), rows):
         target = part.target[first : first + rows]
         batch = network.forward({name: values[first : first + rows] for name, values in part.inputs.items()})
-        scores = network.score(batch, target, loss)
+        labels = None if part.labels is None else part.labels[first : first + rows]
+        scores = network.score(batch, target, loss, labels)
         for name, value in scores.items():
             total = value.double() * (len(target) / len(part))
             totals[name] = total if name not in totals else totals[name] + total

@@ -375,9 +375,11 @@ class Network(Lesioned):
 
     # Judging ---------------------------------------------------------------------------------------------------------
 
-    def score(self, batch: Batch, y: Any, loss: str = "cross_entropy") -> dict[str, Tensor]:
-        """Mean loss of a batch after `forward`, and for cross-entropy the share of samples whose largest output is the
-        label; each [R]. Nothing with the loss "none"."""
+    def score(
+        self, batch: Batch, y: Any, loss: str = "cross_entropy", labels: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Mean loss of a batch after `forward`, and the share of samples whose largest output is the label, for
+        cross-entropy and where ``labels`` [N] are given beside values; each [R]. Nothing with the loss "none"."""
         if loss == NO_LOSS:
             return {}
         target = self._target(batch, y, loss)
@@ -385,12 +387,15 @@ class Network(Lesioned):
         with no_grad():
             rows = self._sweep.rows(batch, self.plan.output.population, "activity", None)
             found = {"loss": LOSSES[loss](rows, target)[0].reshape(self.replicas)}
-            if loss == "cross_entropy":
-                found["accuracy"] = (rows.argmax(-1) == target).to(torch.float64).mean(-1).reshape(self.replicas)
+            labels = target if loss == "cross_entropy" else labels
+            if labels is not None:
+                found["accuracy"] = (
+                    (rows.argmax(-1) == labels.to(rows.device)).to(torch.float64).mean(-1).reshape(self.replicas)
+                )
         return found
 
     def evaluate(self, data: Any, loss: str = "cross_entropy") -> dict[str, Tensor]:
-        """``"{part}_loss"`` and, for cross-entropy, ``"{part}_accuracy"`` of each part of a data set that is not empty;
+        """``"{part}_loss"`` and, for labels, ``"{part}_accuracy"`` of each part of a data set that is not empty;
         each [R], float64. Nothing with the loss "none".
 
         Raises:

@@ -210,13 +210,13 @@ class Trainer:
         parts = [name for name in self.parts if name != "train"]
         recorder.declare(schema.training_metrics(), expected=self.total // self.training.log_every + 2)
         if parts and self.training.loss != NO_LOSS:
-            group = schema.evaluation_metrics(parts, accuracy=self.training.loss == "cross_entropy")
-            recorder.declare(group, expected=int(self.epochs) + 2)
+            accuracy = all(self.parts[name].labels is not None for name in parts)
+            recorder.declare(schema.evaluation_metrics(parts, accuracy=accuracy), expected=int(self.epochs) + 2)
         if self.program.tasks:
             recorder.declare(schema.task_metrics(list(self.program.tasks)), expected=int(self.epochs) + 2)
         if self.program.phases:
             names = [phase.name for phase in self.program.phases]
-            accuracy = self.training.loss == "cross_entropy"
+            accuracy = all(self.parts[name].labels is not None for name in parts)
             expected = min(self.course.visits, MOST_VISITS)
             recorder.declare(schema.phase_metrics(names, parts, accuracy=accuracy), expected=expected)
 
