@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import xarray
 
+from neurosal.analysis.joining import joined
 from neurosal.analysis.sources import ArmRecord, arms_of
 from neurosal.analysis.style import styled
 from neurosal.analysis.tables import Table
@@ -52,13 +53,16 @@ class Analysis:
         """The numbers.
 
         Args:
-            run: a `Run`, the folder of one, or an xarray.DataTree of its schema.
+            run: a `Run`, the folder of one, or an xarray.DataTree of its schema; or a list of them, of which arms of
+                one name are put together (other seeds of the same arm).
 
         Raises:
-            ExperimentError: when the run did not record what is asked; the message names the probe to add.
+            ExperimentError: when the run did not record what is asked (the message names the probe to add), and for
+                runs that cannot be put together.
             StoreError: for a folder that holds no run.
         """
-        return self.compute(arms_of(run))
+        runs = run if isinstance(run, list | tuple) else [run]
+        return self.compute(joined(record for one in runs for record in arms_of(one)))
 
     def figure(self, dataset: xarray.Dataset) -> Figure:
         """The figure of what a call returned. It belongs to no window: save it, or show it in a notebook."""

@@ -61,7 +61,6 @@ app = typer.Typer(
 )  # fmt: skip
 
 SourceArgument = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A name of the library, or a YAML file.")]
-StoreArgument = Annotated[Path, typer.Argument(metavar="STORE", help="The folder of a stored run.")]
 
 
 def _version(wanted: bool) -> None:
@@ -134,11 +133,16 @@ def run(
     tuned: Annotated[
         Path | None, typer.Option("--tuned", metavar="FILE", help="Lay in what neurosal tune found (tuned.yaml).")
     ] = None,
+    arm: Annotated[
+        list[str] | None, typer.Option("--arm", help="Only this arm; several may be given. See analyse STORE...")
+    ] = None,
 ) -> None:
     """Run an experiment, record it and print its final table."""
     from neurosal.cli.running import run_experiment
 
-    run_experiment(source, assignment or [], store=store, resume=resume, device=device, tuned=tuned)
+    run_experiment(
+        source, assignment or [], store=store, resume=resume, device=device, tuned=tuned, arms=arm or []
+    )
 
 
 @app.command()
@@ -168,15 +172,17 @@ def tune(
 @app.command()
 def analyse(
     name: Annotated[str, typer.Argument(metavar="NAME", help="An analysis; see neurosal list analyses.")],
-    store: StoreArgument,
+    stores: Annotated[
+        list[Path], typer.Argument(metavar="STORE...", help="Folders of stored runs; several are put together.")
+    ],
     out: Annotated[
-        Path | None, typer.Option("--out", help="Folder for the figure and the numbers; the store's by default.")
+        Path | None, typer.Option("--out", help="Folder for the figure and the numbers; the first store's by default.")
     ] = None,
 ) -> None:
-    """Analyse a stored run: print the table, write figure and numbers."""
-    from neurosal.cli.running import analyse_store
+    """Analyse stored runs: print the table, write figure and numbers."""
+    from neurosal.cli.running import analyse_stores
 
-    analyse_store(name, store, out)
+    analyse_stores(name, stores, out)
 
 
 @app.command()

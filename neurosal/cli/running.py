@@ -14,7 +14,7 @@ from neurosal import library
 from neurosal.cli.progress import Progress
 from neurosal.cli.showing import unwritable
 from neurosal.cli.sources import look_up
-from neurosal.errors import DivergedError, ExperimentError, Problem
+from neurosal.errors import DivergedError, ExperimentError, Problem, near
 from neurosal.settings.experiment import Experiment
 from neurosal.settings.tuned import Tuned
 
@@ -45,10 +45,12 @@ def run_experiment(
     resume: bool,
     device: str,
     tuned: Path | None = None,
+    arms: Iterable[str] = (),
 ) -> None:
     """Check an experiment, run it and print its final table.
 
     Args:
+        arms: run only these; all where none is named.
         tuned: what a search found, laid into the arms.
 
     Raises:
@@ -58,6 +60,7 @@ def run_experiment(
     experiment = experiment_of(source, assignments)
     if tuned is not None:
         experiment = Tuned.open(tuned).apply(experiment)
+    experiment = _only(experiment, arms)
     folder = store or RUNS / experiment.name
     runner = import_module("neurosal.runner.training")  # torch loads here, when all that needs no torch is checked
     run = import_module("neurosal.runner").run
@@ -70,6 +73,24 @@ def run_experiment(
     typer.echo(f"\nRecorded in {folder}")
     if result.status.state == "diverged":
         raise DivergedError(f"Numbers stopped being finite; the other replicas went on.\n{result.status.message}")
+
+
+def _only(experiment: Experiment, arms: Iterable[str]) -> Experiment:
+    """The experiment with these arms; all where none is named."""
+    arms = list(arms)
+    unknown = [name for name in arms if name not in experiment.arms]
+    if unknown:
+        raise ExperimentError(
+            Problem(
+                place="--arm",
+                expected=f"an arm of {experiment.name}",
+                found=repr(name),
+                remedy=near(name, experiment.arms),
+            )
+            for name in unknown
+        )
+    chosen = {name: arm for name, arm in experiment.arms.items() if name in arms}
+    return experiment.replace(arms=chosen) if chosen else experiment
 
 
 def report(folder: Path, analyses: Iterable[str]) -> None:
@@ -109,8 +130,8 @@ def table_of(analysis: Callable[..., Any], dataset: Any) -> Any:
     return dataset if table is None else table(dataset)
 
 
-def analyse_store(name: str, store: Path, out: Path | None) -> None:
-    """Print the table of an analysis, and write its figure and numbers.
+def analyse_stores(name: str, stores: list[Path], out: Path | None) -> None:
+    """Print the table of an analysis of one run, or of several put together, and write its figure and numbers.
 
     An analysis that has an `open` of its own reads other folders than those of runs.
 
@@ -120,7 +141,14 @@ def analyse_store(name: str, store: Path, out: Path | None) -> None:
     from neurosal.record.run import open_run
 
     analysis = library.find("analyses", name, place="analysis")
+<<<<<<< HEAD
     dataset = analysis(getattr(analysis, "open", open_run)(store))
     typer.echo(str(table_of(analysis, dataset)))
     for path in save(analysis, dataset, out or store / FIGURES):
+=======
+    runs = [open_run(store) for store in stores]
+    dataset = analysis(runs if len(runs) > 1 else runs[0])
+    typer.echo(str(_table_of(analysis, dataset)))
+    for path in _save(analysis, dataset, out or stores[0] / FIGURES):
+>>>>>>> 632d89b (Arms and seeds may be run apart: neurosal run --arm, and analyses of several stores put together)
         typer.echo(f"Wrote {path}")
