@@ -38,7 +38,7 @@ def show_source(
         raise ExperimentError(
             Problem(place="--format", expected=f"one of {', '.join(FORMATS)}", found=shown(form), remedy=remedy)
         )
-    value = look_up(source).checked()
+    value = look_up(source).readable()
     if isinstance(value, Experiment) and arm is not None:
         value = _circuit_of(value, arm)
     elif arm is not None:

@@ -38,6 +38,14 @@ class Found:
             raise FAMILIES[self.kind](self.problems)
         return self.value
 
+    def readable(self) -> Circuit | Experiment:
+        """The value, also of an experiment whose data is not here: it can be read all the same.
+
+        Raises:
+            NeurosalError: with the problems.
+        """
+        return self.value if self.value is not None else self.checked()
+
 
 def look_up(source: str, assignments: Iterable[str] = ()) -> Found:
     """What `source` names, with fields changed as ``path=value`` assignments say."""
@@ -99,7 +107,9 @@ def _checked(kind: str, document: Document, assignments: Iterable[str], *, locat
     check = check_circuit_data if kind == "circuit" else check_experiment_data
     value, problems = check(document.data)
     if problems:
-        return Found(kind, None, tuple(document.located(problems) if located else problems))
+        without_data = kind == "experiment" and all(problem.place.startswith("data") for problem in problems)
+        value = Experiment.from_dict(document.data) if without_data else None
+        return Found(kind, value, tuple(document.located(problems) if located else problems))
     assert value is not None
     assignments = list(assignments)
     if not assignments:

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from matplotlib import image
 
+import neurosal as ns
 from neurosal import circuits, library, rules
+from neurosal.data import DataSpec
 from neurosal.graph import Circuit
 from neurosal.settings import Experiment
 from tests.cli.corpus import CIRCUIT, EXPERIMENT
