@@ -140,9 +140,7 @@ def run(
     """Run an experiment, record it and print its final table."""
     from neurosal.cli.running import run_experiment
 
-    run_experiment(
-        source, assignment or [], store=store, resume=resume, device=device, tuned=tuned, arms=arm or []
-    )
+    run_experiment(source, assignment or [], store=store, resume=resume, device=device, tuned=tuned, arms=arm or [])
 
 
 @app.command()

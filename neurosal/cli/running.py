@@ -141,14 +141,8 @@ def analyse_stores(name: str, stores: list[Path], out: Path | None) -> None:
     from neurosal.record.run import open_run
 
     analysis = library.find("analyses", name, place="analysis")
-<<<<<<< HEAD
-    dataset = analysis(getattr(analysis, "open", open_run)(store))
-    typer.echo(str(table_of(analysis, dataset)))
-    for path in save(analysis, dataset, out or store / FIGURES):
-=======
-    runs = [open_run(store) for store in stores]
+    runs = [getattr(analysis, "open", open_run)(store) for store in stores]
     dataset = analysis(runs if len(runs) > 1 else runs[0])
-    typer.echo(str(_table_of(analysis, dataset)))
-    for path in _save(analysis, dataset, out or stores[0] / FIGURES):
->>>>>>> 632d89b (Arms and seeds may be run apart: neurosal run --arm, and analyses of several stores put together)
+    typer.echo(str(table_of(analysis, dataset)))
+    for path in save(analysis, dataset, out or stores[0] / FIGURES):
         typer.echo(f"Wrote {path}")
