@@ -9,6 +9,7 @@ from pathlib import Path
 from neurosal.errors import CircuitError, Problem
 from neurosal.graph.circuit import Circuit
 from neurosal.graph.models import Rate
+from neurosal.graph.weights import SignOf
 from neurosal.graph.wiring import Router
 from neurosal.settings.optimizers import SGD, Optimizer
 
@@ -66,10 +67,12 @@ def _has_bias(model: object) -> bool:
 
 
 def parameters(circuit: Circuit, name: str) -> int:
-    """How many numbers a projection has of its own, in all areas: a tie none, a router its map and prototypes."""
+    """How many numbers a projection has of its own, in all areas: a tie none but for magnitudes that are drawn, a
+    router its map and prototypes."""
     edge = circuit.projections[name]
     source, target = circuit.populations.get(edge.source), circuit.populations.get(edge.target)
-    if source is None or target is None or edge.tied_to is not None:
+    drawn = isinstance(edge.weights, SignOf) and edge.weights.magnitudes != "uniform"
+    if source is None or target is None or (edge.tied_to is not None and not drawn):
         return 0
     if isinstance(edge.wiring, Router):
         return edge.wiring.rank * (source.units + target.areas)

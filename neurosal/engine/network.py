@@ -62,7 +62,17 @@ class Network(Lesioned):
         only = circuit.inputs[0] if len(circuit.inputs) == 1 else ""
         self._input = (only, circuit.populations[only].units if only else 0, 2 if len(seeds) == 1 else 3)
         self._outputs = circuit.populations[self.plan.output.population].units
-        self.steps = 0
+        self._steps = 0  # magnitudes are drawn for it; those that a twin shares stay as they are
+
+    @property
+    def steps(self) -> int:
+        """Training steps done. What is drawn anew for every step is drawn when it changes."""
+        return self._steps
+
+    @steps.setter
+    def steps(self, steps: int) -> None:
+        self._steps = steps
+        self._parameters.redraw(steps)
 
     def _make_routers(self) -> dict[str, RouterState]:
         areas = {router: self.circuit.populations[population].areas for population, router in self.plan.routes.items()}

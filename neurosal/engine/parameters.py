@@ -13,9 +13,10 @@ import torch
 from torch import Tensor
 
 from neurosal.engine.lesions import Lesions, still_synapses
+from neurosal.engine.signs import Signs
 from neurosal.engine.wiring import Kernel, Reversed, kernel
 from neurosal.errors import near
-from neurosal.graph import Copy, Own, Projection, Rate, SignOf, XavierUniform
+from neurosal.graph import Copy, Own, Rate, SignOf
 from neurosal.lower.initial import draw_areas
 from neurosal.lower.plan import Plan
 
@@ -52,6 +53,7 @@ class Parameters(Mapping[str, Tensor]):
                 if isinstance(population.model, Rate) and population.model.bias
             }
         )
+        self.signs: Signs = Signs(self, seeds, None if share is None else share.signs)
         self.lesions: Lesions = Lesions() if share is None else share.lesions
         self.masks: dict[str, Tensor] = {}  # key of the storage → [R, K, O, I], where something is missing
         self.moves: dict[str, Tensor] = {}  # storage → where it may change, while units are silenced
@@ -62,10 +64,15 @@ class Parameters(Mapping[str, Tensor]):
         keys = {self.mask_key(name) for name in self}
         self.masks = {key: mask for key, mask in self.lesions.masks.items() if key in keys}
         self.moves = still_synapses(self, self.lesions.silenced)
+        self.signs.refresh(self.masks)
         with torch.no_grad():
             for key, mask in self.masks.items():
                 if key in self.full:
                     self.full[key].masked_fill_(mask == 0, 0.0)
+
+    def redraw(self, step: int) -> None:
+        """Draw what is drawn anew for every step."""
+        self.signs.redraw(step, self.masks)
 
     @property
     def any(self) -> Tensor:
@@ -89,16 +96,18 @@ class Parameters(Mapping[str, Tensor]):
         stored = shape[::-1] if name in self.plan.reversed else shape
         full = torch.empty(self.replicas, areas, *stored, device=device, dtype=dtype)
         if isinstance(edge.weights, Copy):
-            origin = self[edge.weights.of]
+            origin = self.oriented(edge.weights.of, self.full[self.plan.owners[edge.weights.of]])
             full.copy_(origin if name in self.plan.reversed or origin.dim() == 3 else origin.mT)
             return full
         assert isinstance(edge.weights, Own)
         for replica, seed in enumerate(seeds):
-            drawn = draw_areas(edge.weights, name, seed, areas, shape, *self._fans(edge))
+            drawn = draw_areas(edge.weights, name, seed, areas, shape, *self.fans(name))
             full[replica].copy_(drawn.mT if name in self.plan.reversed and drawn.dim() == 3 else drawn)
         return full
 
-    def _fans(self, edge: Projection) -> tuple[int, int]:
+    def fans(self, name: str) -> tuple[int, int]:
+        """Pre- and post-synaptic units of a projection, in its own direction."""
+        edge = self.circuit.projections[name]
         if edge.wiring.kind == "one_to_one":
             return 1, 1
         return self.circuit.populations[edge.source].units, self.circuit.populations[edge.target].units
@@ -125,25 +134,16 @@ class Parameters(Mapping[str, Tensor]):
         forward = kernel(self.circuit.projections[name].wiring.kind, self.form(name))
         return Reversed(forward) if name in self.plan.reversed else forward
 
-    def sign_scale(self, name: str) -> float | None:
-        """The magnitude of a sign-symmetric projection, or None."""
-        edge = self.circuit.projections[name]
-        if not isinstance(edge.weights, SignOf):
-            return None
-        return edge.weights.magnitude or XavierUniform().deviation(*self._fans(edge))
-
     # For users -------------------------------------------------------------------------------------------------------
 
     def __getitem__(self, name: str) -> Tensor:
         if name not in self.plan.owners:
             raise KeyError(f"{name!r} is no projection with weights. {near(name, self.plan.owners)}")
         weight = self.oriented(name, self.full[self.plan.owners[name]])
-        scale = self.sign_scale(name)
+        scale = self.signs.used.get(name)
         if scale is None:
             return weight
-        mask = self.mask_of(name)
-        current = weight.sign().mul_(scale)
-        return current if mask is None else current.mul_(mask)
+        return weight.sign().mul_(scale if isinstance(scale, float) else self.oriented(name, scale))
 
     def inner(self, name: str, full: Tensor) -> Tensor:
         """A tensor in the storage of this projection's owner, as kernels read it; a view."""

@@ -165,15 +165,14 @@ class Sweep:
             edge.source,
         )
         here, there = plan.orders[source], plan.orders[edge.target]
-        scale, grouped = parameters.sign_scale(projection), parameters.areas[projection] > 1
+        scale, grouped = parameters.signs.used.get(projection), parameters.areas[projection] > 1
+        scale = parameters.inner(projection, scale) if isinstance(scale, Tensor) else scale
         router = plan.routes.get(source if edge.pathway == "feedback" else edge.target) if grouped else None
         # The product happens in the order of the areas it uses: the target's for feedforward, the source's for
         # feedback.
         during = (here if edge.pathway == "feedback" else there) if grouped else here
         apply, affine, shared = kernel.apply, kernel.affine, kind == "activity"
         reverses = during != there
-        mask = parameters.masks.get(projection) if scale is not None else None
-        present = None if mask is None else parameters.inner(projection, mask)
 
         def applied(batch: Batch) -> Tensor:
             rows = (
@@ -183,8 +182,6 @@ class Sweep:
             )
             groups = batch.groups[router] if router is not None else None
             current = weight if scale is None else weight.sign().mul_(scale)
-            if present is not None:
-                current = current.mul_(present)
             out = apply(current, rows, groups) if bias is None else affine(bias, current, rows, groups)
             return reorder(out, batch, during, there) if reverses else out
 

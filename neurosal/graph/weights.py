@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from neurosal.graph.initialisers import Initialiser, XavierUniform
 from neurosal.graph.value import Kinded
@@ -36,15 +36,34 @@ class Transpose(Weights):
 
 
 class SignOf(Weights):
-    """Sign-symmetric: at every moment ``magnitude * sign(W of the projection 'of')ᵀ``.
+    """Sign-symmetric: at every moment ``B = M * sign(W of the projection 'of')ᵀ``, unit by unit. Where W is exactly 0,
+    so is B.
 
-    ``magnitude`` None takes the standard deviation that Xavier initialisation gives to a weight of that shape (Xiao et
-    al. 2018, arXiv 1811.03567).
+    Args:
+        of: whose signs are transported.
+        magnitudes: where M comes from (names of Liao et al. 2016): "uniform" is one number for all synapses (uSF),
+            "fixed" the absolute value of a draw from `init` made once (frSF), "redrawn" one made anew for every
+            training step from (seed, name, step) (brSF).
+        magnitude: that one number; None takes the standard deviation that `init` gives to a weight of that shape
+            (Xiao et al. 2018).
+        init: distribution of M before its sign is dropped.
+
+    Reference:
+        Liao, Leibo & Poggio (2016), arXiv 1510.05067; Xiao et al. (2018), arXiv 1811.03567.
     """
 
     kind: ClassVar[str] = "sign_of"
     of: str
+    magnitudes: Literal["uniform", "fixed", "redrawn"] = "uniform"
     magnitude: float | None = Field(default=None, gt=0)
+    init: Initialiser = Field(default_factory=XavierUniform)
+
+    @field_validator("magnitude")
+    @classmethod
+    def _one_for_all(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None and info.data.get("magnitudes", "uniform") != "uniform":
+            raise ValueError("none, since magnitudes are drawn")
+        return value
 
 
 class Copy(Weights):

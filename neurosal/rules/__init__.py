@@ -3,7 +3,7 @@
 Example:
     >>> from neurosal import rules
     >>> sorted(rules.__all__)
-    ['bp', 'dfa', 'fa', 'kp', 'kp_tied', 'pfa', 'pfa_o', 'sal', 'shallow', 'wm']
+    ['bp', 'brsf', 'dfa', 'fa', 'frsf', 'kp', 'kp_tied', 'pfa', 'pfa_o', 'sal', 'shallow', 'usf', 'wm']
 """
 
 from neurosal.rules.backpropagation import bp
@@ -13,6 +13,9 @@ from neurosal.rules.kolen_pollack import kp, kp_tied
 from neurosal.rules.product_feedback_alignment import pfa, pfa_o
 from neurosal.rules.selective_adaptive import sal
 from neurosal.rules.shallow import shallow
+from neurosal.rules.sign_symmetric import usf
+from neurosal.rules.sign_symmetric_fixed import frsf
+from neurosal.rules.sign_symmetric_redrawn import brsf
 from neurosal.rules.weight_mirror import wm
 
-__all__ = ["bp", "dfa", "fa", "kp", "kp_tied", "pfa", "pfa_o", "sal", "shallow", "wm"]
+__all__ = ["bp", "brsf", "dfa", "fa", "frsf", "kp", "kp_tied", "pfa", "pfa_o", "sal", "shallow", "usf", "wm"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Collection, Iterable
+from math import isfinite
 from typing import Any, ParamSpec
 
 from neurosal.errors import CircuitError, Problem, near
@@ -24,6 +25,7 @@ from neurosal.graph import (
     Projection,
     Relay,
     SameRoute,
+    SignOf,
     Transpose,
     Weights,
     XavierUniform,
@@ -107,6 +109,13 @@ def whole(place: str, value: object) -> list[Problem]:
     if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return []
     return [Problem(place=place, expected="a positive whole number", found=repr(value))]
+
+
+def positive(place: str, value: object) -> list[Problem]:
+    """A problem unless `value` is a positive number."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value) and value > 0:
+        return []
+    return [Problem(place=place, expected="a positive number", found=repr(value))]
 
 
 def initialiser(place: str, value: object) -> list[Problem]:
@@ -249,6 +258,11 @@ def add_fixed(init: Initialiser) -> AddReturn:
 def add_tied() -> AddReturn:
     """Way back through the forward weights themselves: weight transport."""
     return lambda circuit, forward: add_feedback(circuit, forward, Transpose(of=forward), Fixed())
+
+
+def add_signs(**options: Any) -> AddReturn:
+    """Way back whose synapses have the signs of the forward weights; options as those of `SignOf`."""
+    return lambda circuit, forward: add_feedback(circuit, forward, SignOf(of=forward, **options), Fixed())
 
 
 def kolen_pollack_for(entry: Projection) -> KolenPollack:

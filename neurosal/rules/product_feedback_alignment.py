@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from math import isfinite
 
-from neurosal.errors import Problem
 from neurosal.graph import Circuit, Dense, Initialiser, Orthogonal, Own, Population, Projection, Relay, XavierUniform
 from neurosal.plasticity import Fixed
 from neurosal.rules.base import (
@@ -17,6 +15,7 @@ from neurosal.rules.base import (
     initialiser,
     kolen_pollack_for,
     own,
+    positive,
     refuse,
     rule,
 )
@@ -64,14 +63,7 @@ def pfa(
         Li et al. (2024), "Deep learning without weight symmetry", arXiv 2405.20594.
     """
     place = "rules.pfa"
-    number = (
-        isinstance(expansion, (int, float))
-        and not isinstance(expansion, bool)
-        and isfinite(expansion)
-        and expansion > 0
-    )
-    wrong = [] if number else [Problem(place=f"{place}.expansion", expected="a positive number", found=repr(expansion))]
-    refuse([*wrong, *initialiser(f"{place}.init", init)])
+    refuse([*positive(f"{place}.expansion", expansion), *initialiser(f"{place}.init", init)])
 
     def plastic(circuit: Circuit, forward: str) -> Circuit:
         units = circuit.populations[circuit.projections[forward].target].units

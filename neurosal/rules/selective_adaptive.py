@@ -15,8 +15,12 @@ from neurosal.rules.feedback_alignment import fa
 from neurosal.rules.kolen_pollack import kp, kp_tied
 from neurosal.rules.product_feedback_alignment import pfa, pfa_o
 from neurosal.rules.shallow import shallow
+from neurosal.rules.sign_symmetric import usf
+from neurosal.rules.sign_symmetric_fixed import frsf
+from neurosal.rules.sign_symmetric_redrawn import brsf
 
 Rule = Callable[[Circuit], Circuit]
+Feedback = Literal["kp", "kp_tied", "fa", "dfa", "pfa", "pfa_o", "bp", "shallow", "usf", "frsf", "brsf"]
 FEEDBACK: dict[str, Rule] = {
     "kp": kp,
     "kp_tied": kp_tied,
@@ -26,6 +30,9 @@ FEEDBACK: dict[str, Rule] = {
     "pfa_o": pfa_o,
     "bp": bp,
     "shallow": shallow,
+    "usf": usf,
+    "frsf": frsf,
+    "brsf": brsf,
 }
 ROUTERS: dict[str, type[Plasticity]] = {
     "online_balanced": OnlineBalanced,
@@ -41,7 +48,7 @@ def sal(
     circuit: Circuit,
     *,
     areas: int = 16,
-    feedback: Literal["kp", "kp_tied", "fa", "dfa", "pfa", "pfa_o", "bp", "shallow"] | Rule = "kp",
+    feedback: Feedback | Rule = "kp",
     route: Literal["shared", "population"] = "shared",
     router: Literal["online_balanced", "frozen", "attract", "k_means"] | RouterPlasticity = "online_balanced",
     reduction: Literal["batch", "area", "sum"] = "batch",

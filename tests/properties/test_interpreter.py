@@ -14,7 +14,7 @@ from neurosal.graph import Circuit, SignOf
 from neurosal.plasticity import Fixed, KolenPollack
 from tests.properties.graphs import REDUCTIONS, forward_circuits
 from tests.reference.batches import LOSSES, Batch, batch_for
-from tests.reference.copying import array, distance, interpreter_of
+from tests.reference.copying import array, distance, interpreter_of, magnitudes
 from tests.rules.table import PLAIN, SELECTIVE
 
 # Adam's eps is large: divided by a change of almost nothing, rounding would be all that is left to compare.
@@ -64,7 +64,9 @@ def learning_circuits(draw: st.DrawFn) -> Circuit:
                 )
             )
         elif kind == "sign_of":
-            changes[name] = edge.replace(weights=SignOf(of=forward[0], magnitude=draw(st.sampled_from([None, 0.3]))))
+            kind = draw(st.sampled_from(["uniform", "uniform", "fixed", "redrawn"]))
+            magnitude = draw(st.sampled_from([None, 0.3])) if kind == "uniform" else None
+            changes[name] = edge.replace(weights=SignOf(of=forward[0], magnitudes=kind, magnitude=magnitude))
     return circuit.with_projections(**changes)
 
 
@@ -77,6 +79,7 @@ def follow(circuit: Circuit, optimizer: Any, loss: str, seed: int, replicas: int
         if abs(expected_output).max() > 10:
             return  # this circuit diverges: absolute tolerances mean nothing any more
         assert abs(array(network.predict(batch.x)) - expected_output).max() < 1e-9
+        reference.magnitudes = magnitudes(network, circuit)
         expected = reference.step(batch.arrays, batch.targets)
         assert abs(array(network.step(batch.x, batch.y, loss=loss, optimizer=optimizer)) - expected).max() < 1e-9
         assert distance(network, reference) < 1e-9

@@ -26,6 +26,15 @@ def own_weights(network: Any, circuit: Circuit) -> dict[str, Array]:
     }
 
 
+def magnitudes(network: Any, circuit: Circuit) -> dict[str, Array]:
+    """Magnitudes of sign-symmetric projections that draw theirs, where the weights that give the signs are not 0."""
+    return {
+        name: abs(array(network.weights[name]))
+        for name, edge in circuit.projections.items()
+        if edge.weights.kind == "sign_of" and edge.weights.magnitudes != "uniform"
+    }
+
+
 def own_biases(network: Any) -> dict[str, Array]:
     """Biases by population."""
     return {name.removesuffix(".bias"): array(value) for name, value in network.biases.items()}
@@ -49,6 +58,7 @@ def interpreter_of(
         loss,
         None if optimizer is None else optimizer.to_dict(),
         custom,
+        magnitudes(network, circuit),
     )
 
 

@@ -59,6 +59,8 @@ class Interpreter:
             R first.
         optimizer: `Optimizer.to_dict()`.
         custom: change of plasticity kinds that are not built in, [K, ...] for one replica.
+        magnitudes: of sign-symmetric projections that draw theirs, [R, K, ...]; those drawn anew for every step are
+            replaced from outside.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Interpreter:
         loss: str = "cross_entropy",
         optimizer: dict[str, Any] | None = None,
         custom: Mapping[str, Custom] | None = None,
+        magnitudes: dict[str, Array] | None = None,
     ) -> None:
         self.populations, self.projections = circuit["populations"], circuit["projections"]
         self.weights = {name: np.array(value, dtype=float) for name, value in weights.items()}
@@ -82,6 +85,7 @@ class Interpreter:
             ]
             for name, state in routers.items()
         }
+        self.magnitudes = magnitudes or {}
         self.loss, self.optimizer, self.custom = loss, optimizer, custom or {}
         self.state: dict[tuple[str, int, int], dict[str, Any]] = {}
         self.own_state: dict[tuple[str, int], dict[str, Any]] = {}
@@ -124,15 +128,18 @@ class Interpreter:
         if fields["weights"]["kind"] == "sign_of":
             of = fields["weights"]["of"]
             magnitude = fields["weights"].get("magnitude")
-            if magnitude is None:
+            owner, turned = self.owner(of)
+            area = self.pick(owner, where, r, sample)
+            if fields["weights"].get("magnitudes", "uniform") != "uniform":
+                magnitude = self.magnitudes[projection][r][area]
+            elif magnitude is None:
                 fans = (
                     (1, 1)
                     if fields["wiring"]["kind"] == "one_to_one"
                     else (self.units(fields["source"]), self.units(fields["target"]))
                 )
                 magnitude = math.sqrt(2 / sum(fans))  # the standard deviation of Xavier initialisation
-            owner, turned = self.owner(of)
-            stored = self.weights[owner][r][self.pick(owner, where, r, sample)]
+            stored = self.weights[owner][r][area]
             return np.asarray(magnitude * np.sign(stored if turned else stored.T))
         owner, turned = self.owner(projection)
         stored = self.weights[owner][r][self.pick(owner, where, r, sample)]

@@ -28,6 +28,7 @@ class Layered:
         default_factory=dict
     )  # chain: from layer l to l - 1; direct: from the output to layer l; with relays: relay to l - 1
     relay: Layers = field(default_factory=dict)  # with relays: from layer l to its relay
+    magnitude: Layers = field(default_factory=dict)  # sign-symmetric: |M| from layer l to l - 1
     routes: dict[int, tuple[Router, int]] = field(default_factory=dict)  # layer → router, and the layer that it reads
     activation: str = "relu"
 
@@ -69,6 +70,8 @@ def errors(rule: str, net: Layered, sample: Pass, output: Array) -> tuple[Layers
             e = net.W[above][k[above]].T @ delta[above]
         elif rule in ("fa", "kp", "kp_tied"):
             e = net.B[above][k[above]] @ delta[above]
+        elif rule in ("usf", "frsf", "brsf"):
+            e = (net.magnitude[above][k[above]] * np.sign(net.W[above][k[above]]).T) @ delta[above]
         elif rule == "dfa":
             e = net.B[layer][k[net.depth]] @ output
         elif rule in ("pfa", "pfa_o"):

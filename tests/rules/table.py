@@ -32,6 +32,9 @@ class Case:
     areas: int = 1
 
 
+TRANSPORTS = ("bp", "usf", "frsf", "brsf")
+
+
 def _sal(name: str, **options: Any) -> Case:
     feedback = options.get("feedback", "kp")
     return Case(
@@ -39,8 +42,8 @@ def _sal(name: str, **options: Any) -> Case:
         make=functools.partial(rules.sal, **{"areas": 3, "rank": 4, **options}),
         areas=3,
         learns_below=feedback != "shallow",
-        transports=feedback == "bp",
-        transports_at_birth=feedback in ("bp", "kp_tied"),
+        transports=feedback in TRANSPORTS,
+        transports_at_birth=feedback in (*TRANSPORTS, "kp_tied"),
     )
 
 
@@ -54,11 +57,14 @@ PLAIN = (
     Case("pfa", functools.partial(rules.pfa, expansion=3)),
     Case("pfa_o", rules.pfa_o),
     Case("wm", rules.wm),
+    Case("usf", rules.usf, transports=True, transports_at_birth=True),
+    Case("frsf", rules.frsf, transports=True, transports_at_birth=True),
+    Case("brsf", rules.brsf, transports=True, transports_at_birth=True),
 )
 SELECTIVE = (
     *(
         _sal(feedback, feedback=feedback)
-        for feedback in ("kp", "kp_tied", "fa", "dfa", "pfa", "pfa_o", "bp", "shallow")
+        for feedback in ("kp", "kp_tied", "fa", "dfa", "pfa", "pfa_o", "bp", "shallow", "usf", "frsf", "brsf")
     ),
     *(
         _sal(f"{reduction}_{feedback}", reduction=reduction, feedback=feedback)
