@@ -8,7 +8,7 @@ import networkx
 
 from neurosal.checks.view import View
 from neurosal.errors import Problem
-from neurosal.graph.models import Relay, Source
+from neurosal.graph.models import Rate, Relay, Source
 from neurosal.graph.projection import Projection
 from neurosal.graph.wiring import SameRoute
 
@@ -19,12 +19,7 @@ def check_pathways(view: View) -> Iterator[Problem]:
         place = f"projections.{name}"
         source, target = view.model(edge.source), view.model(edge.target)
         if edge.pathway == "lateral":
-            yield Problem(
-                place=f"{place}.pathway",
-                expected="feedforward, feedback or modulatory in a rate circuit",
-                found="lateral",
-                remedy="The sweep of a rate circuit has no time in which activity could go round. Remove it.",
-            )
+            yield from _lateral(view, name, edge)
         if edge.pathway in ("feedforward", "modulatory"):
             for end, model in (("source", source), ("target", target)):
                 if isinstance(model, Relay) and (edge.pathway == "feedforward" or end == "source"):
@@ -48,6 +43,24 @@ def check_pathways(view: View) -> Iterator[Problem]:
                 found=f"the output {edge.target!r}",
                 remedy="The output's error comes from the loss; remove the projection or turn it round.",
             )
+
+
+def _lateral(view: View, name: str, edge: Projection) -> Iterator[Problem]:
+    """Lateral projections join a population that computes its activity to itself."""
+    if edge.source != edge.target:
+        yield Problem(
+            place=f"projections.{name}.target",
+            expected=f"its source, {edge.source!r} (activity settles within one population after the other)",
+            found=repr(edge.target),
+            remedy="Make it feedforward, or the two populations one.",
+        )
+    elif (model := view.model(edge.source)) is not None and not isinstance(model, Rate):
+        yield Problem(
+            place=f"projections.{name}.source",
+            expected="a population that computes its activity (the pathway is lateral)",
+            found=f"the input {edge.source!r}" if isinstance(model, Source) else f"the error relay {edge.source!r}",
+            remedy="Give it the model rate, or remove the projection.",
+        )
 
 
 def check_cycles(view: View) -> Iterator[Problem]:
@@ -184,7 +197,7 @@ def check_error(view: View) -> Iterator[Problem]:
                 found=f"{edge.plasticity.kind}, which acts while noise drives its target",
                 remedy="Noise drives inputs, and only feedback ends there.",
             )
-        elif edge.pathway in ("feedforward", "feedback"):
+        elif edge.pathway != "modulatory":
             yield from _missing_signals(view, name, edge)
 
 

@@ -167,6 +167,9 @@ class Learner:
         full = self.parameters.full[self.plan.owners[name]]
         stored = torch.zeros_like(full)
         self.parameters.oriented(name, stored).copy_(change)
+        if local.groups is not None and not local.groups.all_active:
+            # What a plasticity proposes for areas that saw nothing (a decay) is not carried out, nor counted.
+            stored *= local.active.view(*local.active.shape, *([1] * (stored.dim() - 2)))
         return stored
 
     def _bias_change(self, population: str, batch: Batch) -> Tensor:
@@ -341,6 +344,8 @@ class LocalSignals:
     def __init__(self, learner: Learner, name: str, edge: Projection, batch: Batch) -> None:
         self._learner, self._name, self._edge, self._batch = learner, name, edge, batch
         self.weight = learner.parameters[name]
+        router = learner.router(name, edge)
+        self.groups: Groups | None = batch.groups[router] if router is not None else None
 
     def _signal(self, population: str, kind: str) -> Tensor:
         found = natural(self._learner.sweep, self._batch, population, kind)
@@ -364,25 +369,20 @@ class LocalSignals:
         return self._signal(self._edge.target, "error")
 
     @property
-    def _groups(self) -> Groups | None:
-        router = self._learner.router(self._name, self._edge)
-        return self._batch.groups[router] if router is not None else None
-
-    @property
     def active(self) -> Tensor:
         """Areas that have samples, [R, K]."""
-        groups = self._groups
+        groups = self.groups
         return self.weight.new_ones(self.weight.shape[:2], dtype=torch.bool) if groups is None else groups.active_RK
 
     def spread(self, values_RKU: Tensor) -> Tensor:
         """Each sample's row of the values of its area, [R, N, U]; to broadcast where there is one area."""
-        groups = self._groups
+        groups = self.groups
         if groups is None:
             return values_RKU
         return values_RKU.gather(1, groups.area_RN[..., None].expand(-1, -1, values_RKU.shape[-1]))
 
     def _sum(self, rows_RNU: Tensor) -> Tensor:
-        groups = self._groups
+        groups = self.groups
         if groups is None:
             return rows_RNU.sum(1, keepdim=True)
         index = groups.area_RN[..., None].expand_as(rows_RNU)
@@ -390,7 +390,7 @@ class LocalSignals:
 
     def average(self, rows_RNU: Tensor) -> Tensor:
         """Mean over the samples of each area, [R, K, U]; zero where there are none."""
-        groups = self._groups
+        groups = self.groups
         if groups is None:
             return rows_RNU.mean(1, keepdim=True)
         return self._sum(rows_RNU) / groups.counts_RK.clamp(min=1)[..., None].to(rows_RNU.dtype)
@@ -402,6 +402,10 @@ class LocalSignals:
             return self.average(rows_RNU)
         return self._sum(rows_RNU) / (1 if reduction == "sum" else self._batch.samples)
 
+    def by_post(self, values_RKO: Tensor) -> Tensor:
+        """Values of post-synaptic units, to broadcast against the weight."""
+        return values_RKO[..., None] if self.weight.dim() == 4 else values_RKO
+
     def centred(self, rows_RNU: Tensor) -> Tensor:
         """Rows without the mean of the samples of their area."""
         return rows_RNU - self.spread(self.average(rows_RNU))
@@ -409,7 +413,7 @@ class LocalSignals:
     def correlate(self, post_RNO: Tensor, pre_RNI: Tensor) -> Tensor:
         """``(1/m) Σ_n post preᵀ`` per replica and area, in the shape of the weight."""
         learner = self._learner
-        groups = self._groups
+        groups = self.groups
         factor = Factor(getattr(self._edge.plasticity, "reduction", "batch"), self._batch, groups)
         if groups is not None:
             order = groups.order

@@ -119,7 +119,7 @@ class Network(Lesioned):
         Raises:
             CircuitError: for a pathway that does not exist.
         """
-        known = ("feedforward", "feedback", "modulatory")
+        known = ("feedforward", "feedback", "lateral", "modulatory")
         if pathway is not None and pathway not in known:
             raise CircuitError(
                 Problem(place="parameters", expected="a pathway", found=repr(pathway), remedy=near(pathway, known))

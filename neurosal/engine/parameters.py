@@ -63,6 +63,8 @@ class Parameters(Mapping[str, Tensor]):
         """Take over the lesions: absent synapses become exactly 0."""
         keys = {self.mask_key(name) for name in self}
         self.masks = {key: mask for key, mask in self.lesions.masks.items() if key in keys}
+        for name, mask in self._without_autapses().items():
+            self.masks[name] = self.masks[name] * mask if name in self.masks else mask
         self.moves = still_synapses(self, self.lesions.silenced)
         self.signs.refresh(self.masks)
         with torch.no_grad():
@@ -73,6 +75,16 @@ class Parameters(Mapping[str, Tensor]):
     def redraw(self, step: int) -> None:
         """Draw what is drawn anew for every step."""
         self.signs.redraw(step, self.masks)
+
+    def _without_autapses(self) -> dict[str, Tensor]:
+        """Storage of dense lateral projections → 0 where a unit would hear itself."""
+        return {
+            owner: (1 - torch.eye(self.full[owner].shape[-1]).to(self.full[owner])).expand_as(self.full[owner])
+            for name, owner in self.plan.owners.items()
+            if self.circuit.projections[name].pathway == "lateral"
+            and self.full[owner].dim() == 4
+            and not getattr(self.circuit.projections[name].wiring, "allow_autapses", False)
+        }
 
     @property
     def any(self) -> Tensor:

@@ -115,6 +115,7 @@ class Sweep:
             for index, projection in enumerate(phase.projections)
         ]
         late_bias = bias if bias is not None and not first else None
+        settle = self._settling(phase, population.model) if phase.lateral else None
 
         def forward(batch: Batch) -> None:
             a = inputs[0](batch) if inputs else bias.new_zeros((*batch.lead, units))  # type: ignore[union-attr]
@@ -123,13 +124,37 @@ class Sweep:
             if late_bias is not None:
                 groups = batch.groups[route] if bias_grouped and route is not None else None
                 a = a + (late_bias if groups is None else spread_rows(late_bias[groups.group_of_row], a))
-            if keeps_input:
+            if settle is not None:
+                settle(batch, a)
+            elif keeps_input:
                 batch.kept[name] = a
                 batch.activity[name] = value(a)
             else:
                 batch.activity[name] = batch.kept[name] = value(a)
 
         return self._then_silent(forward, name, "activity")
+
+    def _settling(self, phase: Forward, model: Rate) -> Callable[[Batch, Tensor], None]:
+        """The function that lets the activity of a population settle, from its input without lateral projections."""
+        name, steps, rate = phase.population, model.settle_steps, model.settle_rate
+        value, keeps_input = ACTIVATIONS[model.activation].value, ACTIVATIONS[model.activation].keeps_input
+        lateral = [self._applied(projection) for projection in phase.lateral]
+        silent = self._silent(name, "activity") if name in self.parameters.lesions.silenced else None
+
+        def received(batch: Batch, a: Tensor, h: Tensor) -> Tensor:
+            batch.activity[name] = h
+            if silent is not None:
+                silent(batch)
+            return sum((more(batch) for more in lateral), start=a)
+
+        def settle(batch: Batch, a: Tensor) -> None:
+            h = value(a.clone())
+            for _ in range(steps):
+                h = torch.lerp(h, value(received(batch, a, h)), rate)
+            settled = received(batch, a, h)
+            batch.kept[name] = settled if keeps_input else value(settled)
+
+        return settle
 
     def _then_silent(self, step: Step, population: str, kind: str) -> Step:
         """The step, and then no signal at units that are silenced."""

@@ -20,6 +20,7 @@ class Local(Protocol):
     the mean over samples whatever the reduction, [R, K, units], and ``centred(rows)`` what is left of each sample
     without it. Synapses of several areas see the samples of each area by themselves: ``spread(values)`` gives each
     sample the values [R, K, units] of its area, and ``active`` says which areas have samples, [R, K].
+    ``by_post(values)`` broadcasts values [R, K, post] against the weight.
     """
 
     @property
@@ -41,6 +42,7 @@ class Local(Protocol):
     def average(self, rows: Any) -> Any: ...
     def spread(self, values: Any) -> Any: ...
     def centred(self, rows: Any) -> Any: ...
+    def by_post(self, values: Any) -> Any: ...
 
 
 class Plasticity(Kinded):

@@ -27,13 +27,15 @@ class Route:
 
 @dataclass(frozen=True, kw_only=True)
 class Forward:
-    """``a = b + Σ W h``, ``h = f(a)``."""
+    """``a = b + Σ W h``, ``h = f(a)``; with lateral projections h settles."""
 
     population: str
     projections: tuple[str, ...]
+    lateral: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"forward  {self.population} from {', '.join(self.projections) or 'its bias'}"
+        settling = f", settling along {', '.join(self.lateral)}" if self.lateral else ""
+        return f"forward  {self.population} from {', '.join(self.projections) or 'its bias'}{settling}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +167,11 @@ def _forward(circuit: Circuit) -> tuple[Route | Forward, ...]:
     for name in _layers_with_routes(circuit, routers):
         if not isinstance(circuit.populations[name].model, Source):
             phases.append(
-                Forward(population=name, projections=tuple(circuit.select(pathway="feedforward", target=name)))
+                Forward(
+                    population=name,
+                    projections=tuple(circuit.select(pathway="feedforward", target=name)),
+                    lateral=tuple(circuit.select(pathway="lateral", target=name)),
+                )
             )
         phases += [Route(router=router, source=name) for router, edge in routers.items() if edge.source == name]
     return tuple(phases)

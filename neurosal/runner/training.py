@@ -203,7 +203,8 @@ class Trainer:
         """Numbers of parameters of one replica, by pathway."""
         return {
             pathway: sum(tensor[0].numel() for tensor in self.network.parameters(pathway).values())
-            for pathway in ("feedforward", "feedback", "modulatory")
+            for pathway in ("feedforward", "feedback", "lateral", "modulatory")
+            if pathway != "lateral" or self.network.circuit.select(pathway=pathway)
         }
 
     def _declare(self, recorder: Recorder) -> None:

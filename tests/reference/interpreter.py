@@ -44,6 +44,7 @@ class Seen:
     post_error: list[Any]
     weight: Array
     areas: list[int]
+    fields: dict[str, Any]
 
 
 Custom = Callable[[Seen, dict[str, Any]], Array]
@@ -177,6 +178,17 @@ class Interpreter:
                         self.matrix(r, name, sample), self.activity(r, self.projections[name]["source"], sample)
                     )
                 sample.a[population], sample.h[population] = a, activate(model["activation"], a)
+                lateral = self.incoming(population, "lateral")
+                for _ in range(model.get("settle_steps", 20) if lateral else 0):
+                    h = sample.h[population]
+                    heard = a + sum(send(self.matrix(r, name, sample), h) for name in lateral)
+                    sample.h[population] = h + model.get("settle_rate", 0.5) * (
+                        activate(model["activation"], heard) - h
+                    )
+                for name in lateral:
+                    sample.a[population] = sample.a[population] + send(
+                        self.matrix(r, name, sample), sample.h[population]
+                    )
         return sample.h[population]
 
     def error(self, r: int, population: str, sample: Sample) -> Array | None:
@@ -206,17 +218,19 @@ class Interpreter:
         losses, runs = [], []
         for r in range(self.replicas):
             samples, total = [], 0.0
-            for n in range(y.shape[1]):
+            count = next(iter(x.values())).shape[1]
+            for n in range(count):
                 sample = Sample(inputs={name: value[r, n] for name, value in x.items()})
-                value, sample.output_error = loss(self.loss, self.activity(r, self.output, sample), y[r, n])
-                total += value
+                if self.loss != "none":
+                    value, sample.output_error = loss(self.loss, self.activity(r, self.output, sample), y[r, n])
+                    total += value
                 for name, fields in self.populations.items():
                     if fields["model"]["kind"] != "relay":
                         self.activity(r, name, sample)
                     self.area(r, name, sample)
                     self.error(r, name, sample)
                 samples.append(sample)
-            losses.append(total / y.shape[1])
+            losses.append(total / count)
             runs.append(samples)
         return np.array(losses), runs
 
@@ -295,9 +309,12 @@ class Interpreter:
             }
             stored = self.weights[owner][r]
             weight = stored.swapaxes(-1, -2) if turned and stored.ndim == 3 else stored
-            return self.custom[kind](
-                Seen(**lists, weight=weight, areas=areas), self.own_state.setdefault((name, r), {})
+            change = self.custom[kind](
+                Seen(**lists, weight=weight, areas=areas, fields=fields["plasticity"]),
+                self.own_state.setdefault((name, r), {}),
             )
+            seen = np.array([k in areas for k in range(len(change))], dtype=float)
+            return present(fields, change * seen.reshape(-1, *[1] * (change.ndim - 1)))
         post, pre = PRODUCTS[kind]
         stored = self.weights[owner][r]
         change = np.zeros_like(stored.swapaxes(-1, -2) if turned and stored.ndim == 3 else stored)
@@ -307,7 +324,7 @@ class Interpreter:
                 return None
             part = left * right if change.ndim == 2 else np.outer(left, right)
             change[k] += part / divisor(fields["plasticity"]["reduction"], len(samples), areas.count(k))
-        return change
+        return present(fields, change)
 
     def step(self, x: dict[str, Array], y: Array) -> Array:
         """One training step; the losses before it."""
@@ -350,6 +367,11 @@ class Interpreter:
 def send(weight: Array, signal: Array) -> Array:
     """What arrives: W s for a matrix, w ⊙ s for one-to-one weights."""
     return np.asarray(weight * signal if weight.ndim == 1 else weight @ signal)
+
+
+def present(fields: dict[str, Any], change: Array) -> Array:
+    """The change of the synapses that there are: dense lateral ones join no unit to itself."""
+    return change * (1 - np.eye(change.shape[-1])) if fields["pathway"] == "lateral" and change.ndim == 3 else change
 
 
 def divisor(reduction: str, batch: int, in_area: int) -> int:
