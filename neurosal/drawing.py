@@ -5,7 +5,7 @@ All coordinates are inches, so that boxes and letters keep their size however de
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -186,7 +186,20 @@ def _arcs(circuit: Circuit, boxes: dict[str, Box]) -> list[Arc]:
         *_ported(below, boxes, -1, 2.4 if relays else 1.0),
         *_ported(lower, boxes, -1, 1.0),
         *_ported(above, boxes, 1, 1.0),
+        *_loops(circuit, boxes),
     ]
+
+
+def _loops(circuit: Circuit, boxes: dict[str, Box]) -> Iterator[Arc]:
+    """Small loops on top of populations that hear themselves; parallel ones inside each other."""
+    count: dict[str, int] = {}
+    for edge in circuit.projections.values():
+        if edge.source == edge.target and edge.source in boxes:
+            box, index = boxes[edge.source], count.get(edge.source, 0)
+            count[edge.source] = index + 1
+            half, level = box.width * max(0.04, 0.12 - 0.03 * index), box.edge(1)
+            middle = box.x + 0.3 * box.width
+            yield edge, (middle + half, level), (middle - half, level), 1, level + max(0.2, 0.55 - 0.12 * index)
 
 
 def _curves(edge: Projection, boxes: dict[str, Box], side: str) -> bool:

@@ -20,6 +20,12 @@ CIRCUITS = {
     "sal": rules.sal(circuits.mlp(4, 3, 3, 2), areas=16),
     "sal_pfa": rules.sal(circuits.mlp(4, 3, 2), areas=2, feedback="pfa"),
     "deep": rules.kp(circuits.mlp(*[4] * 20)),
+    "lateral": rules.bp(circuits.mlp(4, 3, 2)).with_projections(
+        **{
+            name: Projection(source="hidden1", target="hidden1", pathway="lateral")
+            for name in ("hidden1_to_hidden1", "again")
+        }
+    ),
     "file": library.load_circuit(Path(__file__).parent / "cli" / "corpus" / "circuit.yaml"),
 }
 
