@@ -125,6 +125,11 @@ def _problems(view: ExperimentView) -> Iterator[Problem]:
     trainings: dict[str, Training] = {}
     for name, arm in view.arms.items():
         yield from _training_of(view, name, arm, trainings)
+    if dataset is not None and not any(dataset.provenance()["samples"][part] for part in ("validation", "test")):
+        remedy = "Leave data.split.test out, or give it or data.split.validation a share."
+        yield Problem(
+            place="data.split", expected="a test or a validation part to judge by", found="neither", remedy=remedy
+        )
     for name, circuit in circuits.items():
         if dataset is not None:
             yield from _data_fits(name, circuit, trainings.get(name), dataset)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from neurosal import library
-from neurosal.data import listing, load
+from neurosal.data import Dataset, listing, load, names
 from neurosal.errors import ExperimentError, Problem, near
 from neurosal.graph.value import shown
 
@@ -62,14 +63,19 @@ def print_members(what: str | None) -> None:
 
 
 def print_data() -> None:
-    """All data sets that are known by name, and where they would be read from."""
-    rows = table("data", "", "samples>", "features>", "classes>", "read from")
+    """All data sets that are known by name, whose they are, and where they would be read from."""
+    rows = table("data", "", "samples>", "features>", "classes>", "licence", "read from")
     for entry in listing():
-        place = entry["found"] or "not here"
-        rows.add_row(
-            entry["name"], entry["title"], str(entry["samples"]), str(entry["features"]), str(entry["classes"]), place
-        )
-    console().print(rows)
+        place = entry["found"] or ("not here: --download" if entry["download"] else "not here")
+        # What stands in brackets, whom to cite for example, is said with the set itself.
+        licence = entry["licence"].partition(" (")[0]
+        facts = (str(entry[fact]) for fact in ("samples", "features", "classes"))
+        rows.add_row(entry["name"], entry["title"], *facts, licence, place)
+    output = console()
+    output.print(rows)
+    output.print(
+        "\nneurosal data NAME: what a set holds, or every way to get it. An npz or a folder of images: ./PATH."
+    )
 
 
 def print_data_set(name: str, *, download: bool) -> None:
@@ -79,18 +85,19 @@ def print_data_set(name: str, *, download: bool) -> None:
         DataError: when it is unknown or not to be had, with every way to get it.
     """
     data = load(name, download=download)
+    sizes = data.provenance()["samples"]
     facts = {
         "name": data.name,
-        "train": f"{len(data.train)} samples",
-        "validation": f"{len(data.validation)} samples",
-        "test": f"{len(data.test)} samples",
-        "features": str(data.features),
+        **{part: f"{size} samples" for part, size in sizes.items()},
+        "features": "×".join(map(str, data.natural().features)),
         "classes": ", ".join(data.classes) or f"none: {data.outputs} targets",
+        "labels": _counts(data),
         "scaling": data.scaling,
         "source": data.source,
         "licence": data.licence,
         "note": data.content.note,
         "sha256": data.sha256,
+        "published": _known(data),
     }
     rows = table("", "")
     rows.show_header = False
@@ -99,3 +106,19 @@ def print_data_set(name: str, *, download: bool) -> None:
             continue
         rows.add_row(label, fact)
     console().print(rows)
+
+
+def _counts(data: Dataset) -> str:
+    """How many samples the classes have."""
+    if not data.classes:
+        return ""
+    counts = np.bincount(data.y, minlength=len(data.classes))
+    low, high = int(counts.min()), int(counts.max())
+    return f"{low} to {high} samples a class" if low != high else f"{low} samples a class"
+
+
+def _known(data: Dataset) -> str:
+    """Whether the fingerprint is that of the published set."""
+    if data.content.published:
+        return "yes, by its sha256"
+    return "not the published set, or one whose sha256 is not known here" if data.name in names() else ""

@@ -77,7 +77,7 @@ def _emnist(split: str, samples: int, classes: tuple[str, ...], first_label: int
     files = {key: File(name=name, packed=".gz") for key, name in names.items()}
     return Entry(
         name=f"emnist_{split}",
-        title=f"handwritten characters, 28x28 grey images: EMNIST's split {split}",
+        title=f"handwritten characters, {split}, 28x28 grey images",
         licence="public domain (NIST; cite Cohen et al. 2017)",
         source="Cohen et al. 2017, arXiv 1702.05373",
         shape=(28, 28),
@@ -102,7 +102,7 @@ def _emnist(split: str, samples: int, classes: tuple[str, ...], first_label: int
 _ENTRIES = (
     Entry(
         name="digits",
-        title="handwritten digits, 8x8 grey images (the test part of optdigits)",
+        title="the test part of optdigits, 8x8 grey images",
         licence=UCI,
         source="Alpaydin & Kaynak 1998, doi 10.24432/C50P49, as in scikit-learn 1.9.1",
         shape=(8, 8),
@@ -188,7 +188,7 @@ _ENTRIES = (
     ),
     Entry(
         name="shuttle",
-        title="states of the space shuttle's radiators, 9 measurements; four of five samples are of one class",
+        title="states of the space shuttle's radiators, 9 measurements",
         licence=UCI,
         source="Statlog (Shuttle), doi 10.24432/C5WS31",
         shape=(9,),
@@ -199,10 +199,11 @@ _ENTRIES = (
         train_samples=43500,
         sha256="eec2994e36bd0abcfcd2972cb81b26be98f90f022ed49074f71db48c87a2059d",
         embedded=True,
+        note="78.6 % of the samples are of the class Rad.Flow: who always says that is right so often",
     ),
     Entry(
         name="fashion_5k",
-        title="articles of clothing, 28x28 grey images: 5000 + 1000 of Fashion-MNIST",
+        title="5000 + 1000 of Fashion-MNIST, 28x28 grey images",
         licence="MIT",
         source="Xiao, Rasul & Vollgraf 2017, arXiv 1708.07747; a stratified subset, python -m neurosal.data.embedding",
         shape=(28, 28),
@@ -267,7 +268,7 @@ _ENTRIES = (
     ),
     Entry(
         name="kmnist",
-        title="cursive Japanese characters (Kuzushiji), 28x28 grey images",
+        title="cursive Japanese characters, 28x28 grey images",
         licence="CC BY-SA 4.0",
         source="Clanuwat et al. 2018, arXiv 1812.01718",
         shape=(28, 28),

@@ -7,6 +7,7 @@ are always those of the training part that is in force, and the request can be w
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -149,7 +150,10 @@ class Dataset:
     @property
     def features(self) -> Any:
         """Shape of one sample, or a mapping of shapes where there are several inputs."""
-        shapes = {name: array.shape[1:] for name, array in self.inputs.items()}
+        # Without scaling anything: a check that asks for sizes must not cost the memory of a run.
+        shapes = {name: self._seen(raw[:1]).shape[1:] for name, raw in self.content.inputs.items()}
+        if self.spec.shape == "flat":
+            shapes = {name: (math.prod(shape),) for name, shape in shapes.items()}
         return shapes["input"] if set(shapes) == {"input"} else shapes
 
     @cached_property
@@ -228,8 +232,30 @@ class Dataset:
         stratified: bool = True,
     ) -> Dataset:
         """Fewer samples of each part: a number or a fraction; None keeps the part whole. Replaces an earlier subset."""
-        subset = Subset(train=train, validation=validation, test=test, seed=seed, stratified=stratified)
+        classes = self.spec.subset.classes
+        subset = Subset(
+            train=train, validation=validation, test=test, seed=seed, stratified=stratified, classes=classes
+        )
         return Dataset(self.content, self.spec.replace(subset=subset))
+
+    def of_classes(self, *classes: str | int) -> Dataset:
+        """Only the samples of some classes, in every part. Labels keep their numbers, and `classes` and `outputs` stay.
+
+        A subset by size is taken after it, and scaling by statistics takes those of the training samples that are left.
+        Replaces an earlier choice of classes; none at all takes all of them again.
+
+        Args:
+            classes: their names, or their labels.
+
+        Raises:
+            DataError: the set has no such class.
+
+        Example:
+            >>> data = ns.data.load("letter").of_classes("A", "C")
+            >>> sorted(set(data.train.y.tolist())), data.outputs
+            ([0, 2], 26)
+        """
+        return Dataset(self.content, self.spec.replace(subset=self.spec.subset.replace(classes=classes or None)))
 
     def scaled(self, scaling: str | None = None, *, mean: Any = None, std: Any = None, of: str = "unit") -> Dataset:
         """The same data, scaled otherwise: ``none``, ``unit``, ``symmetric``, ``standardise``, or by `mean` and `std`.

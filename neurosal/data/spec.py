@@ -45,8 +45,19 @@ def _statistic(value: Any) -> float | tuple[float, ...]:
     return tuple(float(number) for number in numbers) if isinstance(value, list | tuple) else float(value)
 
 
+def _classes(value: Any) -> tuple[str | int, ...] | None:
+    """Names or labels of classes, at least one."""
+    if value is None:
+        return None
+    entries = value if isinstance(value, list | tuple) else []
+    if not entries or any(isinstance(entry, bool) or not isinstance(entry, str | int) for entry in entries):
+        raise PydanticCustomError("classes", "a list of classes, each by its name or its label", {})
+    return tuple(entries)
+
+
 # Any, not unions: pydantic would report one problem for each member of a union.
 Share = Annotated[Any, BeforeValidator(_optional_share)]
+Classes = Annotated[Any, BeforeValidator(_classes)]
 Statistic = Annotated[Any, BeforeValidator(_statistic)]
 
 
@@ -79,13 +90,23 @@ class Split(DataValue):
 
 
 class Subset(DataValue):
-    """Fewer samples of each part, chosen by seed: a fraction or a number of samples; None keeps a part whole."""
+    """Fewer samples of each part, chosen by seed: a fraction or a number of samples; None keeps a part whole.
+
+    Attributes:
+        train: share of the training part.
+        validation: share of the validation part.
+        test: share of the test part.
+        seed: of the choice, ≥ 0.
+        stratified: keep the proportions of the classes in every part (class labels only).
+        classes: only samples of these, by name or by label. Labels keep their numbers; shares count from what is left.
+    """
 
     train: Share = None
     validation: Share = None
     test: Share = None
     seed: int = Field(default=0, ge=0, strict=True)
     stratified: bool = True
+    classes: Classes = None
 
 
 class MeanAndDeviation(DataValue):

@@ -8,7 +8,7 @@ import numpy as np
 
 from neurosal.data.content import PARTS, Content, freeze
 from neurosal.data.spec import Split, Subset, count
-from neurosal.errors import DataError, Problem
+from neurosal.errors import DataError, Problem, near
 
 Array = np.ndarray[Any, Any]
 DEFAULT_TEST = 0.2
@@ -56,12 +56,13 @@ def parts_of(content: Content, split: Split, subset: Subset) -> tuple[Array, Arr
             train, validation = _carve(rest, split, "what the test part leaves")
         else:
             train, validation = _carve(rest, split, "the whole set", whole=len(rows))
-    parts = tuple(np.sort(part) for part in (train, validation, test))
+    parts = tuple(_of_classes(content, np.sort(part), subset) for part in (train, validation, test))
     parts = tuple(
         _fewer(content, part, getattr(subset, name), subset, name) for name, part in zip(PARTS, parts, strict=True)
     )
     if not len(parts[0]):
-        raise _refuse("split.train", "at least one sample to train on", f"0 of {content.samples}")
+        place = "subset.classes" if subset.classes is not None else "split.train"
+        raise _refuse(place, "at least one sample to train on", f"0 of {content.samples}")
     return freeze(parts[0]), freeze(parts[1]), freeze(parts[2])
 
 
@@ -83,6 +84,21 @@ def _carve(rest: Array, split: Split, of: str, whole: int | None = None) -> tupl
     if validation > len(rest):
         raise _refuse("split.validation", f"at most the {len(rest)} samples that the test part leaves", str(validation))
     return rest[validation:], rest[:validation]
+
+
+def _of_classes(content: Content, part: Array, subset: Subset) -> Array:
+    """The rows of `part` whose class was asked for."""
+    if subset.classes is None:
+        return part
+    labels: dict[str | int, int] = {}
+    for label, name in enumerate(content.classes):
+        labels |= {name: label, label: label}
+    missing = [entry for entry in subset.classes if entry not in labels]
+    if missing:
+        expected = f"classes of {content.name}" if content.classes else "a data set of classes"
+        found = ", ".join(map(repr, missing))
+        raise _refuse("subset.classes", expected, found, near(str(missing[0]), content.classes))
+    return part[np.isin(content.targets[part], [labels[entry] for entry in subset.classes])]
 
 
 def _fewer(content: Content, part: Array, share: int | float | None, subset: Subset, name: str) -> Array:

@@ -93,6 +93,13 @@ def test_a_missing_data_set_is_reported_with_every_way_to_get_it(
         assert way in message
 
 
+def test_data_with_nothing_to_judge_by_is_refused() -> None:
+    for split, fits in ({"test": 0}, False), ({"test": 0, "validation": 0.1}, True), ({"test": 0.1}, True):
+        problems = check_experiment_data(small(data={"name": "digits", "split": split}))[1]
+        assert (not problems) == fits
+        assert all(problem.place == "data.split" for problem in problems)
+
+
 def test_checking_writes_nothing_into_the_experiment() -> None:
     data = small(training={"epochs": 0})
     before = copy.deepcopy(data)

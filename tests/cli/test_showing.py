@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib import image
 
@@ -155,9 +156,25 @@ def test_data_says_what_a_set_holds_and_how_to_get_a_missing_one(
     monkeypatch.delenv("NEUROSAL_DATA", raising=False)
     monkeypatch.setenv("NEUROSAL_CACHE", str(tmp_path))
     assert "1438 samples" in invoke("data", "digits")[0]
-    assert "semeion" in invoke("data")[0]
+    listed = {line.split()[0]: line for line in invoke("data")[0].splitlines() if line.strip()}
+    assert "CC BY 4.0" in listed["semeion"]
+    assert "package" in listed["semeion"]
+    assert "not here: --download" in listed["cifar10"]
+    assert "78.6 %" in invoke("data", "shuttle")[0]
+    ways = " ".join(invoke("data", "cifar10", code=2)[1].split())
+    for way in ("cifar10.npz", "data_batch_1.bin", "cifar-10-binary.tar.gz", "neurosal[download]", "cifar10_jpeg"):
+        assert way in ways
     assert "NEUROSAL_DATA" in invoke("data", "svhn", code=2)[1]
     assert "expected the name of a data set" in invoke("data", "--download", code=2)[1]
+
+
+def test_data_shows_a_file_of_the_user_by_its_path(tmp_path: Path) -> None:
+    np.savez(tmp_path / "mine.npz", x=np.eye(10), y=np.arange(10) % 3)
+    shown = invoke("data", str(tmp_path / "mine.npz"))[0]
+    assert "8 samples" in shown
+    assert "3 to 4 samples a class" in shown
+    assert "published" not in shown
+    assert "expected an npz file, or a folder" in invoke("data", str(tmp_path / "other.npz"), code=2)[1]
 
 
 WITHOUT_TORCH = """

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurosal.data import Dataset, from_arrays, load
+from neurosal.data import Dataset, DataSpec, Subset, from_arrays, load
 from neurosal.data.splitting import shuffled
 from neurosal.errors import DataError
 
@@ -156,3 +156,50 @@ def test_shares_that_do_not_fit_are_refused(shares: dict[str, float], place: str
 def test_a_subset_larger_than_its_part_is_refused() -> None:
     with pytest.raises(DataError, match=r"subset\.train: expected at most the 1438 samples"):
         load("digits").subset(2000)
+
+
+def test_a_choice_of_classes_keeps_their_labels_in_every_part() -> None:
+    whole = load("letter")
+    some = whole.of_classes("C", "A")
+    assert set(some.train.y.tolist()) == set(some.test.y.tolist()) == {0, 2}
+    assert (some.outputs, some.classes) == (26, whole.classes)
+    kept = np.isin(whole.train.y, [0, 2])
+    assert np.array_equal(some.train.x, whole.train.x[kept])
+    assert np.array_equal(some.train.y, whole.train.y[kept])
+    assert whole.of_classes(2, 0).train.y.tolist() == some.train.y.tolist()
+    assert some.of_classes() == whole
+    assert some.sha256 == whole.sha256
+
+
+def test_a_subset_counts_from_what_the_classes_leave_in_either_order() -> None:
+    digits = load("digits")
+    first = digits.of_classes(3, 7).subset(train=40, seed=1)
+    assert first == digits.subset(train=40, seed=1).of_classes(3, 7)
+    assert np.bincount(first.train.y).tolist() == [0, 0, 0, 20, 0, 0, 0, 20]
+    written = first.to_dict()
+    assert written["subset"]["classes"] == [3, 7]
+    assert DataSpec.from_dict(written).load() == first
+    assert DataSpec.from_yaml("name: digits\nsubset: {classes: ['3', 7], train: 40, seed: 1}\n").load().y.tolist() == (
+        first.y.tolist()
+    )
+
+
+def test_statistics_are_those_of_the_classes_that_are_left() -> None:
+    some = load("digits").of_classes(0, 1).scaled("standardise")
+    assert np.allclose(some.train.x.mean(axis=0), 0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("classes", "words"),
+    [
+        (("a",), "classes of letter, found 'a'"), (("A", 26), "found 26"), ((-1,), "found -1"),
+        ((True,), "by its name or its label"), ((1.5,), "by its name or its label"),
+    ],
+)  # fmt: skip
+def test_classes_that_a_set_lacks_are_refused(classes: tuple, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        load("letter").of_classes(*classes)
+    with pytest.raises(DataError, match="a list of classes"):
+        Subset(classes=())
+    with pytest.raises(DataError, match=r"subset\.classes"):
+        from_arrays(np.eye(4), [0.5, 1, 2, 3]).of_classes(1)

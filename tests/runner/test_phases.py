@@ -66,9 +66,7 @@ def test_what_is_frozen_keeps_weights_biases_and_memory_bit_for_bit(optimizer: A
     one, two = tensors_of(before), tensors_of(after)
     same = {name for name in one if torch.equal(one[name], two[name])}
     still = {
-        name
-        for name in one
-        if any(part in name for part in ("input_to_hidden1", "hidden1.bias", "output_to_hidden2"))
+        name for name in one if any(part in name for part in ("input_to_hidden1", "hidden1.bias", "output_to_hidden2"))
     }
     assert same == still
     assert "weights/input_to_hidden1" in still
