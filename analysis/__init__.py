@@ -3,7 +3,8 @@ and `.table` what it returns."""
 
 from neurosal.analysis.areas import areas
 from neurosal.analysis.learning_curves import learning_curves
+from neurosal.analysis.series import series
 from neurosal.analysis.symmetry import symmetry
 from neurosal.analysis.tuning import tuning
 
-__all__ = ["areas", "learning_curves", "symmetry", "tuning"]
+__all__ = ["areas", "learning_curves", "series", "symmetry", "tuning"]

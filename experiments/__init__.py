@@ -4,6 +4,7 @@ from neurosal.experiments.kp_wm import kp_wm
 from neurosal.experiments.rules_mnist import rules_mnist, rules_mnist_to_input
 from neurosal.experiments.sal_digits import sal_digits, sal_digits_choices, sal_digits_rates
 from neurosal.experiments.sal_table import sal_table_cifar10, sal_table_digits, sal_table_mnist, sal_table_semeion
+from neurosal.experiments.sal_width import sal_width
 
 __all__ = [
     "kp_wm",
@@ -16,4 +17,5 @@ __all__ = [
     "sal_table_digits",
     "sal_table_mnist",
     "sal_table_semeion",
+    "sal_width",
 ]
