@@ -17,6 +17,7 @@ RULES: dict[str, tuple[str, str]] = {
     "shallow": ("read-out only (shallow)", "hidden weights never change"),
     "fa": ("FA", ""),
     "dfa": ("DFA", ""),
+    "usf": ("uSF", "signs are transported"),
     "kp": ("KP", "not in the paper's table"),
     "pfa": ("PFA, ρ = 10", "decay .03 in the first epoch"),
     "pfa_o": ("PFA-o", "decay .03 in the first epoch"),
@@ -50,7 +51,7 @@ def rules_mnist_to_input() -> Experiment:
     The error at the input changes nothing else, so accuracies are those of `rules_mnist` with this seed.
     """
     study = _study("rules_mnist_to_input", "Angles with feedback to the input", seeds=(0,))
-    arms = {name: _arm(name, to_input=True) for name in ("fa", "kp", "pfa", "pfa_o")}
+    arms = {name: _arm(name, to_input=True) for name in ("fa", "usf", "kp", "pfa", "pfa_o")}
     return study.replace(arms=arms)
 
 
