@@ -160,11 +160,12 @@ def tune(
     extend: Annotated[
         bool, typer.Option("--extend", help="Widen the grid by its own ratio until no best value is at its edge.")
     ] = False,
+    arm: Annotated[list[str] | None, typer.Option("--arm", help="Only this arm; several may be given.")] = None,
 ) -> None:
     """Search for the settings of each arm that are best on validation data."""
     from neurosal.cli.tuning import tune_experiment
 
-    tune_experiment(source, assignment or [], store=store, resume=resume, device=device, extend=extend)
+    tune_experiment(source, assignment or [], store=store, resume=resume, device=device, extend=extend, arms=arm or [])
 
 
 @app.command()

@@ -60,7 +60,7 @@ def run_experiment(
     experiment = experiment_of(source, assignments)
     if tuned is not None:
         experiment = Tuned.open(tuned).apply(experiment)
-    experiment = _only(experiment, arms)
+    experiment = only(experiment, arms)
     folder = store or RUNS / experiment.name
     runner = import_module("neurosal.runner.training")  # torch loads here, when all that needs no torch is checked
     run = import_module("neurosal.runner").run
@@ -75,7 +75,7 @@ def run_experiment(
         raise DivergedError(f"Numbers stopped being finite; the other replicas went on.\n{result.status.message}")
 
 
-def _only(experiment: Experiment, arms: Iterable[str]) -> Experiment:
+def only(experiment: Experiment, arms: Iterable[str]) -> Experiment:
     """The experiment with these arms; all where none is named."""
     arms = list(arms)
     unknown = [name for name in arms if name not in experiment.arms]

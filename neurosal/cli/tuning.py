@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 
@@ -9,21 +10,29 @@ import typer
 
 from neurosal import library
 from neurosal.cli.progress import Progress
-from neurosal.cli.running import FIGURES, RUNS, experiment_of, save, table_of
+from neurosal.cli.running import FIGURES, RUNS, experiment_of, only, save, table_of
 from neurosal.settings.tuned import TUNED_FILE, Tuned
 
 ANALYSIS = "tuning"
 
 
 def tune_experiment(
-    source: str, assignments: list[str], *, store: Path | None, resume: bool, device: str, extend: bool
+    source: str,
+    assignments: list[str],
+    *,
+    store: Path | None,
+    resume: bool,
+    device: str,
+    extend: bool,
+    arms: Iterable[str] = (),
 ) -> None:
-    """Check an experiment and its search, run it, print what was found.
+    """Check an experiment and its search, run it (or that of only some arms), print what was found.
 
     Raises:
         NeurosalError: for bad input and a store that cannot be used.
     """
     experiment = experiment_of(source, [*assignments, "search.extend=true"] if extend else assignments)
+    experiment = only(experiment, arms)
     folder = store or RUNS / f"{experiment.name}_tune"
     tune = import_module("neurosal.runner").tune
     with Progress() as progress:
