@@ -181,6 +181,8 @@ def check_error(view: View) -> Iterator[Problem]:
     reached = view.with_error
     for name, edge in view.projections.items():
         lost = edge.pathway == "feedback" and reached is not None and edge.source not in reached
+        if edge.carries == "target":
+            yield from _carrying(view, name, edge)
         # Below a population without error only the first projection is at fault; a relay is reported by itself.
         first = ("feedback", edge.source) not in view.entered and not isinstance(view.model(edge.source), Relay)
         if lost and first:
@@ -199,6 +201,25 @@ def check_error(view: View) -> Iterator[Problem]:
             )
         elif edge.pathway != "modulatory":
             yield from _missing_signals(view, name, edge)
+
+
+def _carrying(view: View, name: str, edge: Projection) -> Iterator[Problem]:
+    """Only the output has a target to send."""
+    place = f"projections.{name}.carries"
+    if edge.pathway != "feedback":
+        yield Problem(
+            place=place,
+            expected=f"'error' (the pathway is {edge.pathway})",
+            found="'target'",
+            remedy="Leave it out, or make the pathway feedback.",
+        )
+    elif view.output is not None and edge.source != view.output and edge.source in view.known_populations:
+        yield Problem(
+            place=place,
+            expected=f"feedback that starts at the output {view.output!r}, the only one with a target",
+            found=f"'target' from {edge.source!r}",
+            remedy=f"Start at {view.output!r}, or carry the error.",
+        )
 
 
 def _missing_signals(view: View, name: str, edge: Projection) -> Iterator[Problem]:

@@ -212,7 +212,7 @@ def _projections(circuit: Circuit, pathway: str, edges: dict[str, Any]) -> Table
         words = (
             _in_words(edge.wiring),
             str(circuit.areas_of(name)),
-            _weights(edge.weights),
+            _weights(edge.weights) + (" carries target" if edge.carries == "target" else ""),
             _in_words(edge.plasticity),
         )
         rows.add_row(name, edge.source, edge.target, *words, f"{count:,}" if count else "shared")

@@ -25,7 +25,19 @@ from neurosal.lower.plan import Backward, Forward, Plan, Route
 class Batch:
     """The signals of one batch: everything that one step computes and the next one forgets."""
 
-    __slots__ = ("activity", "error", "groups", "kept", "lead", "memo", "next_states", "replicas", "samples", "seen")
+    __slots__ = (
+        "activity",
+        "error",
+        "groups",
+        "kept",
+        "lead",
+        "memo",
+        "next_states",
+        "replicas",
+        "samples",
+        "seen",
+        "target",
+    )
 
     def __init__(self, replicas: int, samples: int) -> None:
         self.replicas, self.samples = replicas, samples
@@ -33,6 +45,7 @@ class Batch:
         self.activity: dict[str, Tensor] = {}  # h
         self.kept: dict[str, Tensor] = {}  # what the gate needs
         self.error: dict[str, Tensor] = {}  # δ
+        self.target: dict[str, Tensor] = {}  # of the output, where feedback carries it
         self.groups: dict[str, Groups] = {}  # router → groups
         self.seen: dict[str, dict[str, Tensor]] = {}  # router → what it saw
         self.next_states: dict[str, dict[str, Any]] = {}  # projection → state of its own plasticity after the step
@@ -71,13 +84,15 @@ class Sweep:
             phase.population: self._backward(phase) for phase in plan.backward if isinstance(phase, Backward)
         }
         output = plan.output.population
-        self._lost = self._silent(output, "error") if output in silenced else None
+        self._carries_target = any(edge.carries == "target" for edge in plan.circuit.projections.values())
+        ends = ("error", "target") if self._carries_target else ("error",)
+        self._lost = [self._silent(output, kind) for kind in ends if output in silenced]
 
     # Order of samples ------------------------------------------------------------------------------------------------
 
     def rows(self, batch: Batch, population: str, kind: str, order: str | None) -> Tensor:
         """A signal with its samples in the order of a route (None: as they came)."""
-        rows = (batch.activity if kind == "activity" else batch.error)[population]
+        rows = getattr(batch, kind)[population]
         have = self.plan.orders[population]
         if have == order:
             return rows
@@ -174,7 +189,7 @@ class Sweep:
         keep = keep_RU[0] if self.parameters.replicas == 1 else keep_RU[:, None]
 
         def silent(batch: Batch) -> None:
-            signals = batch.activity if kind == "activity" else batch.error
+            signals = getattr(batch, kind)
             signals[population] = signals[population] * keep
 
         return silent
@@ -196,12 +211,12 @@ class Sweep:
         # The product happens in the order of the areas it uses: the target's for feedforward, the source's for
         # feedback.
         during = (here if edge.pathway == "feedback" else there) if grouped else here
-        apply, affine, shared = kernel.apply, kernel.affine, kind == "activity"
+        apply, affine, shared, errs = kernel.apply, kernel.affine, kind == "activity", kind == "error"
         reverses = during != there
 
         def applied(batch: Batch) -> Tensor:
             rows = (
-                (batch.activity if shared else batch.error)[source]
+                (batch.activity if shared else batch.error if errs else batch.target)[source]
                 if here == during
                 else self.rows(batch, source, kind, during)
             )
@@ -216,7 +231,8 @@ class Sweep:
 
     def _backward(self, phase: Backward) -> Step:
         name, model = phase.population, self.plan.circuit.populations[phase.population].model
-        sources = [self._applied(projection, kind="error") for projection in phase.projections]
+        edges = self.plan.circuit.projections
+        sources = [self._applied(projection, kind=edges[projection].carries) for projection in phase.projections]
         gate = ACTIVATIONS[model.activation].gate if isinstance(model, Rate) else None
 
         def backward(batch: Batch) -> None:
@@ -246,9 +262,16 @@ class Sweep:
         if isinstance(model, Rate):
             delta = ACTIVATIONS[model.activation].gate(delta, batch.kept[output])
         batch.error[output] = delta
-        if self._lost is not None:
-            self._lost(batch)
+        if self._carries_target:
+            batch.target[output] = as_values(target, rows) if loss == "cross_entropy" else target
+        for silent in self._lost:
+            silent(batch)
         return mean.reshape(batch.replicas)
+
+
+def as_values(labels: Tensor, like: Tensor) -> Tensor:
+    """Labels [.., N] as one-hot rows of the shape and type of `like`."""
+    return torch.zeros_like(like).scatter_(-1, labels.unsqueeze(-1), 1.0)
 
 
 def reorder(rows: Tensor, batch: Batch, have: str | None, want: str | None) -> Tensor:

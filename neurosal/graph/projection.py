@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -27,6 +27,9 @@ class Projection(Value):
     Weights are stored ``[post, pre]`` of the projection's own direction; in a compiled network ``[R, K, post, pre]``.
     Feedforward projections carry activity, feedback projections carry error, modulatory ones choose areas. Without a
     plasticity, feedforward weights learn by the delta rule and all others stay as they were made.
+
+    Feedback from the output may carry the ``target`` in place of the error: one-hot for labels, its values else. It
+    reaches populations as an error does, ``e = B y``, but is none, so no symmetry is measured along it.
     """
 
     source: str
@@ -35,6 +38,15 @@ class Projection(Value):
     wiring: Wiring = Field(default_factory=Dense)
     weights: Weights = Field(default_factory=Own)
     plasticity: Plasticity = Field(default_factory=lambda fields: _usual_plasticity(fields.get("pathway", "")))
+
+    carries: Literal["error", "target"] = "error"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As of every value; what feedback carries is said only where it is the target."""
+        fields = super().to_dict()
+        if self.carries == "error":
+            del fields["carries"]
+        return fields
 
     @property
     def tied_to(self) -> str | None:

@@ -39,7 +39,8 @@ def pairs(circuit: Circuit) -> tuple[Pair, ...]:
     The feedback from a population stands for all forward routes to it that do not pass another population which sends
     feedback to the same place: what goes through that one is its own to return. Parallel feedback is compared with
     parallel projections one by one, where there are as many; else their sums are. Constant skips that constant feedback
-    returns along are left out: they have nothing to align.
+    returns along are left out: they have nothing to align. So is feedback that carries the target: it is no way of an
+    error.
 
     Example:
         >>> from neurosal import circuits, rules
@@ -82,9 +83,11 @@ def _constant(circuit: Circuit, route: Route) -> bool:
 
 
 def _returning(circuit: Circuit, target: str) -> list[tuple[str, Route]]:
-    """(population where it starts, route) of all feedback into `target`, followed back through relays."""
+    """(population where it starts, route) of all feedback of errors into `target`, followed back through relays."""
     found: list[tuple[str, Route]] = []
     for name, edge in circuit.select(pathway="feedback", target=target).items():
+        if edge.carries == "target":
+            continue
         if isinstance(circuit.populations[edge.source].model, Relay):
             found += [(start, (*route, name)) for start, route in _returning(circuit, edge.source)]
         else:

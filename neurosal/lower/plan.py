@@ -50,13 +50,15 @@ class Output:
 
 @dataclass(frozen=True, kw_only=True)
 class Backward:
-    """``e = Σ B δ``, ``δ = e f'(a)``."""
+    """``e = Σ B δ``, ``δ = e f'(a)``; projections in `targets` carry the target in place of δ."""
 
     population: str
     projections: tuple[str, ...]
+    targets: frozenset[str] = frozenset()
 
     def __str__(self) -> str:
-        return f"error    {self.population} from {', '.join(self.projections)}"
+        sent = [f"{name} (target)" if name in self.targets else name for name in self.projections]
+        return f"error    {self.population} from {', '.join(sent)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,7 +205,8 @@ def _backward(circuit: Circuit, output: str) -> list[Backward]:
             edge for edge, value in circuit.select(pathway="feedback", target=name).items() if value.source in reached
         )
         if incoming and name != output:
-            phases.append(Backward(population=name, projections=incoming))
+            targets = frozenset(edge for edge in incoming if circuit.projections[edge].carries == "target")
+            phases.append(Backward(population=name, projections=incoming, targets=targets))
             reached.add(name)
     return phases
 
@@ -356,7 +359,8 @@ def _read_by(circuit: Circuit, phase: Backward | Change) -> list[tuple[str, str]
     """(population, kind) of the signals that a phase reads."""
     if isinstance(phase, Backward):
         gated = not isinstance(circuit.populations[phase.population].model, Relay)
-        errors = [(circuit.projections[name].source, "error") for name in phase.projections]
+        sending = [circuit.projections[name] for name in phase.projections]
+        errors = [(edge.source, "error") for edge in sending if edge.carries == "error"]
         return [(phase.population, "activity"), *errors] if gated else errors
     read = [end for term in phase.terms for end in (term.post, term.pre)]
     read += [(name, "error") for name in phase.biases]

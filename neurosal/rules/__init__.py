@@ -3,11 +3,13 @@
 Example:
     >>> from neurosal import rules
     >>> sorted(rules.__all__)
-    ['bp', 'brsf', 'dfa', 'fa', 'frsf', 'kp', 'kp_tied', 'pfa', 'pfa_o', 'sal', 'shallow', 'usf', 'wm']
+    ['bp', 'brsf', 'dfa', 'dkp', 'drtp', 'fa', 'frsf', 'kp', 'kp_tied', 'pfa', 'pfa_o', 'sal', 'shallow', 'usf', 'wm']
 """
 
 from neurosal.rules.backpropagation import bp
 from neurosal.rules.direct_feedback_alignment import dfa
+from neurosal.rules.direct_kolen_pollack import dkp
+from neurosal.rules.direct_random_target_projection import drtp
 from neurosal.rules.feedback_alignment import fa
 from neurosal.rules.kolen_pollack import kp, kp_tied
 from neurosal.rules.product_feedback_alignment import pfa, pfa_o
@@ -18,4 +20,20 @@ from neurosal.rules.sign_symmetric_fixed import frsf
 from neurosal.rules.sign_symmetric_redrawn import brsf
 from neurosal.rules.weight_mirror import wm
 
-__all__ = ["bp", "brsf", "dfa", "fa", "frsf", "kp", "kp_tied", "pfa", "pfa_o", "sal", "shallow", "usf", "wm"]
+__all__ = [
+    "bp",
+    "brsf",
+    "dfa",
+    "dkp",
+    "drtp",
+    "fa",
+    "frsf",
+    "kp",
+    "kp_tied",
+    "pfa",
+    "pfa_o",
+    "sal",
+    "shallow",
+    "usf",
+    "wm",
+]

@@ -11,7 +11,7 @@ import functools
 import inspect
 from collections.abc import Callable, Collection, Iterable
 from math import isfinite
-from typing import Any, ParamSpec
+from typing import Any, Literal, ParamSpec
 
 from neurosal.errors import CircuitError, Problem, near
 from neurosal.graph import (
@@ -274,11 +274,20 @@ def kolen_pollack_for(entry: Projection) -> KolenPollack:
 
 
 def direct(
-    circuit: Circuit, init: Initialiser, *, place: str, keep_feedback: bool, only: Collection[str] | None
+    circuit: Circuit,
+    init: Initialiser,
+    *,
+    place: str,
+    keep_feedback: bool,
+    only: Collection[str] | None,
+    plasticity: Callable[[Projection | None], Plasticity] = lambda _: Fixed(),
+    carries: Literal["error", "target"] = "error",
 ) -> Circuit:
-    """The circuit with a fixed feedback projection from the output to each other population that has a plastic input.
+    """The circuit with a feedback projection from the output to each other population that has a plastic input.
 
     Args:
+        plasticity: from the first plastic projection into the output (None without one) to that of the feedback.
+        carries: what the feedback carries.
         only: names of the populations to serve; None for all.  Others as in `chain`.
     """
     refuse(
@@ -293,6 +302,7 @@ def direct(
     reached = {entry.target for entry in circuit.select(pathway="feedback").values()}
     into_output = next(iter(learning_inputs(circuit, output)), None)
     weights = own(circuit, into_output, init) if into_output else Own(init=init)
+    change = plasticity(circuit.projections[into_output] if into_output else None)
     for name in circuit.populations:
         if (
             name == output
@@ -304,7 +314,13 @@ def direct(
         circuit = circuit.with_projections(
             **{
                 circuit.free_name(f"{output}_to_{name}"): Projection(
-                    source=output, target=name, pathway="feedback", wiring=Dense(), weights=weights, plasticity=Fixed()
+                    source=output,
+                    target=name,
+                    pathway="feedback",
+                    wiring=Dense(),
+                    weights=weights,
+                    plasticity=change,
+                    carries=carries,
                 )
             }
         )

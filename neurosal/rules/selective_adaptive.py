@@ -11,6 +11,8 @@ from neurosal.plasticity import Attract, Fixed, KMeans, OnlineBalanced
 from neurosal.rules.backpropagation import bp
 from neurosal.rules.base import learning_inputs, no_feedback, one_of, refuse, replace_fields, rule, whole
 from neurosal.rules.direct_feedback_alignment import dfa
+from neurosal.rules.direct_kolen_pollack import dkp
+from neurosal.rules.direct_random_target_projection import drtp
 from neurosal.rules.feedback_alignment import fa
 from neurosal.rules.kolen_pollack import kp, kp_tied
 from neurosal.rules.product_feedback_alignment import pfa, pfa_o
@@ -20,7 +22,7 @@ from neurosal.rules.sign_symmetric_fixed import frsf
 from neurosal.rules.sign_symmetric_redrawn import brsf
 
 Rule = Callable[[Circuit], Circuit]
-Feedback = Literal["kp", "kp_tied", "fa", "dfa", "pfa", "pfa_o", "bp", "shallow", "usf", "frsf", "brsf"]
+Feedback = Literal["kp", "kp_tied", "fa", "dfa", "pfa", "pfa_o", "bp", "shallow", "usf", "frsf", "brsf", "dkp", "drtp"]
 FEEDBACK: dict[str, Rule] = {
     "kp": kp,
     "kp_tied": kp_tied,
@@ -33,6 +35,8 @@ FEEDBACK: dict[str, Rule] = {
     "usf": usf,
     "frsf": frsf,
     "brsf": brsf,
+    "dkp": dkp,
+    "drtp": drtp,
 }
 ROUTERS: dict[str, type[Plasticity]] = {
     "online_balanced": OnlineBalanced,

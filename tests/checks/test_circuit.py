@@ -25,6 +25,7 @@ from neurosal.graph import (
     Transpose,
 )
 from neurosal.plasticity import Attract, Fixed, KolenPollack
+from neurosal.rules.selective_adaptive import FEEDBACK
 from tests.properties.graphs import forward_circuits, tied_back
 
 MLP = circuits.mlp(4, 3, 3, 2)
@@ -56,7 +57,7 @@ def test_every_rule_makes_sound_circuits(rule: str) -> None:
         check(library.apply_rule(circuit, rule))
 
 
-@pytest.mark.parametrize("feedback", ["kp", "kp_tied", "fa", "dfa", "pfa", "bp"])
+@pytest.mark.parametrize("feedback", FEEDBACK)
 @pytest.mark.parametrize("route", ["shared", "population"])
 @pytest.mark.parametrize("readout", ["areas", "shared"])
 def test_every_choice_of_sal_is_sound(feedback: str, route: str, readout: str) -> None:

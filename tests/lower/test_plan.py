@@ -45,7 +45,8 @@ def errors_needed(circuit: Circuit, change: Change) -> set[str]:
 
 def signals_read(circuit: Circuit, phase: Backward | Change) -> set[tuple[str, str]]:
     if isinstance(phase, Backward):
-        sources = {(circuit.projections[name].source, "error") for name in phase.projections}
+        edges = [circuit.projections[name] for name in phase.projections]
+        sources = {(edge.source, "error") for edge in edges if edge.carries == "error"}
         relay = isinstance(circuit.populations[phase.population].model, Relay)
         return sources if relay else sources | {(phase.population, "activity")}
     found = {(name, "error") for name in phase.biases}

@@ -28,6 +28,7 @@ class Sample:
 
     inputs: dict[str, Array]
     output_error: Array | None = None
+    target: Array | None = None
     a: dict[str, Array] = field(default_factory=dict)
     h: dict[str, Array] = field(default_factory=dict)
     area: dict[str, int] = field(default_factory=dict)
@@ -200,7 +201,12 @@ class Interpreter:
             else:
                 e = None
                 for name in self.incoming(population, "feedback"):
-                    sent = self.error(r, self.projections[name]["source"], sample)
+                    carries = self.projections[name].get("carries", "error")
+                    sent = (
+                        sample.target
+                        if carries == "target"
+                        else self.error(r, self.projections[name]["source"], sample)
+                    )
                     if sent is not None:
                         arrived = send(self.matrix(r, name, sample), sent)
                         e = arrived if e is None else e + arrived
@@ -224,6 +230,8 @@ class Interpreter:
                 if self.loss != "none":
                     value, sample.output_error = loss(self.loss, self.activity(r, self.output, sample), y[r, n])
                     total += value
+                    one_hot = self.loss == "cross_entropy"
+                    sample.target = np.eye(self.units(self.output))[y[r, n]] if one_hot else y[r, n]
                 for name, fields in self.populations.items():
                     if fields["model"]["kind"] != "relay":
                         self.activity(r, name, sample)

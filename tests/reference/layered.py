@@ -57,7 +57,7 @@ def up(net: Layered, x: Array) -> Pass:
     return here
 
 
-def errors(rule: str, net: Layered, sample: Pass, output: Array) -> tuple[Layers, Layers]:
+def errors(rule: str, net: Layered, sample: Pass, output: Array, label: int) -> tuple[Layers, Layers]:
     """δ of each layer that error reaches, and δ of each relay, for one sample."""
     delta: Layers = {net.depth: output}
     relays: Layers = {}
@@ -68,11 +68,13 @@ def errors(rule: str, net: Layered, sample: Pass, output: Array) -> tuple[Layers
             break
         if rule == "bp":
             e = net.W[above][k[above]].T @ delta[above]
-        elif rule in ("fa", "kp", "kp_tied"):
+        elif rule in ("fa", "wm", "kp", "kp_tied"):
             e = net.B[above][k[above]] @ delta[above]
         elif rule in ("usf", "frsf", "brsf"):
             e = (net.magnitude[above][k[above]] * np.sign(net.W[above][k[above]]).T) @ delta[above]
-        elif rule == "dfa":
+        elif rule == "drtp":
+            e = net.B[layer][k[net.depth]][:, label]
+        elif rule in ("dfa", "dkp"):
             e = net.B[layer][k[net.depth]] @ output
         elif rule in ("pfa", "pfa_o"):
             relays[above] = net.relay[above][k[above]] @ delta[above]
@@ -95,7 +97,7 @@ def changes(
     for sample, label in zip(passes, y, strict=True):
         value, output = loss("cross_entropy", sample.h[net.depth], label)
         total += value
-        delta, relays = errors(rule, net, sample, output)
+        delta, relays = errors(rule, net, sample, output, int(label))
         for layer, d in delta.items():
             k = sample.k[layer]
             share = 1 / divisor(reduction, len(x), sum(other.k[layer] == k for other in passes))
@@ -104,6 +106,10 @@ def changes(
             _add(result["b"], (layer, k), share * d)
             if layer > 1 and rule in ("kp", "kp_tied"):
                 _add(result["B"], (layer, k), share * np.outer(below, d))
+            if layer < net.depth and rule == "dkp":
+                top = sample.k[net.depth]
+                shared = 1 / divisor(reduction, len(x), sum(other.k[net.depth] == top for other in passes))
+                _add(result["B"], (layer, top), shared * np.outer(sample.h[layer], output))
             if layer > 1 and rule in ("pfa", "pfa_o"):
                 _add(result["B"], (layer, k), share * np.outer(below, relays[layer]))
     return total / len(x), result, passes

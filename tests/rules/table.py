@@ -57,6 +57,8 @@ PLAIN = (
     Case("pfa", functools.partial(rules.pfa, expansion=3)),
     Case("pfa_o", rules.pfa_o),
     Case("wm", rules.wm),
+    Case("dkp", rules.dkp),
+    Case("drtp", rules.drtp),
     Case("usf", rules.usf, transports=True, transports_at_birth=True),
     Case("frsf", rules.frsf, transports=True, transports_at_birth=True),
     Case("brsf", rules.brsf, transports=True, transports_at_birth=True),
@@ -64,7 +66,21 @@ PLAIN = (
 SELECTIVE = (
     *(
         _sal(feedback, feedback=feedback)
-        for feedback in ("kp", "kp_tied", "fa", "dfa", "pfa", "pfa_o", "bp", "shallow", "usf", "frsf", "brsf")
+        for feedback in (
+            "kp",
+            "kp_tied",
+            "fa",
+            "dfa",
+            "pfa",
+            "pfa_o",
+            "bp",
+            "shallow",
+            "usf",
+            "frsf",
+            "brsf",
+            "dkp",
+            "drtp",
+        )
     ),
     *(
         _sal(f"{reduction}_{feedback}", reduction=reduction, feedback=feedback)

@@ -40,11 +40,11 @@ def names_of(rule: str) -> dict[str, dict[int, str]]:
         "B": {},
         "relay": {},
     }
-    if rule in ("fa", "kp", "kp_tied"):
+    if rule in ("fa", "wm", "kp", "kp_tied"):
         found["B"] = {layer: f"{LABELS[layer]}_to_{LABELS[layer - 1]}" for layer in range(2, depth + 1)}
     if rule in SIGNS:
         found["magnitude"] = {layer: f"{LABELS[layer]}_to_{LABELS[layer - 1]}" for layer in range(2, depth + 1)}
-    if rule == "dfa":
+    if rule in ("dfa", "dkp", "drtp"):
         found["B"] = {layer: f"output_to_{LABELS[layer]}" for layer in range(1, depth)}
     if rule in ("pfa", "pfa_o"):
         found["B"] = {layer: f"relay_{forward[layer]}_to_{LABELS[layer - 1]}" for layer in range(2, depth + 1)}
