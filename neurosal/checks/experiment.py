@@ -12,6 +12,7 @@ from neurosal import library
 from neurosal.checks.circuit import problems_in
 from neurosal.checks.memory import available_memory, estimate, memory_problem
 from neurosal.checks.names import name_problems
+from neurosal.checks.phases import Arms, phase_problems, task_problems
 from neurosal.checks.search import search_problems
 from neurosal.checks.view import View, readable, view_of
 from neurosal.data import Dataset, DataSpec
@@ -21,6 +22,7 @@ from neurosal.graph.files import misread
 from neurosal.graph.models import Rate
 from neurosal.graph.value import shown
 from neurosal.settings.experiment import Arm, Experiment, overlaid
+from neurosal.settings.phases import Phase
 from neurosal.settings.probes import Probe
 from neurosal.settings.search import Search
 from neurosal.settings.training import Training
@@ -43,6 +45,9 @@ class ExperimentView:
     vary: Mapping[str, tuple[float, ...]] | None = None
     analyses: tuple[str, ...] = ()
     search: Search | None = None
+    phases: tuple[Phase | None, ...] = ()
+    cycles: int = 1
+    tasks: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     slips: list[Problem] = field(default_factory=list)
 
 
@@ -77,7 +82,7 @@ def _complete(experiment: Experiment) -> ExperimentView:
     return ExperimentView(
         name=experiment.name, arms=dict(experiment.arms), arm_names=list(experiment.arms), data=experiment.data,
         training=experiment.training, seeds=experiment.seeds, vary=experiment.vary, analyses=experiment.analyses,
-        search=experiment.search,
+        search=experiment.search, phases=experiment.phases, cycles=experiment.cycles, tasks=experiment.tasks,
     )  # fmt: skip
 
 
@@ -99,9 +104,14 @@ def _partial(data: Any) -> ExperimentView:
         values, _, slips = readable({key: data.get(key, {})}, cls, "")
         setattr(view, key, values.get(key))
         view.slips += [replace(slip, place=slip.place.removeprefix(".")) for slip in slips]
+    phases = data.get("phases")
+    if isinstance(phases, (list, tuple)):
+        read, _, slips = readable({str(number): entry for number, entry in enumerate(phases)}, Phase, "phases")
+        view.phases = tuple(read.get(str(number)) for number in range(len(phases)))
+        view.slips += slips
     # The fields that are no values of their own are read through an experiment that is otherwise valid.
     valid = {"name": "valid", "data": {"name": "digits"}, "arms": {"valid": {"recipe": {"circuit": "mlp"}}}}
-    for key in ("name", "seeds", "vary", "analyses", "search"):
+    for key in ("name", "seeds", "vary", "analyses", "search", "cycles", "tasks"):
         if key in data:
             rest, _, slips = readable({key: {**valid, key: data[key]}}, Experiment, "")
             view.slips += [replace(slip, place=slip.place.removeprefix(f".{key}.")) for slip in slips]
@@ -136,6 +146,7 @@ def _problems(view: ExperimentView) -> Iterator[Problem]:
     yield from _seeds(view)
     yield from _vary(view, trainings)
     yield from _probes(view, trainings, circuits)
+    yield from _phases(view, trainings, circuits, dataset)
     for index, analysis in enumerate(view.analyses):
         try:
             library.find("analyses", analysis, place=f"analyses.{index}")
@@ -356,6 +367,27 @@ def _probes(
     for name, training in trainings.items():
         if "record" in view.arms[name].training and name in circuits:
             yield from _targets(f"arms.{name}.training.record", training.record, [circuits[name]])
+
+
+def _phases(
+    view: ExperimentView, trainings: Mapping[str, Training], circuits: Mapping[str, Circuit], dataset: Dataset | None
+) -> Iterator[Problem]:
+    """Phases of the experiment against the arms that go through them, and those of each arm."""
+    yield from task_problems(view.tasks, dataset)
+
+    def of(names: Iterable[str], place: str, cycles: int) -> Arms:
+        names = [name for name in names if name in circuits]
+        return Arms(
+            place=place, circuits={name: circuits[name] for name in names}, dataset=dataset, cycles=cycles,
+            trainings={name: trainings[name] for name in names if name in trainings},
+        )  # fmt: skip
+
+    shared = [name for name in view.arm_names if name not in view.arms or view.arms[name].phases is None]
+    yield from phase_problems(view.phases, of(shared, "phases", view.cycles))
+    for name, arm in view.arms.items():
+        if arm.phases is not None:
+            cycles = view.cycles if arm.cycles is None else arm.cycles
+            yield from phase_problems(arm.phases, of([name], f"arms.{name}.phases", cycles))
 
 
 def _targets(place: str, probes: Iterable[Probe], circuits: Iterable[Circuit]) -> Iterator[Problem]:

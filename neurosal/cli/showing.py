@@ -21,6 +21,7 @@ from neurosal.graph.circuit import Circuit
 from neurosal.graph.projection import Pathway
 from neurosal.graph.value import Value, shown
 from neurosal.settings.experiment import Experiment
+from neurosal.settings.phases import Phase
 
 FORMATS = ("table", "yaml", "dot", "picture")
 
@@ -245,6 +246,7 @@ def _experiment_tables(experiment: Experiment) -> Iterable[RenderableType]:
         arms.add_row(name, circuit, rule, ", ".join(_flat(arm.training)), arm.note)
     yield arms
     yield ""
+    yield from _phases(experiment)
     facts = table("", "")
     facts.show_header = False
     facts.add_row("data", f"{experiment.data!r}")
@@ -256,8 +258,46 @@ def _experiment_tables(experiment: Experiment) -> Iterable[RenderableType]:
         facts.add_row(label, text)
     for probe in experiment.training.record:
         facts.add_row("record", repr(probe))
+    for name, classes in experiment.tasks.items():
+        facts.add_row(f"task {name}", ", ".join(str(label) for label in classes))
     facts.add_row("analyses", ", ".join(experiment.analyses))
     yield facts
+
+
+def _phases(experiment: Experiment) -> Iterable[RenderableType]:
+    """The list of phases, and that of each arm which has its own."""
+    lists = {"": (experiment.phases, experiment.cycles)}
+    lists |= {name: experiment.phases_of(name) for name, arm in experiment.arms.items() if arm.phases is not None}
+    for arm, (phases, cycles) in lists.items():
+        if not phases:
+            continue
+        rows = table("phase", "lasts", "driven by", "plastic", "done at its beginning", "trained differently")
+        for phase in phases:
+            rows.add_row(phase.name, *_phase(phase), ", ".join(_flat(phase.training)))
+        yield f"phases{f' of {arm}' if arm else ''}{f', {cycles:,} times' if cycles > 1 else ''}"
+        yield rows
+        yield ""
+
+
+def _phase(phase: Phase) -> tuple[str, str, str, str]:
+    count, unit = (phase.steps, "step") if phase.epochs is None else (phase.epochs, "epoch")
+    drive = "data" if phase.data is None else phase.data.name
+    if phase.drive is not None:
+        drive = f"noise in {', '.join(phase.drive.populations or ('mirrored populations',))}"
+    elif phase.classes is not None:
+        drive += f", classes {', '.join(str(label) for label in phase.classes)}"
+    plastic = "as the circuit says" if phase.plastic is None else f"only {', '.join(phase.plastic)}"
+    plastic += f", not {', '.join(phase.frozen)}" if phase.frozen else ""
+    plastic += "".join(f", {name}: {_in_words(value)}" for name, value in phase.plasticity.items())
+    done = [f"restore {name}" for name in phase.restore]
+    done += [f"reset {entry.target}" for entry in phase.reset]
+    done += [f"{entry.how} {_share(entry.share)}{entry.target}" for entry in phase.rewire]
+    done += [f"lesion {_share(entry.share)}{entry.target}" for entry in phase.lesion]
+    return f"{count} {unit}{'' if count == 1 else 's'}", drive, plastic, ", ".join(done)
+
+
+def _share(share: float | None) -> str:
+    return "some of " if share is None else "" if share == 1 else f"{100 * share:g}% of "
 
 
 def _call(name: str, arguments: Any) -> str:

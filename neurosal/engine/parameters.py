@@ -101,7 +101,10 @@ class Parameters(Mapping[str, Tensor]):
         mask = self.masks.get(self.mask_key(name))
         return None if mask is None else self.oriented(name, mask)
 
-    def _first_values(self, name: str, seeds: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    def _first_values(
+        self, name: str, seeds: tuple[int, ...], device: torch.device, dtype: torch.dtype, key: str = ""
+    ) -> Tensor:
+        """What an owner starts from, in storage; with a key from another stream."""
         edge, areas = self.circuit.projections[name], self.areas[name]
         post, pre = (self.circuit.populations[end].units for end in (edge.target, edge.source))
         shape = edge.wiring.weight_shape(post, pre)
@@ -113,7 +116,7 @@ class Parameters(Mapping[str, Tensor]):
             return full
         assert isinstance(edge.weights, Own)
         for replica, seed in enumerate(seeds):
-            drawn = draw_areas(edge.weights, name, seed, areas, shape, *self.fans(name))
+            drawn = draw_areas(edge.weights, f"{name}/{key}" if key else name, seed, areas, shape, *self.fans(name))
             full[replica].copy_(drawn.mT if name in self.plan.reversed and drawn.dim() == 3 else drawn)
         return full
 

@@ -87,6 +87,12 @@ class Program:
         return found | ({"tasks": {name: list(classes) for name, classes in self.tasks.items()}} if self.tasks else {})
 
 
+def visits(program: Program, number: int, cycle: int) -> int:
+    """How often a phase of this name has begun before a phase begins."""
+    names = [phase.name for phase in program.phases]
+    return cycle * names.count(names[number]) + names[:number].count(names[number])
+
+
 def training_in(phase: Phase, training: Training, place: str = "") -> Training:
     """The training while a phase lasts.
 

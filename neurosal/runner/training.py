@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurosal.checks.phases import Arms, phase_problems, task_problems
+from neurosal.data import Dataset
 from neurosal.engine.feeding import Part, Samples, evaluate, parts_of
 from neurosal.engine.losses import NO_LOSS
 from neurosal.engine.network import Network
@@ -20,7 +22,8 @@ from neurosal.graph import Circuit
 from neurosal.record import Recorder, Run, open_run, schema
 from neurosal.record.files import read_yaml_file
 from neurosal.record.writer import refuse_other
-from neurosal.runner.course import MOST_VISITS, Place, Program
+from neurosal.runner.course import MOST_VISITS, Place, Program, visits
+from neurosal.runner.intervening import intervene
 from neurosal.runner.probing import Moment, Prober
 from neurosal.runner.stages import Stage, stages_of
 from neurosal.runner.tasks import judge
@@ -145,6 +148,7 @@ class Trainer:
             "data": data.provenance() if hasattr(data, "provenance") else repr(data),
             "device": str(network.device),
         }
+        self._check_program(data)
         self.stages, self.course = stages_of(network, data, self.parts, self.training, self.program)
         self.feeds = list(dict.fromkeys(stage.feed for stage in self.stages if stage.feed is not None))
         self.place, self.total = Place(), self.course.total
@@ -153,6 +157,17 @@ class Trainer:
         self.evaluated_at = -1
         self.good: dict[str, Tensor] = {}
         self.failures: dict[int, str] = {}
+
+    def _check_program(self, data: Any) -> None:
+        circuits, trainings = {"network": self.network.circuit}, {"network": self.training}
+        dataset = data if isinstance(data, Dataset) else None
+        arms = Arms(
+            place="phases", circuits=circuits, trainings=trainings, dataset=dataset, cycles=self.program.cycles,
+            unique=False,
+        )  # fmt: skip
+        found = [*phase_problems(self.program.phases, arms), *task_problems(self.program.tasks, dataset)]
+        if found:
+            raise ExperimentError(found)
 
     # The run ---------------------------------------------------------------------------------------------------------
 
@@ -319,6 +334,10 @@ class Trainer:
         if stage.adopts:
             for network in stage.networks:
                 network.adopt(stage.training.optimizer)
+        if stage.phase.intervenes:
+            once = not any(phase.restore for phase in self.program.phases)
+            visit = visits(self.program, number, cycle)
+            intervene(self.network, stage.phase, visit=visit, lesions=not (once and cycle))
         if self.course.recorded(cycle, stage.phase.intervenes):
             numbers = {schema.PHASE_INDEX: number, schema.CYCLE: cycle}
             values = {name: np.full(self.network.replicas, value) for name, value in numbers.items()}
@@ -415,7 +434,7 @@ class Trainer:
 
     def _meta(self) -> dict[str, Any]:
         failures = {str(replica): text for replica, text in self.failures.items()}
-        return {"failures": failures, "place": self.place.to_dict()}
+        return {"failures": failures, "place": self.place.to_dict(), "evaluated": self.evaluated_at}
 
     def _take_up(self, tensors: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
         self.network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in tensors.items()})
@@ -423,6 +442,7 @@ class Trainer:
         # Runs from before there were phases say no place.
         usual = {"cycle": 0, "phase": 0, "done": self.network.steps, "begun": self.network.steps > 0}
         self.place = Place.from_dict(meta.get("place", usual))
+        self.evaluated_at = int(meta.get("evaluated", self.network.steps))
         for stage in self.stages:
             for source in (stage.feed, stage.noise):
                 if source is not None:

@@ -64,7 +64,7 @@ class Lesion(_OfOne):
 
     Args:
         population, projection: which one; exactly one of the two.
-        share: of the units or synapses, chosen at random for each replica (0 to 1).
+        share: of the units or synapses, chosen at random for each replica (0 to 1); at least one.
         indices: of units, the same in all replicas.
         edges: synapses as (pre, post), the same in all replicas and areas.
     """
@@ -96,21 +96,14 @@ class Rewire(Value):
 
     Args:
         projection: which one.
-        share: of the present synapses, chosen at random for each replica and area.
-        how: "replace" draws new first values, "shuffle" permutes the values among the chosen synapses, "wiring" draws
-            a sparse wiring anew (its new synapses start from first values, those that stay keep theirs).
+        share: of the present synapses, chosen at random for each replica and area, at least one.
+        how: "replace" draws new first values, "shuffle" permutes the values among the chosen synapses.
     """
 
     error = ExperimentError
     projection: str
     share: float = Field(default=1.0, gt=0, le=1)
-    how: Literal["replace", "shuffle", "wiring"] = "replace"
-
-    @model_validator(mode="after")
-    def _wiring_is_whole(self) -> Rewire:
-        if self.how == "wiring" and self.share != 1:
-            raise ValueError("share 1 for a wiring that is drawn anew")
-        return self
+    how: Literal["replace", "shuffle"] = "replace"
 
     @property
     def target(self) -> str:
