@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ class ArmRecord:
         run: what the whole run is called, for titles.
         label, note: for tables and figures.
         circuit, training: what made it (training as plain fields), where that is known.
+        phases, cycles: what it went through, as plain fields; no phases where the whole data drove it throughout. With
+            phases it is they who say how long training is.
     """
 
     name: str
@@ -36,6 +38,8 @@ class ArmRecord:
     note: str = ""
     circuit: Circuit | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
+    phases: Sequence[Mapping[str, Any]] = ()
+    cycles: int = 1
 
     @property
     def title(self) -> str:
@@ -117,7 +121,7 @@ def _of_run(run: Any) -> list[ArmRecord]:
                 tree=run.tree,
                 run=name,
                 circuit=run.circuit,
-                training=_training(run.settings),
+                **_course(run.settings, _training(run.settings)),
             )
         ]
     described = run.settings.get("arms") or {}
@@ -136,7 +140,9 @@ def _of_run(run: Any) -> list[ArmRecord]:
                 label=fields.get("label") or "",
                 note=fields.get("note") or "",
                 circuit=arm.circuit,
-                training=overlaid(overlaid(common, fields.get("training") or {}), _training(arm.settings)),
+                **_course(
+                    arm.settings, overlaid(overlaid(common, fields.get("training") or {}), _training(arm.settings))
+                ),
             )
         )
     if not records:
@@ -146,6 +152,14 @@ def _of_run(run: Any) -> list[ArmRecord]:
             )
         )
     return records
+
+
+def _course(settings: Mapping[str, Any], training: Mapping[str, Any]) -> dict[str, Any]:
+    """Training and phases in the settings of one run."""
+    phases = settings.get("phases") or ()
+    if phases:
+        training = {name: value for name, value in training.items() if name != "epochs"}
+    return {"training": training, "phases": phases, "cycles": settings.get("cycles") or 1}
 
 
 def _training(settings: Mapping[str, Any]) -> Mapping[str, Any]:

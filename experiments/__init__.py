@@ -1,13 +1,24 @@
 """Functions that return an experiment."""
 
 from neurosal.experiments.kp_wm import kp_wm
+from neurosal.experiments.plasticity import (
+    align_then_learn,
+    freeze_feedback,
+    lesion_recover,
+    split_digits,
+    transfer,
+    weight_mirror,
+)
 from neurosal.experiments.rules_mnist import rules_mnist, rules_mnist_to_input
 from neurosal.experiments.sal_digits import sal_digits, sal_digits_choices, sal_digits_rates
 from neurosal.experiments.sal_table import sal_table_cifar10, sal_table_digits, sal_table_mnist, sal_table_semeion
 from neurosal.experiments.sal_width import sal_width
 
 __all__ = [
+    "align_then_learn",
+    "freeze_feedback",
     "kp_wm",
+    "lesion_recover",
     "rules_mnist",
     "rules_mnist_to_input",
     "sal_digits",
@@ -18,4 +29,7 @@ __all__ = [
     "sal_table_mnist",
     "sal_table_semeion",
     "sal_width",
+    "split_digits",
+    "transfer",
+    "weight_mirror",
 ]

@@ -253,7 +253,8 @@ def _experiment_tables(experiment: Experiment) -> Iterable[RenderableType]:
     facts.add_row("seeds", ", ".join(str(seed) for seed in experiment.seeds))
     for path, values in experiment.vary.items():
         facts.add_row(f"vary {path}", ", ".join(f"{value:g}" for value in values))
-    for line in _flat({key: value for key, value in experiment.training.to_dict().items() if key != "record"}):
+    hidden = ("record", "epochs") if experiment.phases else ("record",)
+    for line in _flat({key: value for key, value in experiment.training.to_dict().items() if key not in hidden}):
         label, _, text = line.partition("=")
         facts.add_row(label, text)
     for probe in experiment.training.record:

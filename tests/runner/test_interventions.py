@@ -93,7 +93,7 @@ def test_a_reset_read_out_starts_anew_without_memory_and_the_rest_goes_on(tmp_pa
 
 
 def test_each_visit_of_a_phase_draws_other_values(tmp_path: Path) -> None:
-    reset = Phase(name="reset", steps=0, reset=(Reset(projection="hidden2_to_output"),))
+    reset = Phase(name="reset", steps=1, reset=(Reset(projection="hidden2_to_output"),))
     once, _ = phased(rules.kp(CHAIN), tmp_path / "once", reset)
     twice, _ = phased(rules.kp(CHAIN), tmp_path / "twice", reset, cycles=2)
     flat, _ = phased(rules.kp(CHAIN), tmp_path / "flat", reset, reset)
