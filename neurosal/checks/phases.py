@@ -18,7 +18,7 @@ from neurosal.errors import NeurosalError, Problem, near
 from neurosal.graph.circuit import Circuit
 from neurosal.graph.value import shown
 from neurosal.settings.experiment import overlaid
-from neurosal.settings.phases import OVERLAID, Lesion, Phase
+from neurosal.settings.phases import OVERLAID, Lesion, Phase, Reset, Rewire
 from neurosal.settings.selecting import PATHWAYS, circuit_in, driven_in, matching, meant, without_error
 from neurosal.settings.training import Training
 
@@ -197,7 +197,8 @@ def _circuit(phase: Phase, place: str, arm: str, circuit: Circuit) -> Iterator[P
         yield from _drive(phase, place, arm, changed)
     for index, lesion in enumerate(phase.lesion):
         yield from _lesion(lesion, f"{place}.lesion.{index}", arm, circuit)
-    for table, entries in (("reset", phase.reset), ("rewire", phase.rewire)):
+    changes: dict[str, tuple[Reset | Rewire, ...]] = {"reset": phase.reset, "rewire": phase.rewire}
+    for table, entries in changes.items():
         for index, entry in enumerate(entries):
             at = f"{place}.{table}.{index}"
             if getattr(entry, "population", None) is not None:
