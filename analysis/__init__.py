@@ -2,9 +2,10 @@
 and `.table` what it returns."""
 
 from neurosal.analysis.areas import areas
+from neurosal.analysis.decorrelation import decorrelation
 from neurosal.analysis.learning_curves import learning_curves
 from neurosal.analysis.series import series
 from neurosal.analysis.symmetry import symmetry
 from neurosal.analysis.tuning import tuning
 
-__all__ = ["areas", "learning_curves", "series", "symmetry", "tuning"]
+__all__ = ["areas", "decorrelation", "learning_curves", "series", "symmetry", "tuning"]

@@ -66,11 +66,12 @@ class ArmRecord:
     def finest(self, topic: str, variable: str) -> xarray.DataArray | None:
         """`variable` of a topic from the schedule that recorded it most often, with `step` as its growing dimension."""
         found = [dataset[variable] for _, dataset in self.schedules(topic) if variable in dataset]
-        found = [array for array in found if array.sizes[schema.SAMPLE]]
+        growing = schema.SNAPSHOT if topic.startswith(f"{schema.PROJECTIONS}/") else schema.SAMPLE
+        found = [array for array in found if array.sizes[growing]]
         if not found:
             return None
-        longest = max(found, key=lambda array: array.sizes[schema.SAMPLE])
-        return longest.swap_dims({schema.SAMPLE: schema.STEP})
+        longest = max(found, key=lambda array: array.sizes[growing])
+        return longest.swap_dims({growing: schema.STEP})
 
 
 def arms_of(run: Any) -> list[ArmRecord]:

@@ -1,6 +1,7 @@
 """Functions that return an experiment."""
 
 from neurosal.experiments.kp_wm import kp_wm
+from neurosal.experiments.lateral_decorrelation import lateral_decorrelation
 from neurosal.experiments.plasticity import (
     align_then_learn,
     freeze_feedback,
@@ -18,6 +19,7 @@ __all__ = [
     "align_then_learn",
     "freeze_feedback",
     "kp_wm",
+    "lateral_decorrelation",
     "lesion_recover",
     "rules_mnist",
     "rules_mnist_to_input",

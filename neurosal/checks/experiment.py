@@ -10,6 +10,7 @@ from typing import Any
 
 from neurosal import library
 from neurosal.checks.circuit import problems_in
+from neurosal.checks.learning import nothing_changes
 from neurosal.checks.memory import available_memory, estimate, memory_problem
 from neurosal.checks.names import name_problems
 from neurosal.checks.phases import Arms, phase_problems, task_problems
@@ -235,7 +236,8 @@ def _data_fits(name: str, circuit: Circuit, training: Training | None, dataset: 
                 found=str(circuit.populations[source].units), remedy=_size_remedy(0, prod(shape)),
             )  # fmt: skip
     output = circuit.populations[circuit.output]
-    if output.units != dataset.outputs:
+    targets = training is None or training.loss != "none"  # else nobody looks at them
+    if targets and output.units != dataset.outputs:
         what = "classes" if dataset.classes else "targets"
         yield Problem(
             place=place, expected=f"{dataset.outputs} units in {circuit.output!r} (the {what} of {dataset.name})",
@@ -243,6 +245,8 @@ def _data_fits(name: str, circuit: Circuit, training: Training | None, dataset: 
         )  # fmt: skip
     if training is None:
         return
+    if training.loss == "none" and (problem := nothing_changes(circuit)) is not None:
+        yield replace(problem, place=f"{place}.training.loss")
     if training.loss == "cross_entropy" and not dataset.classes:
         yield Problem(
             place=f"{place}.training.loss",

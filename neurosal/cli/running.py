@@ -98,14 +98,17 @@ def report(folder: Path, analyses: Iterable[str]) -> None:
     from neurosal.record.run import open_run
 
     run = open_run(folder)
-    for name in dict.fromkeys((FINAL_TABLE, *analyses)):
+    analyses = tuple(analyses)
+    # What learns without an error has no learning curves: such an experiment leaves them out of its analyses.
+    final = FINAL_TABLE if FINAL_TABLE in analyses or not analyses else analyses[0]
+    for name in dict.fromkeys((final, *analyses)):
         analysis = library.find("analyses", name)
         try:
             dataset = analysis(run)
         except ExperimentError as wrong:  # the run is good, only not recorded for this
             typer.echo(f"No {name}: {'; '.join(str(problem) for problem in wrong.problems) or wrong}", err=True)
             continue
-        if name == FINAL_TABLE:
+        if name == final:
             typer.echo(str(table_of(analysis, dataset)))
         if name in analyses:
             save(analysis, dataset, folder / FIGURES)

@@ -284,7 +284,8 @@ class Network(Lesioned):
         Raises:
             ExperimentError: naming what kinds of plasticity there are.
         """
-        if loss == NO_LOSS and (problem := nothing_changes(self.circuit)) is not None:
+        acts = loss != NO_LOSS or self.plan.without_error
+        if not acts and (problem := nothing_changes(self.circuit)) is not None:
             raise ExperimentError(problem)
 
     def _feedback_and_learn(
