@@ -42,7 +42,9 @@ def test_a_sound_experiment_is_returned_as_it_was() -> None:
 
 @pytest.mark.parametrize("name", library.names("experiments"))
 def test_the_experiments_of_the_library_are_sound(name: str) -> None:
-    check_experiment(library.load_experiment(name))
+    """Some studies are of data that does not ship: on a machine without it, that is all that may be wrong with them."""
+    _, problems = check_experiment_data(library.load_experiment(name).to_dict())
+    assert [str(problem) for problem in problems if problem.expected != "its files"] == []
 
 
 def test_problems_of_all_arms_of_data_and_of_settings_come_together() -> None:
