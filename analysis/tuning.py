@@ -162,7 +162,7 @@ class OfSearch(Analysis):
         Raises:
             ExperimentError: for a folder without a search that is done.
         """
-        return self.compute(run if isinstance(run, Tuned) else Tuned.open(run))  # type: ignore[arg-type]
+        return self.compute(run if isinstance(run, Tuned) else Tuned.open(getattr(run, "folder", run)))  # type: ignore[arg-type]
 
     @staticmethod
     def open(path: str | Path) -> Tuned:

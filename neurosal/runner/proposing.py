@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from neurosal.checks.search import value_problems
+from neurosal.runner.asking import asked_of_optuna
 from neurosal.settings.experiment import Experiment
 from neurosal.settings.search import OUTER, Range
 from neurosal.settings.tuned import Trial, best_of, is_number
@@ -21,6 +22,8 @@ def proposals(experiment: Experiment, trials: Mapping[str, Sequence[Trial]], tur
     search and its earlier trials alone, so that a resumed search asks for the same."""
     search = experiment.search
     assert search is not None
+    if search.method == "optuna":
+        return {name: asked_of_optuna(search, name, tried, turn, measure) for name, tried in trials.items()}
     if turn == 1:
         return {name: search.settings(name) for name in experiment.arms}
     if search.extend and turn <= MOST_ROUNDS:

@@ -22,6 +22,7 @@ from neurosal.graph.value import FrozenMap
 from neurosal.record import Run
 from neurosal.record.files import read_yaml_file, store_errors, write_yaml
 from neurosal.record.writer import refuse_other
+from neurosal.runner.asking import require_optuna
 from neurosal.runner.experiment import circuit_of, run
 from neurosal.runner.proposing import at_edge, proposals
 from neurosal.runner.scoring import Score, measure_of, scores_of
@@ -72,6 +73,8 @@ def tune(
         remedy = "Give it a search, e.g. Search(over={'optimizer.lr': (0.01, 0.1, 1.0)})."
         raise ExperimentError(Problem(place="search", expected="what to search for", found="nothing", remedy=remedy))
     check_experiment(asked)
+    if asked.search.method == "optuna":
+        require_optuna()
     pick_device(device)
     data, facts = searched_data(asked.data, asked.search.validation)
     folder = Path(store) if store is not None else Path("runs") / f"{experiment.name}_tune"
