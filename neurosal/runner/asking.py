@@ -38,7 +38,7 @@ def asked_of_optuna(search: Search, arm: str, trials: Sequence[Trial], turn: int
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         seed = zlib.crc32(f"{search.seed}, {arm}, {turn}".encode())
-        direction = "maximize" if measure == "accuracy" else "minimize"
+        direction: Any = "maximize" if measure == "accuracy" else "minimize"
         study = optuna.create_study(direction=direction, sampler=optuna.samplers.TPESampler(seed=seed))
         for trial, value in zip(trials, _values(trials, measure), strict=True):
             parameters = {path: _index(over[path], trial.settings[path]) for path in over}
