@@ -36,7 +36,10 @@ def compute(tuned: Tuned) -> xarray.Dataset:
     for name in ("score", "deviation", "diverged"):
         columns[name] = (ARM, TRIAL), _table([[getattr(trial, name) for trial in best.trials] for best in arms], most)
     for path in paths:
-        columns[path] = (ARM, TRIAL), _table([[trial.settings[path] for trial in best.trials] for best in arms], most)
+        columns[path] = (
+            (ARM, TRIAL),
+            _table([[trial.settings.get(path) for trial in best.trials] for best in arms], most),
+        )
         columns[f"best {path}"] = (ARM,), _table([[best.settings.get(path)] for best in arms], 1)[:, 0]
     columns["best_score"] = (ARM,), _table([[best.score] for best in arms], 1)[:, 0]
     columns["best_deviation"] = (ARM,), _table([[best.deviation] for best in arms], 1)[:, 0]

@@ -89,3 +89,14 @@ def test_a_search_is_read_from_its_folder_and_a_folder_without_one_is_refused(tm
     xarray.testing.assert_identical(tuning(tmp_path), tuning(found()))
     with pytest.raises(Exception, match="a search that is done"):
         tuning(tmp_path / "nowhere")
+
+
+def test_arms_that_searched_other_settings_stand_side_by_side() -> None:
+    own = Best(settings={LR: 0.1, "recipe.options.areas": 4}, score=0.9, epochs=1, trials=tuple(
+        Trial(settings={LR: 0.1, "recipe.options.areas": areas}, score=0.8 + areas / 40) for areas in (2, 4)
+    ))  # fmt: skip
+    dataset = tuning(found(arms={"bp": found().arms["bp"], "sal": own}))
+    rows = dict(zip(("bp", "sal"), tuning.table(dataset).rows, strict=True))
+    column = tuning.table(dataset).columns.index("areas")
+    assert (rows["bp"][column], rows["sal"][column]) == ("–", "4")
+    assert len(tuning.figure(dataset).axes) == 2

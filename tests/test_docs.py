@@ -1,0 +1,39 @@
+"""The pages below docs/ are run, in order and in one namespace, as a reader would type them."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+# What makes a study of minutes one of seconds: the same code otherwise.
+SHORTER = ("epochs=25 -> epochs=5", "seeds=(0, 1, 2, 3, 4) -> seeds=(0, 1)", "seeds=(10, 11, 12) -> seeds=(10,)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_code_of_a_page_runs(page: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-W", "error", str(DOCS / "run_page.py"), str(page), *SHORTER]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=250, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    if page.stem == "write_your_own_rule":
+        rows = re.findall(r"^\| (bp|shallow|critical_kp) \|", done.stdout, flags=re.MULTILINE)
+        assert rows == ["bp", "shallow", "critical_kp"]
+
+
+def test_there_are_pages() -> None:
+    assert [page.stem for page in PAGES] == ["write_your_own_rule"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_of_a_page_lead_to_files(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
