@@ -10,6 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from neurosal.checks.experiment import load_once
+from neurosal.engine.losses import NO_LOSS
+from neurosal.errors import ExperimentError, Problem
 from neurosal.record import Run, schema
 from neurosal.settings.experiment import Experiment
 
@@ -27,19 +29,25 @@ class Score:
 
 
 def measure_of(experiment: Experiment) -> Literal["accuracy", "loss"]:
-    """What arms are judged by: accuracy where each of them has one."""
-    classes = bool(load_once(experiment.data).classes)
-    losses = {experiment.training_of(name).loss for name in experiment.arms}
-    return "accuracy" if classes and losses == {"cross_entropy"} else "loss"
+    """What arms are judged by: accuracy where the data has classes.
+
+    Raises:
+        ExperimentError: for arms without a loss, of which nothing is evaluated.
+    """
+    without = [name for name in experiment.arms if experiment.training_of(name).loss == NO_LOSS]
+    if without:
+        expected, found = "a loss, so that there is something to judge by", NO_LOSS
+        problems = [Problem(place=f"arms.{name}.training.loss", expected=expected, found=found) for name in without]
+        raise ExperimentError(problems)
+    return "accuracy" if load_once(experiment.data).classes else "loss"
 
 
-def scores_of(run: Run, trials: int, seeds: int, criterion: str) -> list[Score]:
+def scores_of(run: Run, trials: int, seeds: int, criterion: str, measure: str) -> list[Score]:
     """The score of each trial of a recorded program, whose replicas are seeds × trials, the trial changing fastest."""
     evaluation = run.tree[schema.EVALUATION].to_dataset()
     loss = evaluation[f"{PART}_{schema.LOSS}"].transpose(schema.REPLICA, schema.STEP).values
-    accuracy = f"{PART}_accuracy"
-    falls = accuracy not in evaluation
-    values = loss if falls else evaluation[accuracy].transpose(schema.REPLICA, schema.STEP).values
+    falls = measure == "loss"
+    values = loss if falls else evaluation[f"{PART}_accuracy"].transpose(schema.REPLICA, schema.STEP).values
     lost = ~np.isfinite(loss[:, -1])
     if run.status.state == "diverged" and int(evaluation[schema.STEP].values[-1]) < run.status.step:
         lost[:] = True  # it ended before its time because no replica was left, and nothing evaluated them after that

@@ -73,14 +73,15 @@ def tune(
         remedy = "Give it a search, e.g. Search(over={'optimizer.lr': (0.01, 0.1, 1.0)})."
         raise ExperimentError(Problem(place="search", expected="what to search for", found="nothing", remedy=remedy))
     check_experiment(asked)
+    _refuse_epochs_of_phases(asked)
     if asked.search.method == "optuna":
         require_optuna()
     pick_device(device)
     data, facts = searched_data(asked.data, asked.search.validation)
+    measure = measure_of(asked)
     folder = Path(store) if store is not None else Path("runs") / f"{experiment.name}_tune"
     memory = _begin(folder, asked, resume)
     trials: dict[str, list[Trial]] = {name: [] for name in asked.arms}
-    measure = measure_of(asked)
     for turn in itertools.count(1):
         asking = proposals(asked, trials, turn, measure)
         if not any(asking.values()):
@@ -93,7 +94,7 @@ def tune(
                 "ignore", DivergedWarning
             )  # settings that diverge are part of a search: they are counted
             result = run(searched, store=place, resume=resume, device=device, progress=progress)
-        _take(trials, programs, result, asked.search, turn)
+        _take(trials, programs, result, asked.search, turn, measure)
     tuned = Tuned(
         experiment=asked.name, search=asked.search, measure=measure, data=facts,
         arms={name: _best(asked, name, tuple(found), measure) for name, found in trials.items()},
@@ -101,6 +102,17 @@ def tune(
     with store_errors(folder, "write the result"):
         write_yaml(folder / TUNED_FILE, tuned.to_dict())
     return tuned
+
+
+def _refuse_epochs_of_phases(asked: Experiment) -> None:
+    """Epochs of the search are not laid over phases, which say themselves how long they last."""
+    problems = [
+        Problem(place="search.epochs", expected=f"none (arm {name!r} has phases)", found=str(asked.search.epochs))
+        for name in asked.arms
+        if asked.search is not None and asked.search.epochs is not None and asked.phases_of(name)[0]
+    ]
+    if problems:
+        raise ExperimentError(problems)
 
 
 def _begin(folder: Path, asked: Experiment, resume: bool) -> int | None:
@@ -224,10 +236,12 @@ def _experiment(asked: Experiment, data: DataSpec, programs: Sequence[Program], 
 # Results -------------------------------------------------------------------------------------------------------------
 
 
-def _take(trials: dict[str, list[Trial]], programs: Sequence[Program], result: Run, search: Search, turn: int) -> None:
+def _take(
+    trials: dict[str, list[Trial]], programs: Sequence[Program], result: Run, search: Search, turn: int, measure: str
+) -> None:
     """Put the trials of a finished round to the others."""
     for one in programs:
-        scores = scores_of(result.arms[one.name], len(one.settings), len(search.seeds), search.criterion)
+        scores = scores_of(result.arms[one.name], len(one.settings), len(search.seeds), search.criterion, measure)
         trials[one.arm] += [_trial(settings, score, turn) for settings, score in zip(one.settings, scores, strict=True)]
 
 
@@ -238,7 +252,9 @@ def _trial(settings: Mapping[str, Any], score: Score, turn: int) -> Trial:
 def _best(asked: Experiment, name: str, trials: tuple[Trial, ...], measure: str) -> Best:
     assert asked.search is not None
     best = best_of(trials, measure)
-    epochs = asked.search.epochs or asked.training_of(name).epochs
+    phases, cycles = asked.phases_of(name)
+    lasting = cycles * sum(phase.epochs or 0 for phase in phases)  # those that are told in steps count none
+    epochs = lasting or asked.search.epochs or asked.training_of(name).epochs
     label = asked.arms[name].label
     if best is None:
         return Best(epochs=epochs, trials=trials, label=label)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import statistics
 from pathlib import Path
 from typing import Any
@@ -262,11 +261,30 @@ def test_the_best_evaluation_may_be_judged_in_place_of_the_last(tmp_path: Path) 
         assert best.trials[index].score == pytest.approx(means.max())
 
 
-def test_loss_judges_where_there_is_no_accuracy(tmp_path: Path) -> None:
+def test_loss_judges_where_targets_are_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    x = random.normal(size=(200, 64)).astype("float32")
+    np.savez(tmp_path / "numbers.npz", x=x, y=x[:, :10] * 2)
+    monkeypatch.setenv("NEUROSAL_DATA", str(tmp_path))
     training = Training(epochs=2, optimizer=SGD(lr=0.1), loss="mse")
-    found = tuned(asked(rates=(1e-6, 0.1), training=training), tmp_path / "search")
+    found = tuned(asked(rates=(1e-6, 0.1), training=training, data=DataSpec(name="numbers")), tmp_path / "search")
     assert found.measure == "loss"
     scores = [trial.score for trial in found.arms["bp"].trials]
     assert scores[1] < scores[0]
     assert found.arms["bp"].settings == {LR: 0.1}
-    assert all(math.isfinite(score) for score in scores)
+
+
+def test_accuracy_judges_classes_whatever_the_loss(tmp_path: Path) -> None:
+    training = Training(epochs=2, optimizer=SGD(lr=0.1), loss="mse")
+    found = tuned(asked(rates=(1e-6, 0.5), training=training), tmp_path / "search")
+    assert found.measure == "accuracy"
+    run = ns.open_run(tmp_path / "search" / "rounds" / "1").arms["bp"].tree["metrics/eval"]
+    means = run.validation_accuracy.values[:, -1].reshape(2, 2).mean(0)
+    assert [trial.score for trial in found.arms["bp"].trials] == pytest.approx(means)
+
+
+def test_arms_without_a_loss_have_nothing_to_judge_by(tmp_path: Path) -> None:
+    training = Training(epochs=1, optimizer=SGD(lr=0.1), loss="none")
+    with pytest.raises(ExperimentError, match="something to judge by"):
+        tuned(asked(training=training), tmp_path / "search")
+    assert not (tmp_path / "search").exists()
