@@ -131,7 +131,8 @@ def run(
     ] = False,
     device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to compute.")] = "auto",
     tuned: Annotated[
-        Path | None, typer.Option("--tuned", metavar="FILE", help="Lay in what neurosal tune found (tuned.yaml).")
+        list[Path] | None,
+        typer.Option("--tuned", metavar="FILE", help="Lay in what neurosal tune found (tuned.yaml); may be repeated."),
     ] = None,
     arm: Annotated[
         list[str] | None, typer.Option("--arm", help="Only this arm; several may be given. See analyse STORE...")
@@ -140,7 +141,8 @@ def run(
     """Run an experiment, record it and print its final table."""
     from neurosal.cli.running import run_experiment
 
-    run_experiment(source, assignment or [], store=store, resume=resume, device=device, tuned=tuned, arms=arm or [])
+    changes, found = assignment or [], tuned or []
+    run_experiment(source, changes, store=store, resume=resume, device=device, tuned=found, arms=arm or [])
 
 
 @app.command()

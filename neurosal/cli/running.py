@@ -44,22 +44,22 @@ def run_experiment(
     store: Path | None,
     resume: bool,
     device: str,
-    tuned: Path | None = None,
+    tuned: Iterable[Path] = (),
     arms: Iterable[str] = (),
 ) -> None:
     """Check an experiment, run it and print its final table.
 
     Args:
         arms: run only these; all where none is named.
-        tuned: what a search found, laid into the arms.
+        tuned: what searches found, laid into the arms one after the other.
 
     Raises:
         NeurosalError: for bad input, a store that cannot be used, and numbers that stopped being finite (after the
             table was printed).
     """
     experiment = experiment_of(source, assignments)
-    if tuned is not None:
-        experiment = Tuned.open(tuned).apply(experiment)
+    for found in tuned:
+        experiment = Tuned.open(found).apply(experiment)
     experiment = only(experiment, arms)
     folder = store or RUNS / experiment.name
     runner = import_module("neurosal.runner.training")  # torch loads here, when all that needs no torch is checked
@@ -90,7 +90,12 @@ def only(experiment: Experiment, arms: Iterable[str]) -> Experiment:
             for name in unknown
         )
     chosen = {name: arm for name, arm in experiment.arms.items() if name in arms}
-    return experiment.replace(arms=chosen) if chosen else experiment
+    if not chosen:
+        return experiment
+    search = experiment.search
+    if search is not None:  # what it says of other arms has no place here
+        search = search.replace(arms={name: over for name, over in search.arms.items() if name in chosen})
+    return experiment.replace(arms=chosen, search=search)
 
 
 def report(folder: Path, analyses: Iterable[str]) -> None:

@@ -69,3 +69,16 @@ def test_a_wrong_search_is_refused_before_anything_is_written(assignment: str, m
 def test_an_experiment_runs_as_if_it_had_no_search(tmp_path: Path) -> None:
     invoke("run", small(tmp_path, search=SEARCH), "--store", tmp_path / "store")
     assert ns.open_run(tmp_path / "store").arms["bp"].tree["metrics/eval"].sizes["replica"] == 2
+
+
+def test_arms_that_were_searched_apart_are_laid_into_one_run(tmp_path: Path) -> None:
+    search = {**SEARCH, "arms": {"sal": {"optimizer.lr": [1e-3, 1e-2]}, "bp": {"optimizer.lr": [0.2, 0.3]}}}
+    file = small(tmp_path, search=search)
+    for name in ("bp", "sal"):
+        invoke("tune", file, "--arm", name, "--store", tmp_path / name)
+        assert list(Tuned.open(tmp_path / name).arms) == [name]
+    both = ["--tuned", tmp_path / "bp", "--tuned", tmp_path / "sal"]
+    invoke("run", file, *both, "--store", tmp_path / "run")
+    for name in ("bp", "sal"):
+        rate = ns.open_run(tmp_path / "run").arms[name].settings["training"]["optimizer"]["lr"]
+        assert rate == Tuned.open(tmp_path / name).arms[name].settings["optimizer.lr"]
