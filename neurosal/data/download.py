@@ -19,7 +19,7 @@ INSTALL = "pip install 'neurosal[download]'"
 
 
 def fetch(entry: Entry, folder: Path) -> None:
-    """Put the upstream files of a data set into `folder`; those that are there already are kept.
+    """Put the upstream files of a data set into `folder`; published ones that are there already are kept.
 
     Each file is written aside, compared with its published checksum and renamed, so that neither a download that breaks
     off nor a changed file leaves anything behind.
@@ -43,8 +43,7 @@ def fetch(entry: Entry, folder: Path) -> None:
         problem = Problem(place=str(folder), expected="a folder to write to", found=str(error), remedy=remedy)
         raise DataError(problem) from None
     for file in layout.files.values():
-        if not (folder / file.upstream).exists():
-            _fetch_file(file, folder)
+        _fetch_file(file, folder)
 
 
 def _fetch_file(file: File, folder: Path) -> None:
