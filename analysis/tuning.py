@@ -121,9 +121,9 @@ def draw(dataset: xarray.Dataset) -> Figure:
     """A panel for each setting with numbers: the best score that each of its values had, with a band of ± 1 sd."""
     paths = [path for path in dataset.attrs["paths"] if dataset[path].dtype.kind == "f"]
     with styled():
-        figure, axes = panels(1, max(1, len(paths)), height=4.2)
-        for column, path in enumerate(paths):
-            _panel(axes[0, column], dataset, path, named=column == len(paths) - 1)
+        figure, axes = panels(max(1, len(paths)), 1, width=8.0, height=3.6)
+        for row, path in enumerate(paths):
+            _panel(axes[row, 0], dataset, path)
         if not paths:
             axes[0, 0].set_visible(False)
         figure.suptitle(f"{dataset.attrs['run']}: search on validation data", x=0.01, ha="left", fontweight="bold")
@@ -131,7 +131,7 @@ def draw(dataset: xarray.Dataset) -> Figure:
     return figure
 
 
-def _panel(axes: Axes, dataset: xarray.Dataset, path: str, *, named: bool) -> None:
+def _panel(axes: Axes, dataset: xarray.Dataset, path: str) -> None:
     scale = 100 if dataset.attrs["measure"] == "accuracy" else 1
     sign = 1 if dataset.attrs["measure"] == "accuracy" else -1
     ends: dict[int, tuple[float, float]] = {}
@@ -152,7 +152,7 @@ def _panel(axes: Axes, dataset: xarray.Dataset, path: str, *, named: bool) -> No
         axes.set_xscale("log")
     axes.set_xlabel(_short(path))
     axes.set_ylabel("validation accuracy (%)" if scale == 100 else "validation loss")
-    if named and dataset.sizes[ARM] > 1:
+    if dataset.sizes[ARM] > 1:
         label_lines(axes, ends, dict(enumerate(dataset["label"].values.tolist())))
 
 

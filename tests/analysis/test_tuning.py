@@ -99,4 +99,6 @@ def test_arms_that_searched_other_settings_stand_side_by_side() -> None:
     rows = dict(zip(("bp", "sal"), tuning.table(dataset).rows, strict=True))
     column = tuning.table(dataset).columns.index("areas")
     assert (rows["bp"][column], rows["sal"][column]) == ("–", "4")
-    assert len(tuning.figure(dataset).axes) == 2
+    figure = tuning.figure(dataset)
+    named = [[text.get_text() for text in axes.texts] for axes in figure.axes]
+    assert named == [["BP", "sal"], ["sal"]]  # each panel names its own lines
