@@ -5,14 +5,19 @@ from __future__ import annotations
 from itertools import pairwise
 
 from neurosal.errors import CircuitError, Problem
-from neurosal.graph import Circuit, Initialiser, Own, Population, Projection, Rate, Source, XavierUniform
+from neurosal.graph import Circuit, Dense, Initialiser, Own, Population, Projection, Rate, Source, Wiring, XavierUniform
 from neurosal.graph.models import Activation
 from neurosal.graph.value import shown
 from neurosal.plasticity import Delta
 
 
 def mlp(
-    *sizes: int, activation: Activation = "relu", init: Initialiser | None = None, bias: bool = True, name: str = "mlp"
+    *sizes: int,
+    activation: Activation = "relu",
+    init: Initialiser | None = None,
+    wiring: Wiring | None = None,
+    bias: bool = True,
+    name: str = "mlp",
 ) -> Circuit:
     """A chain ``h = f(W h_below + b)`` of dense layers with a linear read-out. It has no feedback: a rule adds that.
 
@@ -23,6 +28,7 @@ def mlp(
             a list under this name.
         activation: f of the hidden populations.
         init: distribution of the weights, Xavier uniform if None.
+        wiring: of every projection, dense if None; `Sparse(density=0.1)` leaves synapses out.
         bias: whether hidden and output populations have a bias.
         name: of the circuit.
 
@@ -53,7 +59,9 @@ def mlp(
             each: Population(size=size, model=model) for each, size, model in zip(names, sizes, models, strict=True)
         },
         projections={
-            f"{source}_to_{target}": Projection(source=source, target=target, weights=weights, plasticity=Delta())
+            f"{source}_to_{target}": Projection(
+                source=source, target=target, weights=weights, wiring=wiring or Dense(), plasticity=Delta()
+            )
             for source, target in pairwise(names)
         },
     )

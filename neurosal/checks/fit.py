@@ -8,11 +8,12 @@ from neurosal.checks.view import View
 from neurosal.errors import Problem, near
 from neurosal.graph.initialisers import Orthogonal, Uniform
 from neurosal.graph.models import Source
+from neurosal.graph.partial import EdgeList
 from neurosal.graph.plasticity import Plasticity
 from neurosal.graph.projection import Projection
 from neurosal.graph.value import shown
 from neurosal.graph.weights import Own
-from neurosal.graph.wiring import OneToOne, Router, SameRoute
+from neurosal.graph.wiring import Dense, OneToOne, Router, SameRoute
 
 ROUTES = (Router, SameRoute)
 
@@ -32,8 +33,30 @@ def check_wiring(view: View) -> Iterator[Problem]:
                     found=f"{found or 'others'} ({edge.source!r}, {edge.target!r})",
                     remedy="Make the sizes equal or the wiring dense." if isinstance(edge.wiring, OneToOne) else "",
                 )
+            if edge.source == edge.target:
+                yield from _autapses(place, edge, target.units)
         if isinstance(edge.weights, Own):
             yield from _initial(place, edge, edge.weights)
+
+
+def _autapses(place: str, edge: Projection, units: int) -> Iterator[Problem]:
+    """Degrees that only autapses could make up, and autapses that are listed but not allowed."""
+    wiring = edge.wiring
+    if not isinstance(wiring, Dense) or wiring.allow_autapses:
+        return
+    if getattr(wiring, "inputs", getattr(wiring, "outputs", 0)) == units:
+        yield Problem(
+            place=f"{place}.wiring",
+            expected=f"a degree below {units}, the number of units (autapses are not allowed)",
+            found=str(units),
+        )
+    if isinstance(wiring, EdgeList) and any(pre == post for pre, post in wiring.edges):
+        yield Problem(
+            place=f"{place}.wiring.edges",
+            expected="no autapses (they are not allowed)",
+            found=", ".join(str(edge) for edge in wiring.edges if edge[0] == edge[1]),
+            remedy="Leave them out, or allow autapses.",
+        )
 
 
 def _initial(place: str, edge: Projection, weights: Own) -> Iterator[Problem]:
@@ -126,7 +149,7 @@ def _tie(view: View, name: str, edge: Projection, of: str, place: str) -> Iterat
             found=f"{source} units to {target}",
             remedy=f"A projection from {origin.target!r} to {origin.source!r} fits.",
         )
-    elif edge.wiring != origin.wiring.reversed():
+    elif edge.wiring != origin.wiring.reversed() and not _wired_apart(edge, origin):
         yield Problem(
             place=f"projections.{name}.wiring",
             expected=f"{origin.wiring.reversed()!r}, the reverse of that of {of!r}",
@@ -140,6 +163,11 @@ def _tie(view: View, name: str, edge: Projection, of: str, place: str) -> Iterat
             found=str(mine),
             remedy="Areas belong to the target of feedforward and to the source of feedback projections.",
         )
+
+
+def _wired_apart(edge: Projection, origin: Projection) -> bool:
+    """Whether weights that only start as, or have the signs of, another's may be wired in another way."""
+    return edge.weights.kind != "transpose" and isinstance(edge.wiring, Dense) and isinstance(origin.wiring, Dense)
 
 
 # Areas ---------------------------------------------------------------------------------------------------------------

@@ -9,8 +9,9 @@ from pathlib import Path
 from neurosal.errors import CircuitError, Problem
 from neurosal.graph.circuit import Circuit
 from neurosal.graph.models import Rate
+from neurosal.graph.projection import Projection
 from neurosal.graph.weights import SignOf
-from neurosal.graph.wiring import Router
+from neurosal.graph.wiring import Dense, Router
 from neurosal.settings.optimizers import SGD, Optimizer
 
 BYTES = {"float32": 4, "float64": 8, "bfloat16": 2}
@@ -25,7 +26,7 @@ def estimate(
     dtype: str = "float32",
     optimizer: Optimizer | None = None,
 ) -> dict[str, int]:
-    """Bytes that training needs, by part: weights, biases, routers, optimizer, changes, signals.
+    """Bytes that training needs, by part: weights, masks, biases, routers, optimizer, changes, signals.
 
     Args:
         circuit: what is trained; ends that are not there count nothing.
@@ -52,6 +53,7 @@ def estimate(
     return {
         "weights": each
         * sum(count for name, count in numbers.items() if circuit.projections[name].pathway != "modulatory"),
+        "masks": each * sum(numbers[name] for name, edge in circuit.projections.items() if _leaves_out(edge)),
         "biases": each * units,
         "routers": each
         * sum(count for name, count in numbers.items() if circuit.projections[name].pathway == "modulatory"),
@@ -60,6 +62,13 @@ def estimate(
         "changes": each * max((numbers[name] for name in plastic), default=0),
         "signals": each * SIGNALS * batch_size * sum(population.units for population in circuit.populations.values()),
     }
+
+
+def _leaves_out(edge: Projection) -> bool:
+    wiring = edge.wiring
+    return isinstance(wiring, Dense) and (
+        type(wiring) is not Dense or (edge.source == edge.target and not wiring.allow_autapses)
+    )
 
 
 def _has_bias(model: object) -> bool:

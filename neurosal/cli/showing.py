@@ -23,6 +23,7 @@ from neurosal.graph.value import Value, shown
 from neurosal.settings.experiment import Experiment
 from neurosal.settings.phases import Phase
 
+LONGEST_FIELDS = 60  # letters of a value in a table; edge lists are long
 FORMATS = ("table", "yaml", "dot", "picture")
 
 
@@ -223,7 +224,8 @@ def _projections(circuit: Circuit, pathway: str, edges: dict[str, Any]) -> Table
 def _weights(weights: Any) -> str:
     of = getattr(weights, "of", None)
     if of is not None:
-        return f"{weights.kind} of {of}"
+        drawn = getattr(weights, "magnitudes", "uniform")
+        return f"{weights.kind} of {of}" + (f", {drawn}" if drawn != "uniform" else "")
     init = getattr(weights, "init", None)
     return f"{weights.kind}, {_in_words(init)}" if init is not None else str(weights.kind)
 
@@ -231,6 +233,7 @@ def _weights(weights: Any) -> str:
 def _in_words(value: Any) -> str:
     """A value of a family by its kind, and the fields that are not its defaults."""
     fields = repr(value).partition("(")[2].removesuffix(")")
+    fields = fields if len(fields) <= LONGEST_FIELDS else f"{fields[:LONGEST_FIELDS]}..."
     return f"{value.kind} ({fields})" if fields else str(value.kind)
 
 

@@ -17,6 +17,7 @@ from neurosal.engine.signs import Signs
 from neurosal.engine.wiring import Kernel, Reversed, kernel
 from neurosal.errors import near
 from neurosal.graph import Copy, Own, Rate, SignOf
+from neurosal.lower.connectivity import connect_areas, leaves_out
 from neurosal.lower.initial import draw_areas
 from neurosal.lower.plan import Plan
 
@@ -55,16 +56,17 @@ class Parameters(Mapping[str, Tensor]):
         )
         self.signs: Signs = Signs(self, seeds, None if share is None else share.signs)
         self.lesions: Lesions = Lesions() if share is None else share.lesions
+        self.wired = self._wired(seeds, share)  # as masks, what the wiring leaves out
         self.masks: dict[str, Tensor] = {}  # key of the storage → [R, K, O, I], where something is missing
         self.moves: dict[str, Tensor] = {}  # storage → where it may change, while units are silenced
         self.refresh()
 
     def refresh(self) -> None:
-        """Take over the lesions: absent synapses become exactly 0."""
-        keys = {self.mask_key(name) for name in self}
-        self.masks = {key: mask for key, mask in self.lesions.masks.items() if key in keys}
-        for name, mask in self._without_autapses().items():
-            self.masks[name] = self.masks[name] * mask if name in self.masks else mask
+        """Take over wiring and lesions: absent synapses become exactly 0."""
+        self.masks = dict(self.wired)
+        for key in self.lesions.masks.keys() & {self.mask_key(name) for name in self}:
+            lesion = self.lesions.masks[key]
+            self.masks[key] = self.wired[key] * lesion if key in self.wired else lesion
         self.moves = still_synapses(self, self.lesions.silenced)
         self.signs.refresh(self.masks)
         with torch.no_grad():
@@ -72,19 +74,43 @@ class Parameters(Mapping[str, Tensor]):
                 if key in self.full:
                     self.full[key].masked_fill_(mask == 0, 0.0)
 
+    def _wired(self, seeds: tuple[int, ...], share: Parameters | None) -> dict[str, Tensor]:
+        """Masks of wiring that leaves synapses out, for synapses that a projection has of its own."""
+        found: dict[str, Tensor] = {}
+        for name in sorted(self, key=lambda name: isinstance(self.circuit.projections[name].weights, Copy)):
+            edge = self.circuit.projections[name]
+            if not leaves_out(edge) or self.mask_key(name) != name:
+                continue
+            if share is not None and name in share.wired:
+                found[name] = share.wired[name]
+                continue
+            full = self.full[self.plan.owners[name]]
+            of = getattr(edge.weights, "of", None)
+            if of is not None and edge.wiring == self.circuit.projections[of].wiring.reversed():
+                # What starts as the transpose is wired as it; signs come with the wiring of what they are the signs of.
+                origin = found.get(self.mask_key(of)) if isinstance(edge.weights, Copy) else None
+                if origin is not None:
+                    mask = torch.empty_like(full)
+                    self.oriented(name, mask).copy_(self.oriented(of, origin).mT)
+                    found[name] = mask
+                continue
+            mask = torch.empty_like(full)
+            post, pre = self.oriented(name, full).shape[2:]
+            drawn = [connect_areas(edge, name, seed, full.shape[1], self.across(name), post, pre) for seed in seeds]
+            self.oriented(name, mask).copy_(torch.stack(drawn))
+            found[name] = mask
+        return found
+
+    def across(self, name: str) -> str:
+        """Whether the areas of a projection start from one draw."""
+        weights = self.circuit.projections[self.plan.owners[name]].weights
+        while isinstance(weights, Copy):
+            weights = self.circuit.projections[self.plan.owners[weights.of]].weights
+        return weights.across_areas if isinstance(weights, Own) else "independent"
+
     def redraw(self, step: int) -> None:
         """Draw what is drawn anew for every step."""
         self.signs.redraw(step, self.masks)
-
-    def _without_autapses(self) -> dict[str, Tensor]:
-        """Storage of dense lateral projections → 0 where a unit would hear itself."""
-        return {
-            owner: (1 - torch.eye(self.full[owner].shape[-1]).to(self.full[owner])).expand_as(self.full[owner])
-            for name, owner in self.plan.owners.items()
-            if self.circuit.projections[name].pathway == "lateral"
-            and self.full[owner].dim() == 4
-            and not getattr(self.circuit.projections[name].wiring, "allow_autapses", False)
-        }
 
     @property
     def any(self) -> Tensor:
@@ -146,7 +172,7 @@ class Parameters(Mapping[str, Tensor]):
 
     def kernel(self, name: str) -> Kernel:
         """The functions that read this projection's storage in its own direction."""
-        forward = kernel(self.circuit.projections[name].wiring.kind, self.form(name))
+        forward = kernel(self.circuit.projections[name].wiring.functions, self.form(name))
         return Reversed(forward) if name in self.plan.reversed else forward
 
     # For users -------------------------------------------------------------------------------------------------------

@@ -74,16 +74,12 @@ class Signs:
                 assert isinstance(used, Tensor)
                 torch.mul(self.drawn[name], masks[name], out=used)
 
-    def _across(self, name: str) -> str:
-        weights = self._parameters.circuit.projections[self._parameters.plan.owners[name]].weights
-        return weights.across_areas if isinstance(weights, Own) else "independent"
-
     def _draw_once(self, name: str, weights: SignOf) -> None:
         parameters, full = self._parameters, self.drawn[name]
         edge = parameters.circuit.projections[name]
         post, pre = (parameters.circuit.populations[end].units for end in (edge.target, edge.source))
         shape, areas = edge.wiring.weight_shape(post, pre), full.shape[1]
-        own = Own(init=weights.init, across_areas=self._across(name))
+        own = Own(init=weights.init, across_areas=self._parameters.across(name))
         for replica, seed in enumerate(self._seeds):
             drawn = draw_areas(own, name, seed, areas, shape, *parameters.fans(name)).abs()
             parameters.oriented(name, full)[replica].copy_(drawn)
@@ -92,7 +88,7 @@ class Signs:
         """Drawn in the storage's own layout: the entries are independent, so no order of them is better."""
         self._at[name] = step
         init, full, fans = self._weights[name].init, self.drawn[name], self._parameters.fans(name)
-        shape = full.shape[2:] if self._across(name) == "same" else full.shape[1:]
+        shape = full.shape[2:] if self._parameters.across(name) == "same" else full.shape[1:]
         by_seed = {seed: redrawn(init, name, seed, step, tuple(shape), *fans) for seed in dict.fromkeys(self._seeds)}
         together = np.stack([by_seed[seed] for seed in self._seeds])  # one tensor, so that copies do not grow with R
         full.copy_(torch.from_numpy(together if len(shape) == full.dim() - 1 else together[:, None]))

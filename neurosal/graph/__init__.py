@@ -13,6 +13,7 @@ from neurosal.graph.initialisers import (
     XavierUniform,
 )
 from neurosal.graph.models import Model, Rate, Relay, Source
+from neurosal.graph.partial import EdgeList, FixedInDegree, FixedOutDegree, Sparse
 from neurosal.graph.plasticity import Local, Plasticity, RouterPlasticity
 from neurosal.graph.population import Population
 from neurosal.graph.projection import Projection
@@ -25,6 +26,9 @@ __all__ = [
     "Constant",
     "Copy",
     "Dense",
+    "EdgeList",
+    "FixedInDegree",
+    "FixedOutDegree",
     "FrozenMap",
     "Initialiser",
     "KaimingNormal",
@@ -46,6 +50,7 @@ __all__ = [
     "SameRoute",
     "SignOf",
     "Source",
+    "Sparse",
     "Transpose",
     "Uniform",
     "Value",

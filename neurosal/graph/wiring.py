@@ -3,7 +3,7 @@ engine by its type."""
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -14,6 +14,11 @@ class Wiring(Kinded):
     """A kind of connection between two populations."""
 
     family: ClassVar[str] = "wiring"
+
+    @property
+    def functions(self) -> str:
+        """Under which name the engine has the tensor functions of this wiring: its kind, or another's with the same."""
+        return self.kind
 
     def weight_shape(self, post: int, pre: int) -> tuple[int, ...]:
         """Shape of the weights of one replica and one area, for that many post- and pre-synaptic units."""
@@ -29,9 +34,24 @@ class Wiring(Kinded):
 
 
 class Dense(Wiring):
-    """Every unit to every unit: ``post = W pre`` with W (post, pre)."""
+    """Every unit to every unit: ``post = W pre`` with W (post, pre).
+
+    Where a population projects to itself, no unit is joined to itself unless ``allow_autapses`` says so.
+    """
 
     kind: ClassVar[str] = "dense"
+    allow_autapses: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """As of every value; autapses are mentioned only where they are allowed."""
+        fields = super().to_dict()
+        if not self.allow_autapses:
+            del fields["allow_autapses"]
+        return fields
+
+    @property
+    def functions(self) -> str:
+        return "dense"
 
     def weight_shape(self, post: int, pre: int) -> tuple[int, ...]:
         return (post, pre)

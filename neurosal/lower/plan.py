@@ -278,7 +278,12 @@ def _with_changes(
         # A tie is stored as its owner stores it, so the product of a turned projection has its ends exchanged.
         post, pre = ends[::-1] if name in turned else ends
         terms.setdefault(owner, []).append(
-            Term(post=post, pre=pre, wiring=edge.wiring.kind, reduction=getattr(edge.plasticity, "reduction", "batch"))
+            Term(
+                post=post,
+                pre=pre,
+                wiring=edge.wiring.functions,
+                reduction=getattr(edge.plasticity, "reduction", "batch"),
+            )
         )
     return tuple(_merge(circuit, backward, step_of, terms, ready, own_update))
 

@@ -19,9 +19,6 @@ def bp(
     Args:
         circuit: populations and feedforward projections; parallel edges, skips and fixed projections all pass error
             back.
-        to_input: inputs receive an error too.
-        keep_feedback: accept a circuit with feedback, and add a way back only between populations that have none.
-        only: names of the forward projections to serve; None for all.
 
     Returns:
         The circuit with a feedback projection ``{target}_to_{source}``, `Transpose` of its forward one, for each that

@@ -26,6 +26,7 @@ from neurosal.graph import (
     Relay,
     SameRoute,
     SignOf,
+    Sparse,
     Transpose,
     Weights,
     XavierUniform,
@@ -35,6 +36,13 @@ from neurosal.plasticity import Fixed, KolenPollack
 P = ParamSpec("P")
 AddReturn = Callable[[Circuit, str], Circuit]  # adds the way back for the forward projection of that name
 XAVIER = XavierUniform()
+# Options that many rules have, described once: `rule` puts them under "Args:" where a docstring leaves them out.
+SHARED_OPTIONS = {
+    "density": "share of feedback synapses that there are, each drawn by itself (`Sparse`); dense wiring only.",
+    "to_input": "inputs receive an error too.",
+    "keep_feedback": "accept a circuit with feedback, and add a way back only between populations that have none.",
+    "only": "names of the forward projections to serve; None for all.",
+}
 
 
 def rule(function: Callable[P, Circuit]) -> Callable[P, Circuit]:
@@ -57,7 +65,17 @@ def rule(function: Callable[P, Circuit]) -> Callable[P, Circuit]:
         refuse(problems)
         return function(*args, **options)
 
+    guarded.__doc__ = _with_shared_options(function.__doc__ or "", known)
     return guarded
+
+
+def _with_shared_options(text: str, options: Iterable[str]) -> str:
+    """A docstring whose arguments list also the shared options that it leaves out."""
+    start, heading, rest = text.partition("    Args:\n")
+    own, gap, end = rest.partition("\n\n")
+    lines = [f"        {name}: {SHARED_OPTIONS[name]}" for name in options if name in SHARED_OPTIONS]
+    missing = [line for line in lines if f"{line.partition(':')[0]}:" not in own]
+    return start + heading + "\n".join([own, *missing]) + gap + end if heading else text
 
 
 def _loose_ends(circuit: Circuit) -> list[Problem]:
@@ -118,6 +136,13 @@ def positive(place: str, value: object) -> list[Problem]:
     return [Problem(place=place, expected="a positive number", found=repr(value))]
 
 
+def share(place: str, value: object) -> list[Problem]:
+    """A problem unless `value` is above 0 and at most 1."""
+    if not positive(place, value) and value <= 1:  # type: ignore[operator]
+        return []
+    return [Problem(place=place, expected="a number above 0, at most 1", found=repr(value))]
+
+
 def initialiser(place: str, value: object) -> list[Problem]:
     """A problem unless `value` is an initialiser."""
     if isinstance(value, Initialiser):
@@ -171,6 +196,7 @@ def chain(
     to_input: bool,
     keep_feedback: bool,
     only: Collection[str] | None,
+    density: float = 1.0,
 ) -> Circuit:
     """The circuit with a way back for each forward projection that does not start at an input.
 
@@ -182,6 +208,7 @@ def chain(
         keep_feedback: the circuit may have feedback; pairs of populations joined by it already, directly or through
             relays, keep it as it is.
         only: names of the forward projections to serve; None for all.
+        density: share of synapses of what is added, where its wiring is dense.
     """
     forward = circuit.select(pathway="feedforward")
     refuse(
@@ -189,10 +216,11 @@ def chain(
             *flag(f"{place}.to_input", to_input),
             *flag(f"{place}.keep_feedback", keep_feedback),
             *names(f"{place}.only", only, forward),
+            *share(f"{place}.density", density),
             *no_feedback(place, circuit, keep_feedback is True),
         ]
     )
-    served = _pairs_with_feedback(circuit)
+    served, before = _pairs_with_feedback(circuit), circuit
     for name, entry in forward.items():
         if (only is not None and name not in only) or (entry.source in circuit.inputs and not to_input):
             continue
@@ -202,7 +230,20 @@ def chain(
             circuit = add_feedback(circuit, name, entry.weights, Fixed())
         else:
             circuit = (plastic if entry.plasticity.plastic else fixed)(circuit, name)
-    return circuit
+    return _thinned(circuit, before, density)
+
+
+def _thinned(circuit: Circuit, before: Circuit, density: float) -> Circuit:
+    """The circuit in which dense feedback that was not there before has that share of its synapses."""
+    if density == 1:
+        return circuit
+    return circuit.with_projections(
+        **{
+            name: entry.replace(wiring=Sparse(density=density))
+            for name, entry in circuit.select(pathway="feedback").items()
+            if name not in before.projections and isinstance(entry.wiring, Dense)
+        }
+    )
 
 
 def _constant_skip(entry: Projection) -> bool:
@@ -282,12 +323,14 @@ def direct(
     only: Collection[str] | None,
     plasticity: Callable[[Projection | None], Plasticity] = lambda _: Fixed(),
     carries: Literal["error", "target"] = "error",
+    density: float = 1.0,
 ) -> Circuit:
     """The circuit with a feedback projection from the output to each other population that has a plastic input.
 
     Args:
         plasticity: from the first plastic projection into the output (None without one) to that of the feedback.
         carries: what the feedback carries.
+        density: share of its synapses.
         only: names of the populations to serve; None for all.  Others as in `chain`.
     """
     refuse(
@@ -295,6 +338,7 @@ def direct(
             *initialiser(f"{place}.init", init),
             *flag(f"{place}.keep_feedback", keep_feedback),
             *names(f"{place}.only", only, circuit.populations),
+            *share(f"{place}.density", density),
             *no_feedback(place, circuit, keep_feedback is True),
         ]
     )
@@ -317,7 +361,7 @@ def direct(
                     source=output,
                     target=name,
                     pathway="feedback",
-                    wiring=Dense(),
+                    wiring=Dense() if density == 1 else Sparse(density=density),
                     weights=weights,
                     plasticity=change,
                     carries=carries,

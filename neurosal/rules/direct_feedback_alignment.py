@@ -10,7 +10,12 @@ from neurosal.rules.base import XAVIER, direct, rule
 
 @rule
 def dfa(
-    circuit: Circuit, *, init: Initialiser = XAVIER, keep_feedback: bool = False, only: Collection[str] | None = None
+    circuit: Circuit,
+    *,
+    init: Initialiser = XAVIER,
+    density: float = 1.0,
+    keep_feedback: bool = False,
+    only: Collection[str] | None = None,
 ) -> Circuit:
     """Direct feedback alignment: ``e_p = B_p δ_output`` for every population p that has a plastic input, and no other
     feedback.
@@ -37,4 +42,4 @@ def dfa(
         Nøkland (2016), "Direct feedback alignment provides learning in deep neural networks", arXiv 1609.01596; at
         scale arXiv 2006.12878.
     """
-    return direct(circuit, init, place="rules.dfa", keep_feedback=keep_feedback, only=only)
+    return direct(circuit, init, place="rules.dfa", keep_feedback=keep_feedback, only=only, density=density)

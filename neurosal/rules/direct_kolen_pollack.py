@@ -11,7 +11,12 @@ from neurosal.rules.base import XAVIER, direct, kolen_pollack_for, rule
 
 @rule
 def dkp(
-    circuit: Circuit, *, init: Initialiser = XAVIER, keep_feedback: bool = False, only: Collection[str] | None = None
+    circuit: Circuit,
+    *,
+    init: Initialiser = XAVIER,
+    density: float = 1.0,
+    keep_feedback: bool = False,
+    only: Collection[str] | None = None,
 ) -> Circuit:
     """Direct Kolen-Pollack: ``e_p = B_p δ_output`` and ``ΔB_p = (1/m) Σ_n h_p δ_outputᵀ``.
 
@@ -48,5 +53,6 @@ def dkp(
         place="rules.dkp",
         keep_feedback=keep_feedback,
         only=only,
+        density=density,
         plasticity=lambda entry: KolenPollack() if entry is None else kolen_pollack_for(entry),
     )

@@ -10,7 +10,12 @@ from neurosal.rules.base import XAVIER, direct, rule
 
 @rule
 def drtp(
-    circuit: Circuit, *, init: Initialiser = XAVIER, keep_feedback: bool = False, only: Collection[str] | None = None
+    circuit: Circuit,
+    *,
+    init: Initialiser = XAVIER,
+    density: float = 1.0,
+    keep_feedback: bool = False,
+    only: Collection[str] | None = None,
 ) -> Circuit:
     """Direct random target projection: ``e_p = B_p y`` with y the one-hot label (or the target's values), B_p fixed.
 
@@ -40,4 +45,6 @@ def drtp(
         Frenkel, Lefebvre & Bol (2021), "Learning without feedback: fixed random learning signals allow for feedforward
         training of deep neural networks", Frontiers in Neuroscience 15; arXiv 1909.01311.
     """
-    return direct(circuit, init, place="rules.drtp", keep_feedback=keep_feedback, only=only, carries="target")
+    return direct(
+        circuit, init, place="rules.drtp", keep_feedback=keep_feedback, only=only, density=density, carries="target"
+    )

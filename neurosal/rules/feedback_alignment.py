@@ -13,6 +13,7 @@ def fa(
     circuit: Circuit,
     *,
     init: Initialiser = XAVIER,
+    density: float = 1.0,
     to_input: bool = False,
     keep_feedback: bool = False,
     only: Collection[str] | None = None,
@@ -22,9 +23,6 @@ def fa(
     Args:
         circuit: populations and feedforward projections.
         init: how feedback weights are drawn.
-        to_input: inputs receive an error too.
-        keep_feedback: accept a circuit with feedback, and add a way back only between populations that have none.
-        only: names of the forward projections to serve; None for all.
 
     Returns:
         The circuit with a fixed feedback projection ``{target}_to_{source}`` for each forward one that does not start
@@ -51,4 +49,5 @@ def fa(
         to_input=to_input,
         keep_feedback=keep_feedback,
         only=only,
+        density=density,
     )

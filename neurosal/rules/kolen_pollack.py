@@ -25,6 +25,7 @@ def kp(
     circuit: Circuit,
     *,
     init: Initialiser = XAVIER,
+    density: float = 1.0,
     to_input: bool = False,
     keep_feedback: bool = False,
     only: Collection[str] | None = None,
@@ -38,9 +39,6 @@ def kp(
     Args:
         circuit: populations and feedforward projections.
         init: how feedback weights are drawn.
-        to_input: inputs receive an error too.
-        keep_feedback: accept a circuit with feedback, and add a way back only between populations that have none.
-        only: names of the forward projections to serve; None for all.
 
     Returns:
         The circuit with a feedback projection ``{target}_to_{source}`` for each forward one that does not start at an
@@ -65,7 +63,14 @@ def kp(
         )
 
     return chain(
-        circuit, plastic, add_fixed(init), place="rules.kp", to_input=to_input, keep_feedback=keep_feedback, only=only
+        circuit,
+        plastic,
+        add_fixed(init),
+        place="rules.kp",
+        to_input=to_input,
+        keep_feedback=keep_feedback,
+        only=only,
+        density=density,
     )
 
 
@@ -74,6 +79,7 @@ def kp_tied(
     circuit: Circuit,
     *,
     init: Initialiser = XAVIER,
+    density: float = 1.0,
     to_input: bool = False,
     keep_feedback: bool = False,
     only: Collection[str] | None = None,
@@ -85,9 +91,6 @@ def kp_tied(
     Args:
         circuit: populations and feedforward projections.
         init: how feedback weights of fixed forward projections are drawn (those of plastic ones are copied).
-        to_input: inputs receive an error too.
-        keep_feedback: accept a circuit with feedback, and add a way back only between populations that have none.
-        only: names of the forward projections to serve; None for all.
 
     Returns:
         The circuit with a feedback projection ``{target}_to_{source}`` for each forward one that does not start at an
@@ -117,4 +120,5 @@ def kp_tied(
         to_input=to_input,
         keep_feedback=keep_feedback,
         only=only,
+        density=density,
     )

@@ -18,6 +18,7 @@ from neurosal.rules.base import (
     positive,
     refuse,
     rule,
+    share,
 )
 
 
@@ -27,6 +28,7 @@ def pfa(
     *,
     expansion: float = 10,
     init: Initialiser = XAVIER,
+    density: float = 1.0,
     to_input: bool = False,
     keep_feedback: bool = False,
     only: Collection[str] | None = None,
@@ -36,16 +38,14 @@ def pfa(
     B is fixed, and ``ΔR = (1/m) Σ_n h_source δ_relayᵀ``. The relay has ρ times as many units as the population it
     hears from. B is Xavier uniform with gain ``√((1 + 1/ρ)/2)``, which makes the expected ``BᵀB`` the identity. Under
     plain SGD ``R - Wᵀ Bᵀ`` only decays, by ``1 - ηλ`` a step, so the path R B turns towards Wᵀ until the angle is
-    arctan(1/√ρ). Wiring that is not dense has no room for an expansion and takes Kolen-Pollack feedback without a
-    relay.
+    arctan(1/√ρ). With a density p of both hops the gain is ``√((1 + 1/ρ)/2/p)``, with the same effect on ``BᵀB``, and
+    the angle about arctan(1/√(pρ)). Wiring that is not dense has no room for an expansion and takes Kolen-Pollack
+    feedback without a relay.
 
     Args:
         circuit: populations and feedforward projections.
         expansion: ρ.
         init: how R (and fixed feedback) is drawn.
-        to_input: inputs receive an error too.
-        keep_feedback: accept a circuit with feedback, and add a way back only between populations that have none.
-        only: names of the forward projections to serve; None for all.
 
     Returns:
         The circuit with a population ``relay_{projection}`` and two feedback projections for each plastic forward one
@@ -63,15 +63,23 @@ def pfa(
         Li et al. (2024), "Deep learning without weight symmetry", arXiv 2405.20594.
     """
     place = "rules.pfa"
-    refuse([*positive(f"{place}.expansion", expansion), *initialiser(f"{place}.init", init)])
+    numbers = [*positive(f"{place}.expansion", expansion), *share(f"{place}.density", density)]
+    refuse([*numbers, *initialiser(f"{place}.init", init)])
 
     def plastic(circuit: Circuit, forward: str) -> Circuit:
         units = circuit.populations[circuit.projections[forward].target].units
         size = max(1, round(expansion * units))
-        return _over_relay(circuit, forward, size, XavierUniform(gain=((1 + units / size) / 2) ** 0.5), init)
+        return _over_relay(circuit, forward, size, XavierUniform(gain=((1 + units / size) / 2 / density) ** 0.5), init)
 
     return chain(
-        circuit, plastic, add_fixed(init), place=place, to_input=to_input, keep_feedback=keep_feedback, only=only
+        circuit,
+        plastic,
+        add_fixed(init),
+        place=place,
+        to_input=to_input,
+        keep_feedback=keep_feedback,
+        only=only,
+        density=density,
     )
 
 
@@ -80,6 +88,7 @@ def pfa_o(
     circuit: Circuit,
     *,
     init: Initialiser = XAVIER,
+    density: float = 1.0,
     to_input: bool = False,
     keep_feedback: bool = False,
     only: Collection[str] | None = None,
@@ -87,14 +96,12 @@ def pfa_o(
     """Product feedback alignment without expansion, through an orthogonal B.
 
     The relay is as large as the population it hears from. As `pfa`, with ``BᵀB = I`` exactly: with ``R = Wᵀ Bᵀ`` it
-    is backpropagation to rounding, and under decay R B comes to equal Wᵀ.
+    is backpropagation to rounding, and under decay R B comes to equal Wᵀ. With a density p < 1 the gain is ``√(1/p)``,
+    and B is orthogonal only on average.
 
     Args:
         circuit: populations and feedforward projections.
         init: how R (and fixed feedback) is drawn.
-        to_input: inputs receive an error too.
-        keep_feedback: accept a circuit with feedback, and add a way back only between populations that have none.
-        only: names of the forward projections to serve; None for all.
 
     Returns:
         The circuit with relays as `pfa` adds them.
@@ -110,12 +117,11 @@ def pfa_o(
     Reference:
         Li et al. (2024), "Deep learning without weight symmetry", arXiv 2405.20594.
     """
-    refuse(initialiser("rules.pfa_o.init", init))
+    refuse([*initialiser("rules.pfa_o.init", init), *share("rules.pfa_o.density", density)])
 
     def plastic(circuit: Circuit, forward: str) -> Circuit:
-        return _over_relay(
-            circuit, forward, circuit.populations[circuit.projections[forward].target].units, Orthogonal(), init
-        )
+        units = circuit.populations[circuit.projections[forward].target].units
+        return _over_relay(circuit, forward, units, Orthogonal(gain=density**-0.5), init)
 
     return chain(
         circuit,
@@ -125,6 +131,7 @@ def pfa_o(
         to_input=to_input,
         keep_feedback=keep_feedback,
         only=only,
+        density=density,
     )
 
 

@@ -9,7 +9,7 @@ from neurosal.errors import CircuitError, Problem, near
 from neurosal.graph import Circuit, Own, Plasticity, Projection, Relay, Router, RouterPlasticity, SameRoute, Source
 from neurosal.plasticity import Attract, Fixed, KMeans, OnlineBalanced
 from neurosal.rules.backpropagation import bp
-from neurosal.rules.base import learning_inputs, no_feedback, one_of, refuse, replace_fields, rule, whole
+from neurosal.rules.base import learning_inputs, no_feedback, one_of, refuse, replace_fields, rule, share, whole
 from neurosal.rules.direct_feedback_alignment import dfa
 from neurosal.rules.direct_kolen_pollack import dkp
 from neurosal.rules.direct_random_target_projection import drtp
@@ -60,6 +60,7 @@ def sal(
     init: Literal["same", "independent"] = "same",
     rank: int = 16,
     route_from: str | None = None,
+    density: float = 1.0,
 ) -> Circuit:
     """Selective adaptive learning: each sample selects one area, ``k = argmax C q``, and only that area takes part.
 
@@ -113,6 +114,7 @@ def sal(
             *_clean(circuit),
             *no_feedback(PLACE, circuit),
             *_route_source(circuit, route_from, route),
+            *_density(density, feedback),
         ]
     )
     assert isinstance(plasticity, Plasticity)
@@ -132,8 +134,20 @@ def sal(
         wiring = Router(rank=rank)
         circuit = (_shared if route == "shared" else _per_population)(circuit, routed, wiring, plasticity, route_from)
     circuit = _with_reduction(circuit, reduction)
-    circuit = (FEEDBACK[feedback] if isinstance(feedback, str) else feedback)(circuit)
+    back: Callable[..., Circuit] = FEEDBACK[feedback] if isinstance(feedback, str) else feedback
+    circuit = back(circuit) if density == 1 else back(circuit, density=density)
     return _with_reduction(circuit, reduction)  # feedback of a rule that is not ours knows nothing of the reduction
+
+
+def _density(density: object, feedback: object) -> list[Problem]:
+    """Problems with a density that the feedback cannot have."""
+    place = f"{PLACE}.density"
+    if problems := share(place, density):
+        return problems
+    if density == 1 or (isinstance(feedback, str) and feedback not in ("bp", "shallow")):
+        return []
+    remedy = "Give the density to that rule." if callable(feedback) else ""
+    return [Problem(place=place, expected=f"1 with feedback={feedback!r}", found=repr(density), remedy=remedy)]
 
 
 def _clean(circuit: Circuit) -> list[Problem]:

@@ -13,6 +13,7 @@ def usf(
     circuit: Circuit,
     *,
     magnitude: float | None = None,
+    density: float = 1.0,
     to_input: bool = False,
     keep_feedback: bool = False,
     only: Collection[str] | None = None,
@@ -25,9 +26,6 @@ def usf(
     Args:
         circuit: populations and feedforward projections; signs of projections that never change are transported too.
         magnitude: s; None takes the standard deviation of Xavier initialisation.
-        to_input: inputs receive an error too.
-        keep_feedback: accept a circuit with feedback, and add a way back only between populations that have none.
-        only: names of the forward projections to serve; None for all.
 
     Returns:
         The circuit with a feedback projection ``{target}_to_{source}``, `SignOf` its forward one, for each that does
@@ -47,4 +45,13 @@ def usf(
     """
     refuse([] if magnitude is None else positive("rules.usf.magnitude", magnitude))
     signs = add_signs(magnitude=magnitude)
-    return chain(circuit, signs, signs, place="rules.usf", to_input=to_input, keep_feedback=keep_feedback, only=only)
+    return chain(
+        circuit,
+        signs,
+        signs,
+        place="rules.usf",
+        to_input=to_input,
+        keep_feedback=keep_feedback,
+        only=only,
+        density=density,
+    )

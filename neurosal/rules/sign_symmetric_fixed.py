@@ -13,6 +13,7 @@ def frsf(
     circuit: Circuit,
     *,
     init: Initialiser = XAVIER,
+    density: float = 1.0,
     to_input: bool = False,
     keep_feedback: bool = False,
     only: Collection[str] | None = None,
@@ -25,9 +26,6 @@ def frsf(
     Args:
         circuit: populations and feedforward projections; signs of projections that never change are transported too.
         init: how M is drawn.
-        to_input: inputs receive an error too.
-        keep_feedback: accept a circuit with feedback, and add a way back only between populations that have none.
-        only: names of the forward projections to serve; None for all.
 
     Returns:
         The circuit with a feedback projection ``{target}_to_{source}``, `SignOf` its forward one, for each that does
@@ -48,4 +46,13 @@ def frsf(
     """
     refuse(initialiser("rules.frsf.init", init))
     signs = add_signs(magnitudes="fixed", init=init)
-    return chain(circuit, signs, signs, place="rules.frsf", to_input=to_input, keep_feedback=keep_feedback, only=only)
+    return chain(
+        circuit,
+        signs,
+        signs,
+        place="rules.frsf",
+        to_input=to_input,
+        keep_feedback=keep_feedback,
+        only=only,
+        density=density,
+    )

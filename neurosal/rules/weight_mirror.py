@@ -18,6 +18,7 @@ def wm(
     init: Initialiser = XAVIER,
     centred: bool = True,
     decay: float = 0.0,
+    density: float = 1.0,
     to_input: bool = False,
     keep_feedback: bool = False,
     only: Collection[str] | None = None,
@@ -33,9 +34,6 @@ def wm(
         init: how feedback weights are drawn.
         centred: subtract the mean response of each batch of noise.
         decay: λ, of feedback weights in the mirror phase.
-        to_input: inputs receive an error too.
-        keep_feedback: accept a circuit with feedback, and add a way back only between populations that have none.
-        only: names of the forward projections to serve; None for all.
 
     Returns:
         The circuit with a feedback projection ``{target}_to_{source}`` for each forward one that does not start at an
@@ -82,4 +80,5 @@ def wm(
         to_input=to_input,
         keep_feedback=keep_feedback,
         only=only,
+        density=density,
     )

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from neurosal.graph import (
     Circuit,
     Constant,
+    Dense,
+    FixedInDegree,
     OneToOne,
     Own,
     Population,
@@ -18,6 +20,7 @@ from neurosal.graph import (
     Rate,
     Relay,
     Source,
+    Sparse,
     Transpose,
 )
 from neurosal.plasticity import Delta, Fixed
@@ -77,18 +80,22 @@ def edges(
 ) -> Projection:
     """One feedforward projection of any kind that fits between these two."""
     pre, post = populations[source].units, populations[target].units
-    kinds = ["dense", "dense", "dense_fixed"] + (["one_to_one", "skip"] if pre == post else [])
+    kinds = ["dense", "dense", "dense_fixed", "sparse"] + (["one_to_one", "skip"] if pre == post else [])
     kind = draw(st.sampled_from(kinds))
     if kind == "skip":
         weights = Own(init=Constant(value=draw(st.sampled_from([1.0, -0.5]))))
         return Projection(source=source, target=target, wiring=OneToOne(), weights=weights, plasticity=Fixed())
     if kind == "dense_fixed":
         return Projection(source=source, target=target, plasticity=Fixed())
-    wiring = {"wiring": OneToOne()} if kind == "one_to_one" else {}
+    wirings: dict[str, Any] = {
+        "one_to_one": {"wiring": OneToOne()},
+        "sparse": {"wiring": draw(st.sampled_from([Sparse(density=0.6), FixedInDegree(inputs=2)]))},
+    }
+    wiring = wirings.get(kind, {})
     fitting = [
         name
         for name, other in projections.items()
-        if other.wiring.kind == kind
+        if other.wiring == wiring.get("wiring", Dense()).reversed()
         and other.plasticity == plasticity
         and not isinstance(other.weights, Transpose)
         and (populations[other.source].units, populations[other.target].units) == (post, pre)
@@ -115,7 +122,7 @@ def tied_back(draw: st.DrawFn, circuit: Circuit) -> Circuit:
         back = {
             "target": edge.source,
             "pathway": "feedback",
-            "wiring": edge.wiring,
+            "wiring": edge.wiring.reversed(),
             "weights": Transpose(of=name),
             "plasticity": Fixed(),
         }

@@ -35,6 +35,8 @@ def compare(circuit: Circuit, network: Any, loss: str, seed: int, *, routed: boo
     x = {name: torch.from_numpy(value) for name, value in batch.arrays.items()}
     expected_loss, expected = gradients(circuit.to_dict(), weights, biases, x, batch.y, loss, areas)
     found = network.updates(batch.x, batch.y, loss=loss)
+    for name in expected.keys() & network.masks.keys():
+        expected[name] = expected[name] * network.masks[name]
     compared = 0
     for name, edge in circuit.select(pathway="feedforward").items():
         if edge.weights.kind == "own" and edge.plasticity.plastic:

@@ -44,7 +44,7 @@ def learning_circuits(draw: st.DrawFn) -> Circuit:
         forward = [
             label
             for label, other in circuit.select(pathway="feedforward", source=edge.target, target=edge.source).items()
-            if other.wiring == edge.wiring
+            if other.wiring.reversed() == edge.wiring
             and other.weights.kind == "own"
             and circuit.areas_of(label) == circuit.areas_of(name)
         ]

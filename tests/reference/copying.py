@@ -59,6 +59,7 @@ def interpreter_of(
         None if optimizer is None else optimizer.to_dict(),
         custom,
         magnitudes(network, circuit),
+        {name: array(mask) for name, mask in network.masks.items()},
     )
 
 

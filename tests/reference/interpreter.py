@@ -63,6 +63,7 @@ class Interpreter:
         custom: change of plasticity kinds that are not built in, [K, ...] for one replica.
         magnitudes: of sign-symmetric projections that draw theirs, [R, K, ...]; those drawn anew for every step are
             replaced from outside.
+        masks: where projections have synapses, [R, K, ...]; all have all if left out.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Interpreter:
         optimizer: dict[str, Any] | None = None,
         custom: Mapping[str, Custom] | None = None,
         magnitudes: dict[str, Array] | None = None,
+        masks: dict[str, Array] | None = None,
     ) -> None:
         self.populations, self.projections = circuit["populations"], circuit["projections"]
         self.weights = {name: np.array(value, dtype=float) for name, value in weights.items()}
@@ -87,7 +89,7 @@ class Interpreter:
             ]
             for name, state in routers.items()
         }
-        self.magnitudes = magnitudes or {}
+        self.magnitudes, self.masks = magnitudes or {}, masks or {}
         self.loss, self.optimizer, self.custom = loss, optimizer, custom or {}
         self.state: dict[tuple[str, int, int], dict[str, Any]] = {}
         self.own_state: dict[tuple[str, int], dict[str, Any]] = {}
@@ -141,6 +143,7 @@ class Interpreter:
                     else (self.units(fields["source"]), self.units(fields["target"]))
                 )
                 magnitude = math.sqrt(2 / sum(fans))  # the standard deviation of Xavier initialisation
+            magnitude = magnitude * self.masks[projection][r][area] if projection in self.masks else magnitude
             stored = self.weights[owner][r][area]
             return np.asarray(magnitude * np.sign(stored if turned else stored.T))
         owner, turned = self.owner(projection)
@@ -295,6 +298,8 @@ class Interpreter:
                         changes[key][r, k] += delta / divisor(
                             plastic[0].get("reduction", "batch"), len(samples), len(mine)
                         )
+        for name in changes.keys() & self.masks.keys():
+            changes[name] *= self.masks[name]
         return changes, touched
 
     def _change(self, r: int, name: str, samples: list[Sample]) -> Array | None:

@@ -60,7 +60,8 @@ def by_hand(network: Any, circuit: Circuit, rule: str, r: int) -> Layered:
     }
     for layer, back in parts.get("magnitude", {}).items():
         parts["magnitude"][layer] = abs(back)
-        assert rule != "usf" or np.abs(abs(back) - np.sqrt(2 / sum(back.shape[1:]))).max() < 1e-12
+        there = back != 0
+        assert rule != "usf" or np.abs(abs(back[there]) - np.sqrt(2 / sum(back.shape[1:]))).max() < 1e-12
     net = Layered(**parts, activation="tanh")
     routers = {
         name: Router(circuit.to_dict()["projections"][name], **{key: array(value[r]) for key, value in state.items()})
@@ -77,7 +78,7 @@ def by_hand(network: Any, circuit: Circuit, rule: str, r: int) -> Layered:
 def rule_of(case: Case) -> tuple[str, str]:
     """The rule by which error returns, and the reduction."""
     if not case.name.startswith("sal_"):
-        return case.name, "batch"
+        return getattr(case.make, "func", case.make).__name__, "batch"
     options = case.make.keywords  # type: ignore[attr-defined]
     return options.get("feedback", "kp"), options.get("reduction", "batch")
 
@@ -105,6 +106,8 @@ def test_a_rule_is_its_equations_step_by_step(case: Case, optimizer: str) -> Non
             for part, entries in proposed.items():
                 held = getattr(net, part)
                 for (layer, k), change in entries.items():
+                    mask = network.masks.get(names_of(rule)[part][layer])
+                    change = change if mask is None else change * array(mask[r, k])
                     held[layer][k] = move(
                         held[layer][k], change, states.setdefault((r, part, layer, k), {}), value.to_dict(), r
                     )

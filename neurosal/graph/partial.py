@@ -1,0 +1,72 @@
+"""Dense wiring that leaves synapses out: each kind says which pairs of units are connected.
+
+Absent synapses are exactly 0 for good, whatever the rule and the optimiser. Initialisers keep the fans of the full
+matrix, as where a mask is laid over a layer that was made: with density p, ``XavierUniform(gain=p**-0.5)`` gives units
+the input variance that they would have with all synapses. What is drawn at random follows from the seed and the name of
+the projection, in every area anew, or the same in all where the areas' weights start the same.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field, field_validator
+
+from neurosal.graph.wiring import Dense, Wiring
+
+
+class Sparse(Dense):
+    """Each synapse is there with probability ``density``, independent of all others."""
+
+    kind: ClassVar[str] = "sparse"
+    density: float = Field(gt=0, le=1)
+
+
+class FixedInDegree(Dense):
+    """Every post-synaptic unit hears from exactly ``inputs`` pre-synaptic ones, drawn without repetition."""
+
+    kind: ClassVar[str] = "fixed_in_degree"
+    inputs: int = Field(gt=0)
+
+    def mismatch(self, post: int, pre: int) -> str | None:
+        return None if self.inputs <= pre else f"at least {self.inputs} pre-synaptic units, found {pre}"
+
+    def reversed(self) -> Wiring:
+        return FixedOutDegree(outputs=self.inputs, allow_autapses=self.allow_autapses)
+
+
+class FixedOutDegree(Dense):
+    """Every pre-synaptic unit reaches exactly ``outputs`` post-synaptic ones, drawn without repetition."""
+
+    kind: ClassVar[str] = "fixed_out_degree"
+    outputs: int = Field(gt=0)
+
+    def mismatch(self, post: int, pre: int) -> str | None:
+        return None if self.outputs <= post else f"at least {self.outputs} post-synaptic units, found {post}"
+
+    def reversed(self) -> Wiring:
+        return FixedInDegree(inputs=self.outputs, allow_autapses=self.allow_autapses)
+
+
+class EdgeList(Dense):
+    """The synapses that are listed, and no other: ``edges=((pre, post), ...)``, units counted from 0."""
+
+    kind: ClassVar[str] = "edge_list"
+    edges: tuple[tuple[int, int], ...] = Field(min_length=1)
+
+    @field_validator("edges")
+    @classmethod
+    def _each_once(cls, edges: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+        if any(end < 0 for edge in edges for end in edge):
+            raise ValueError("units counted from 0")
+        if len(set(edges)) < len(edges):
+            raise ValueError("each synapse once")
+        return edges
+
+    def mismatch(self, post: int, pre: int) -> str | None:
+        below, above = (max(ends) + 1 for ends in zip(*self.edges, strict=True))
+        fits = below <= pre and above <= post
+        return None if fits else f"at least {below} pre- and {above} post-synaptic units, found {pre} and {post}"
+
+    def reversed(self) -> Wiring:
+        return self.replace(edges=tuple((post, pre) for pre, post in self.edges))
