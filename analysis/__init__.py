@@ -3,9 +3,11 @@ and `.table` what it returns."""
 
 from neurosal.analysis.areas import areas
 from neurosal.analysis.decorrelation import decorrelation
+from neurosal.analysis.forgetting import forgetting
 from neurosal.analysis.learning_curves import learning_curves
+from neurosal.analysis.phases import phases
 from neurosal.analysis.series import series
 from neurosal.analysis.symmetry import symmetry
 from neurosal.analysis.tuning import tuning
 
-__all__ = ["areas", "decorrelation", "learning_curves", "series", "symmetry", "tuning"]
+__all__ = ["areas", "decorrelation", "forgetting", "learning_curves", "phases", "series", "symmetry", "tuning"]

@@ -28,6 +28,7 @@ class ArmRecord:
         circuit, training: what made it (training as plain fields), where that is known.
         phases, cycles: what it went through, as plain fields; no phases where the whole data drove it throughout. With
             phases it is they who say how long training is.
+        tasks: name → classes.
     """
 
     name: str
@@ -40,6 +41,7 @@ class ArmRecord:
     training: Mapping[str, Any] = field(default_factory=dict)
     phases: Sequence[Mapping[str, Any]] = ()
     cycles: int = 1
+    tasks: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -160,7 +162,8 @@ def _course(settings: Mapping[str, Any], training: Mapping[str, Any]) -> dict[st
     phases = settings.get("phases") or ()
     if phases:
         training = {name: value for name, value in training.items() if name != "epochs"}
-    return {"training": training, "phases": phases, "cycles": settings.get("cycles") or 1}
+    tasks = settings.get("tasks") or {}
+    return {"training": training, "phases": phases, "cycles": settings.get("cycles") or 1, "tasks": tasks}
 
 
 def _training(settings: Mapping[str, Any]) -> Mapping[str, Any]:
