@@ -43,8 +43,17 @@ CONTENDERS: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "bp_parameters": ("BP, parameters of SAL-16", "bp", {}, "weight transport"),
 }
 
-# Best rate on validation data: `neurosal tune sal_width`; 5 rates, 2 seeds each, the same for every arm.
-TUNED: dict[str, float] = {}
+# Best rate on validation data at each width: `neurosal tune sal_width`; 5 rates, 2 seeds each, the same for every arm.
+TUNED: dict[str, tuple[float, ...]] = {
+    "bp": (0.1, 0.3, 0.3, 0.3, 0.3, 0.3),
+    "shallow": (0.3, 0.3, 0.3, 0.3, 0.3, 0.3),
+    "kp": (0.1, 0.1, 0.3, 0.3, 0.3, 0.3),
+    "sal4_kp": (0.3, 0.3, 0.3, 0.3, 1.0, 1.0),
+    "sal16_kp": (0.3, 1.0, 1.0, 1.0, 1.0, 1.0),
+    "sal16_bp": (1.0, 1.0, 1.0, 1.0, 1.0, 1.0),
+    "bp_multiply_adds": (0.1, 0.3, 0.3, 0.3, 0.3, 0.3),
+    "bp_parameters": (0.3, 0.3, 1.0, 1.0, 1.0, 1.0),
+}
 
 
 def _arm(contender: str, width: int) -> Arm:
@@ -55,12 +64,11 @@ def _arm(contender: str, width: int) -> Arm:
     elif contender == "bp_parameters":
         own = width_of_equal(parameters(width, AREAS), parameters)
     arguments = {"sizes": [INPUTS, own, CLASSES], "init": {"kind": "kaiming_normal"}}
-    rate = TUNED.get(f"{contender}_{width}")
     return Arm(
         recipe=Recipe(circuit="mlp", arguments=arguments, rule=rule, options=options),
         label=f"{label}, {width}",
         note=note + (f"{'; ' if note else ''}{own} wide" if own != width else ""),
-        training={} if rate is None else {"optimizer": {"lr": rate}},
+        training={"optimizer": {"lr": TUNED[contender][WIDTHS.index(width)]}},
     )
 
 
