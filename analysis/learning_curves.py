@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 PARTS = ("test", "validation", "train")
 MEASURES = ("accuracy", "loss")
+FINE = 1e-3  # deviation of an accuracy below which tables show hundredths of percents
 
 
 def compute(arms: Sequence[ArmRecord]) -> xarray.Dataset:
@@ -186,8 +187,9 @@ def tabulate(dataset: xarray.Dataset) -> Table:
     for part in parts:
         accurate = f"{part}_accuracy" in dataset
         measure = f"{part}_accuracy" if accurate else f"{part}_loss"
-        scale, decimals, heading = (100, 1, f"{part} accuracy %") if accurate else (1, 4, f"{part} loss")
         mean, deviation = dataset[f"final_{measure}_mean"].values, dataset[f"final_{measure}_deviation"].values
+        fine = 2 if numpy.nanmin(deviation, initial=numpy.inf) < FINE else 1
+        scale, decimals, heading = (100, fine, f"{part} accuracy %") if accurate else (1, 4, f"{part} loss")
         columns[heading] = [plus_minus(scale * m, scale * d, decimals) for m, d in zip(mean, deviation, strict=True)]
     columns["seeds"] = [
         f"{seeds - lost} of {seeds}" if lost else str(seeds)

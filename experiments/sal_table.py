@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from neurosal.data import DataSpec, Split
+from neurosal.experiments.sal_digits import TUNED as TUNED_ON_DIGITS
 from neurosal.settings import SGD, Arm, Experiment, Recipe, Search, Training, probe
 
 STATED_RATE = 1e-4
@@ -59,7 +60,14 @@ class Row:
 FIFTH = Split(train=0.8, test=0.2)
 LARGE: dict[str, Any] = {"few_epochs": 3, "left_out": ("sal_bp",)}
 ROWS: dict[str, Row] = {
-    "digits": Row("digits", DataSpec(name="digits", scaling="symmetric", split=FIFTH), 64, 5, (38.53, 71.63)),
+    "digits": Row(
+        "digits",
+        DataSpec(name="digits", scaling="symmetric", split=FIFTH),
+        64,
+        5,
+        (38.53, 71.63),
+        tuned={name: TUNED_ON_DIGITS[name] for name in CONTENDERS},  # the same search: `sal_digits_rates`
+    ),
     "semeion": Row("semeion", DataSpec(name="semeion", scaling="symmetric", split=FIFTH), 256, 5, (35.16, 72.03)),
     "mnist": Row(
         "MNIST",

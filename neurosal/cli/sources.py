@@ -103,13 +103,25 @@ def kind_of(data: Any) -> str | None:
     return best if counts[best] else None
 
 
+def _readable(kind: str, document: Document) -> Experiment | None:
+    """An experiment of which nothing but the data is missing."""
+    try:
+        experiment = Experiment.from_dict(document.data) if kind == "experiment" else None
+    except NeurosalError:
+        return None
+    return experiment
+
+
 def _checked(kind: str, document: Document, assignments: Iterable[str], *, located: bool) -> Found:
     check = check_circuit_data if kind == "circuit" else check_experiment_data
     value, problems = check(document.data)
     if problems:
-        without_data = kind == "experiment" and all(problem.place.startswith("data") for problem in problems)
-        value = Experiment.from_dict(document.data) if without_data else None
-        return Found(kind, value, tuple(document.located(problems) if located else problems))
+        missing = all(problem.place.startswith("data: ") for problem in problems)  # the set, not what is asked of it
+        return Found(
+            kind,
+            _readable(kind, document) if missing else None,
+            tuple(document.located(problems) if located else problems),
+        )
     assert value is not None
     assignments = list(assignments)
     if not assignments:
