@@ -104,17 +104,19 @@ def report(folder: Path, analyses: Iterable[str]) -> None:
 
     run = open_run(folder)
     analyses = tuple(analyses)
-    # What learns without an error has no learning curves: such an experiment leaves them out of its analyses.
-    final = FINAL_TABLE if FINAL_TABLE in analyses or not analyses else analyses[0]
-    for name in dict.fromkeys((final, *analyses)):
+    printed = False
+    for name in dict.fromkeys((FINAL_TABLE, *analyses)):
         analysis = library.find("analyses", name)
         try:
             dataset = analysis(run)
         except ExperimentError as wrong:  # the run is good, only not recorded for this
+            if name not in analyses and analyses:
+                continue  # what learns without an error has no learning curves, and did not ask for them
             typer.echo(f"No {name}: {'; '.join(str(problem) for problem in wrong.problems) or wrong}", err=True)
             continue
-        if name == final:
+        if not printed:  # the final table, or else the first that there is
             typer.echo(str(table_of(analysis, dataset)))
+            printed = True
         if name in analyses:
             save(analysis, dataset, folder / FIGURES)
 
