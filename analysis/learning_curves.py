@@ -188,7 +188,7 @@ def tabulate(dataset: xarray.Dataset) -> Table:
         accurate = f"{part}_accuracy" in dataset
         measure = f"{part}_accuracy" if accurate else f"{part}_loss"
         mean, deviation = dataset[f"final_{measure}_mean"].values, dataset[f"final_{measure}_deviation"].values
-        fine = 2 if numpy.nanmin(deviation, initial=numpy.inf) < FINE else 1
+        fine = 2 if numpy.nanmin(deviation, initial=numpy.inf) < FINE or not numpy.isfinite(deviation).any() else 1
         scale, decimals, heading = (100, fine, f"{part} accuracy %") if accurate else (1, 4, f"{part} loss")
         columns[heading] = [plus_minus(scale * m, scale * d, decimals) for m, d in zip(mean, deviation, strict=True)]
     columns["seeds"] = [
