@@ -34,6 +34,14 @@ def _arm(rule: str, label: str, *sizes: int, note: str = "", options: dict[str, 
     return Arm(recipe=recipe, label=label, note=note, **more)
 
 
+def _baselines(*sizes: int, **more: Any) -> dict[str, Arm]:
+    """What every table shows beside a rule."""
+    return {
+        "bp": _arm("bp", "BP", *sizes, note="weight transport", **more),
+        "shallow": _arm("shallow", "read-out only (shallow)", *sizes, note="hidden weights never change", **more),
+    }
+
+
 def weight_mirror() -> Experiment:
     """Weight mirror beside FA and KP on digits, 64-128-64-10: mirrored once before learning, in turn with it, or never.
 
@@ -52,6 +60,7 @@ def weight_mirror() -> Experiment:
         title="Weight mirror on digits, 64-128-64-10",
         data=DIGITS,
         arms={
+            **_baselines(*sizes, phases=(learn,)),
             "fa": _arm("fa", "FA", *sizes, phases=(learn,)),
             "kp": _arm("kp", "KP", *sizes, phases=(learn,), training={"optimizer": {"weight_decay": 1e-3}}),
             "once": _arm("wm", "WM, mirrored once", *sizes, phases=(mirror, learn)),
@@ -70,7 +79,7 @@ def align_then_learn() -> Experiment:
     sizes = (64, 128, 64, 10)
     learn = Phase(name="learn", epochs=10)
     arms = {
-        "bp": _arm("bp", "BP", *sizes, note="weight transport", phases=(learn,)),
+        **_baselines(*sizes, phases=(learn,)),
         "fa": _arm("fa", "FA: not aligned", *sizes, phases=(learn,)),
     }
     for steps in (10, 20, 40, 600):
@@ -93,7 +102,8 @@ def freeze_feedback() -> Experiment:
     were.
     """
     sizes, epochs = (64, 128, 64, 10), 24
-    arms = {"kp": _arm("kp", "KP, never frozen", *sizes, phases=(Phase(name="learn", epochs=epochs),))}
+    learn = (Phase(name="learn", epochs=epochs),)
+    arms = {**_baselines(*sizes, phases=learn), "kp": _arm("kp", "KP, never frozen", *sizes, phases=learn)}
     for after in (12, 4, 1):
         phases = (
             Phase(name="learn", epochs=after),

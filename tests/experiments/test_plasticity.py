@@ -28,7 +28,7 @@ def small(name: str) -> Experiment:
         arm: value
         if value.phases is None
         else value.replace(phases=tuple(map(short, value.phases)), cycles=value.cycles and 30)
-        for arm, value in [*list(made.arms.items())[:2], list(made.arms.items())[3]]
+        for arm, value in [list(made.arms.items())[place] for place in (0, 3, -2)]
     }
     return made.replace(seeds=(0,), arms=arms, phases=tuple(map(short, made.phases)))
 
