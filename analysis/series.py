@@ -41,6 +41,7 @@ def compute(arms: Sequence[ArmRecord]) -> xarray.Dataset:
     final: dict[tuple[str, int], xarray.DataArray] = {}
     votes: dict[tuple[str, int], xarray.DataArray] = {}
     labels: dict[str, str] = {}
+    sizes: list[set[str]] = []
     for contender in contenders(arms):
         found, evaluation = NAMED.fullmatch(contender.arm.name), contender.arm.group(schema.EVALUATION)
         if found is None or evaluation is None or MEASURE not in evaluation or not evaluation.sizes[schema.STEP]:
@@ -48,6 +49,9 @@ def compute(arms: Sequence[ArmRecord]) -> xarray.Dataset:
         place = (found["series"], int(found["number"]))
         final[place] = contender.of(evaluation[MEASURE]).isel({schema.STEP: -1}, drop=True)
         labels.setdefault(place[0], re.sub(rf"(_|,? ){place[1]}$", "", contender.title))
+        if place[0] == next(iter(labels)) and contender.arm.circuit is not None:
+            populations = contender.arm.circuit.populations
+            sizes.append({name for name, population in populations.items() if population.units == place[1]})
         vote = contender.arm.finest(schema.ROUTING, VOTE)
         if vote is not None:
             votes[place] = contender.of(vote).isel({schema.STEP: -1, schema.POPULATION: 0}, drop=True)
@@ -67,7 +71,9 @@ def compute(arms: Sequence[ArmRecord]) -> xarray.Dataset:
         vote_summary = mean_and_deviation(_spread(votes, names, numbers), dim=schema.SEED)
         values |= {"vote_mean": vote_summary["mean"], "vote_deviation": vote_summary["deviation"]}
     dataset = xarray.Dataset(values).assign_coords(label=(SERIES, text(labels.values())))
-    return dataset.assign_attrs(run=arms[0].run, seeds=int(accuracy.sizes[schema.SEED]))
+    common = sorted(set.intersection(*sizes)) if sizes else []
+    what = f"units of {common[0]}" if len(common) == 1 else "number in the arm's name"
+    return dataset.assign_attrs(run=arms[0].run, number=what, seeds=int(accuracy.sizes[schema.SEED]))
 
 
 def _spread(
@@ -142,7 +148,7 @@ def draw(dataset: xarray.Dataset) -> Figure:
         panel.set_xticks(numbers, [f"{number:g}" for number in numbers])
         panel.minorticks_off()
         panel.set_ylabel("test accuracy (%)")
-        panel.set_xlabel("number in the arm's name")
+        panel.set_xlabel(str(dataset.attrs["number"]))
         label_lines(panel, ends, {position: label for position, (label, *_) in enumerate(lines)})
         figure.suptitle(dataset.attrs["run"], x=0.01, ha="left", fontweight="bold")
         caption(figure, [f"Mean over {dataset.attrs['seeds']} seeds, band ± 1 sd."], width=110)

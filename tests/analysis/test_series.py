@@ -32,6 +32,7 @@ def test_final_accuracy_stands_by_series_number_and_seed(tmp_path: Path) -> None
     run = run_of(tmp_path / "run", arms)
     found = analysis.series(run)
     assert found.number.values.tolist() == [4, 16]
+    assert found.attrs["number"] == "units of hidden1"
     assert found.label.values.tolist() == ["BP", "sal"]
     for name, series, number in (("bp_16", "bp", 16), ("bp_4", "bp", 4), ("sal_4", "sal", 4)):
         expected = run.arms[name].tree["metrics/eval"].test_accuracy.values[:, -1]
