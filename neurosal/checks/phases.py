@@ -146,10 +146,10 @@ def class_problems(classes: Iterable[int], dataset: Dataset, place: str, part: s
 def task_problems(tasks: Mapping[str, tuple[int, ...]], dataset: Dataset | None) -> Iterator[Problem]:
     """Tasks with names that stores can carry, known classes, and no class in two of them."""
     yield from name_problems("tasks", tasks)
-    if dataset is None:
+    if dataset is None or not tasks:  # without tasks nobody asks for the test part
         return
     part = next((name for name in ("test", "validation") if len(getattr(dataset, name).y)), None)
-    if tasks and part is None:
+    if part is None:
         remedy = "Give data.split a test share."
         yield Problem(place="tasks", expected="a test or validation part to judge on", found="neither", remedy=remedy)
     owner: dict[int, str] = {}
