@@ -89,7 +89,7 @@ ROWS: dict[str, Row] = {
         "MNIST",
         DataSpec(name="mnist", scaling="symmetric"),
         784,
-        2,
+        1,
         (90.64, 94.71),
         (0.01, 0.03, 0.1, 0.3, 1.0),
         **LARGE,
@@ -98,7 +98,7 @@ ROWS: dict[str, Row] = {
         "CIFAR-10, grey",
         DataSpec(name="cifar10_jpeg", grey=True, scaling="symmetric"),
         1024,
-        2,
+        1,
         (30.81, 36.60),
         (0.003, 0.01, 0.03, 0.1, 0.3),
         **LARGE,
@@ -153,10 +153,8 @@ def _table(name: str) -> Experiment:
         for contender in contenders
     }
     usual = row.rates[len(row.rates) // 2]
-    tuned = {
-        contender: _arm(contender, row, row.tuned.get(contender, usual), "rate tuned on validation")
-        for contender in contenders
-    }
+    said = "rate tuned on validation" if row.tuned else "not tuned: give --tuned with what neurosal tune finds"
+    tuned = {contender: _arm(contender, row, row.tuned.get(contender, usual), said) for contender in contenders}
     return Experiment(
         name=f"sal_table_{name}",
         title=f"SAL's table: {row.title}",

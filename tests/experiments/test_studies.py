@@ -69,7 +69,7 @@ def test_with_feedback_to_the_input_each_rule_has_an_angle_for_every_layer() -> 
 def test_rules_on_mnist_reach_what_is_published() -> None:
     for label, published in PUBLISHED_RULES.items():
         found = cell(RESULTS / "rules_mnist.md", label, "test accuracy %")
-        assert abs(found - published) <= 0.2 + 1e-9, label
+        assert abs(found - published) <= 0.15, label
 
 
 # KP and the weight mirror --------------------------------------------------------------------------------------------
@@ -96,8 +96,8 @@ def test_kp_and_the_mirror_reach_what_is_published() -> None:
 @pytest.mark.parametrize("name", ROWS)
 def test_bp_under_the_stated_recipe_is_within_two_deviations_of_the_published_row(name: str) -> None:
     table = rows(RESULTS / f"sal_table_{name}.md")
-    mean, deviation = (float(entry) for entry in table["BP, stated"][0].split(" ± "))
-    assert abs(mean - ROWS[name].published[0]) <= 2 * max(deviation, 0.1)
+    mean, *deviation = (float(entry) for entry in table["BP, stated"][0].split(" ± "))
+    assert abs(mean - ROWS[name].published[0]) <= 2 * max(deviation, default=0.1)  # of one seed: MNIST's .1 elsewhere
     for contender, (label, *_) in CONTENDERS.items():
         if contender not in ROWS[name].left_out:
             assert f"{label}, stated" in table
