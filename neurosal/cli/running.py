@@ -95,7 +95,13 @@ def only(experiment: Experiment, arms: Iterable[str]) -> Experiment:
     search = experiment.search
     if search is not None:  # what it says of other arms has no place here
         search = search.replace(arms={name: over for name, over in search.arms.items() if name in chosen})
-    return experiment.replace(arms=chosen, search=search)
+    # A probe that only the arms left out have something for is no mistake of these.
+    circuit_of = import_module("neurosal.runner.experiment").circuit_of
+    recordable = import_module("neurosal.runner.recordable").recordable
+    known = [recordable(circuit_of(arm, name)) for name, arm in chosen.items()]
+    record = tuple(probe for probe in experiment.training.record if any(one.misfit(probe) is None for one in known))
+    training = experiment.training.replace(record=record)
+    return experiment.replace(arms=chosen, search=search, training=training)
 
 
 def report(folder: Path, analyses: Iterable[str]) -> None:

@@ -57,12 +57,14 @@ def test_what_does_not_belong_together_is_refused_with_both_places(tmp_path: Pat
 
 def test_the_command_line_runs_single_arms_and_analyses_several_stores(tmp_path: Path) -> None:
     file = tmp_path / "small.yaml"
-    file.write_text(experiment("bp", "fa", "kp").to_yaml(), encoding="utf-8")
+    small = experiment("bp", "fa", "kp", record=(probe("angle"), probe("usage")))
+    routed = Arm(recipe=Recipe(circuit="mlp", arguments={"sizes": [64, 8, 10]}, rule="sal", options={"areas": 2}))
+    file.write_text(small.replace(arms=dict(small.arms) | {"sal": routed}).to_yaml(), encoding="utf-8")
     invoke("run", file, "--arm", "bp", "--store", tmp_path / "one")
     invoke("run", file, "--arm", "fa", "--arm", "kp", "--store", tmp_path / "two")
     output = invoke("analyse", "learning_curves", tmp_path / "one", tmp_path / "two", "--out", tmp_path / "out")[0]
     assert [line.split()[0] for line in output.splitlines()[3:6]] == ["bp", "fa", "kp"]
     assert (tmp_path / "out" / "learning_curves.png").exists()
     error = invoke("run", file, "--arm", "pb", "--store", tmp_path / "three", code=2)[1]
-    assert "found 'pb'. There are: bp, fa, kp" in error
+    assert "found 'pb'. There are: bp, fa, kp, sal" in error
     assert not (tmp_path / "three").exists()
