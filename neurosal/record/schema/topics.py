@@ -1,223 +1,53 @@
-"""Schema 1.0 of stored runs: the only place where names of groups, dimensions and variables are spelled.
-
-One group a topic and schedule, one growing dimension a group, the replica first, no coordinates on parent groups:
-
-    /graph                                  population, projection: what the circuit is (static)
-    /metrics/train                          loss [replica, step]
-    /metrics/eval                           test_accuracy, ... [replica, step]
-    /metrics/tasks                          accuracy, within [replica, step, task]
-    /metrics/phases                         phase_index, cycle, test_accuracy, ... [replica, sample]
-    /stats/symmetry/<schedule>              angle, norm_ratio [replica, sample, pair]
-    /stats/credit/<schedule>                update_angle [replica, sample, projection],
-                                            error_angle [replica, sample, population]
-    /stats/routing/<schedule>               usage [replica, sample, population, area],
-                                            test_vote_accuracy, ... [replica, sample, population]
-    /projections/<projection>/<schedule>    weight, update [replica, snapshot, area, <post>, <pre>]
-    /probes/<population>/<schedule>         activity, error [replica, sample, trial, <population>],
-                                            area [replica, sample, trial]
-
-Every growing dimension carries the coordinates `step` (so many steps were done; 0 is before training) and `epoch`;
-`replica` carries `seed` and each varied setting. Dimensions of units carry the population's name, so that feedforward
-and feedback weights align by name and a square pair cannot be compared the wrong way round. <schedule> is `every_10`,
-`epochs_1` or `log_8`.
-"""
+"""The groups of a record, one function a topic."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from math import prod
-from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
-VERSION = "1.0"
-VERSION_ATTRIBUTE = "neurosal_schema"
-
-# Files and folders of a run.
-STORE = "store.zarr"
-CHECKPOINTS = "checkpoints"
-ARMS = "arms"
-CIRCUIT_FILE = "circuit.yaml"
-SETTINGS_FILE = "settings.yaml"
-EXPERIMENT_FILE = "experiment.yaml"
-ENVIRONMENT_FILE = "environment.json"
-STATUS_FILE = "status.json"
-
-# Dimensions.
-REPLICA = "replica"
-STEP = "step"
-SAMPLE = "sample"
-SNAPSHOT = "snapshot"
-PAIR = "pair"
-POPULATION = "population"
-PROJECTION = "projection"
-AREA = "area"
-TRIAL = "trial"
-TASK = "task"
-PHASE = "phase"
-GROWING = frozenset({STEP, SAMPLE, SNAPSHOT})
-
-# Coordinates that are not dimensions.
-EPOCH = "epoch"
-SEED = "seed"
-PAIR_WEIGHTS = "pair_weights"
-
-# Groups.
-GRAPH = "graph"
-TRAIN = "metrics/train"
-EVALUATION = "metrics/eval"
-TASKS = "metrics/tasks"
-PHASES = "metrics/phases"
-SYMMETRY = "stats/symmetry"
-CREDIT = "stats/credit"
-ROUTING = "stats/routing"
-PROJECTIONS = "projections"
-PROBES = "probes"
-
-# Columns of /graph that list populations; all others list projections.
-POPULATION_COLUMNS = (POPULATION, "size", "areas", "model")
-
-# Variables.
-LOSS = "loss"
-ANGLE = "angle"
-NORM_RATIO = "norm_ratio"
-UPDATE_ANGLE = "update_angle"
-ERROR_ANGLE = "error_angle"
-USAGE = "usage"
-VOTE_ACCURACY = "vote_accuracy"
-WEIGHT = "weight"
-UPDATE = "update"
-ACTIVITY = "activity"
-ERROR = "error"
-ACCURACY = "accuracy"
-WITHIN = "within"
-PHASE_INDEX = "phase_index"
-CYCLE = "cycle"
-
-# Names that a dimension of units cannot have, because they mean something else in some group.
-RESERVED = frozenset(
-    {
-        REPLICA,
-        STEP,
-        SAMPLE,
-        SNAPSHOT,
-        PAIR,
-        POPULATION,
-        PROJECTION,
-        AREA,
-        TRIAL,
-        TASK,
-        PHASE,
-        EPOCH,
-        SEED,
-        PAIR_WEIGHTS,
-        LOSS,
-        ANGLE,
-        NORM_RATIO,
-        UPDATE_ANGLE,
-        USAGE,
-        WEIGHT,
-        UPDATE,
-        ACTIVITY,
-        ERROR,
-        ACCURACY,
-        WITHIN,
-        PHASE_INDEX,
-        CYCLE,
-    }
+from neurosal.record.schema.names import (
+    ACCURACY,
+    ACTIVITY,
+    ANGLE,
+    AREA,
+    CREDIT,
+    CYCLE,
+    ERROR,
+    ERROR_ANGLE,
+    EVALUATION,
+    LOSS,
+    NORM_RATIO,
+    PAIR,
+    PAIR_WEIGHTS,
+    PHASE,
+    PHASE_INDEX,
+    PHASES,
+    POPULATION,
+    POPULATION_COLUMNS,
+    PROBES,
+    PROJECTION,
+    PROJECTIONS,
+    REPLICA,
+    ROUTING,
+    SAMPLE,
+    SNAPSHOT,
+    STEP,
+    SYMMETRY,
+    TASK,
+    TASKS,
+    TRAIN,
+    TRIAL,
+    UPDATE,
+    UPDATE_ANGLE,
+    USAGE,
+    VOTE_ACCURACY,
+    WEIGHT,
+    WITHIN,
+    units_dimension,
+    weight_dimensions,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Variable:
-    """One array of a group: its dimensions in stored order, its type, and attributes (`units`, `long_name`)."""
-
-    dims: tuple[str, ...]
-    dtype: str = "float64"
-    attrs: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "attrs", MappingProxyType(dict(self.attrs)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Coordinate:
-    """Fixed labels or numbers along fixed dimensions of a group."""
-
-    dims: tuple[str, ...]
-    values: tuple[Any, ...]
-    attrs: Mapping[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "values", tuple(self.values))
-        object.__setattr__(self, "attrs", MappingProxyType(dict(self.attrs)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Group:
-    """A group of variables that grow together along one dimension.
-
-    Args:
-        path: e.g. ``"stats/symmetry/every_10"``.
-        growing: the dimension along which `Recorder.append` adds one entry to every variable; second after `replica`.
-        variables: by name; dims start with (`replica`, growing).
-        sizes: length of each fixed dimension except `replica`.
-        coords: fixed coordinates; `replica`'s, `step` and `epoch` are added by the recorder.
-    """
-
-    path: str
-    growing: str
-    variables: Mapping[str, Variable]
-    sizes: Mapping[str, int] = field(default_factory=dict)
-    coords: Mapping[str, Coordinate] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        assert self.growing in GROWING, self.growing
-        sizes = dict(self.sizes)
-        for name, coordinate in self.coords.items():
-            if coordinate.dims == (name,):
-                sizes.setdefault(name, len(coordinate.values))
-        for name, variable in self.variables.items():
-            assert variable.dims[:2] == (REPLICA, self.growing), f"{self.path}/{name}: {variable.dims}"
-            assert len(set(variable.dims)) == len(variable.dims), f"{self.path}/{name}: {variable.dims}"
-            missing = [dim for dim in variable.dims[2:] if dim not in sizes]
-            assert not missing, f"{self.path}/{name}: no size of {missing}"
-        object.__setattr__(self, "variables", MappingProxyType(dict(self.variables)))
-        object.__setattr__(self, "sizes", MappingProxyType(sizes))
-        object.__setattr__(self, "coords", MappingProxyType(dict(self.coords)))
-
-
-class Scheduled(Protocol):
-    """What a schedule's name is read from: a probe."""
-
-    @property
-    def every(self) -> int | None: ...
-    @property
-    def epochs(self) -> int | None: ...
-    @property
-    def log(self) -> int | None: ...
-
-
-def schedule_name(probe: Scheduled) -> str:
-    """Name of a probe's schedule in group paths: `every_10`, `epochs_1` or `log_8`."""
-    for kind in ("every", "epochs", "log"):
-        if (count := getattr(probe, kind)) is not None:
-            return f"{kind}_{count}"
-    raise AssertionError("a probe has one of every, epochs and log")
-
-
-def units_dimension(population: str) -> str:
-    """Dimension of a population's units: its name, or `<name>_units` where the name means something else here."""
-    return f"{population}_units" if population in RESERVED else population
-
-
-def weight_dimensions(post: str, pre: str) -> tuple[str, str]:
-    """Dimensions (post, pre) of weights; `<name>_pre` for the second one when both are the same population."""
-    first, second = units_dimension(post), units_dimension(pre)
-    return first, f"{second}_pre" if first == second else second
-
-
-# Groups by topic ----------------------------------------------------------------------------------------------------
+from neurosal.record.schema.values import Coordinate, Group, Variable
 
 
 def graph(circuit: Mapping[str, Any]) -> dict[str, list[Any]]:

@@ -1,0 +1,132 @@
+"""Names of files, groups, dimensions and variables of stored runs."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+VERSION = "1.0"
+VERSION_ATTRIBUTE = "neurosal_schema"
+
+# Files and folders of a run.
+STORE = "store.zarr"
+CHECKPOINTS = "checkpoints"
+ARMS = "arms"
+CIRCUIT_FILE = "circuit.yaml"
+SETTINGS_FILE = "settings.yaml"
+EXPERIMENT_FILE = "experiment.yaml"
+ENVIRONMENT_FILE = "environment.json"
+STATUS_FILE = "status.json"
+
+# Dimensions.
+REPLICA = "replica"
+STEP = "step"
+SAMPLE = "sample"
+SNAPSHOT = "snapshot"
+PAIR = "pair"
+POPULATION = "population"
+PROJECTION = "projection"
+AREA = "area"
+TRIAL = "trial"
+TASK = "task"
+PHASE = "phase"
+GROWING = frozenset({STEP, SAMPLE, SNAPSHOT})
+
+# Coordinates that are not dimensions.
+EPOCH = "epoch"
+SEED = "seed"
+PAIR_WEIGHTS = "pair_weights"
+
+# Groups.
+GRAPH = "graph"
+TRAIN = "metrics/train"
+EVALUATION = "metrics/eval"
+TASKS = "metrics/tasks"
+PHASES = "metrics/phases"
+SYMMETRY = "stats/symmetry"
+CREDIT = "stats/credit"
+ROUTING = "stats/routing"
+PROJECTIONS = "projections"
+PROBES = "probes"
+
+# Columns of /graph that list populations; all others list projections.
+POPULATION_COLUMNS = (POPULATION, "size", "areas", "model")
+
+# Variables.
+LOSS = "loss"
+ANGLE = "angle"
+NORM_RATIO = "norm_ratio"
+UPDATE_ANGLE = "update_angle"
+ERROR_ANGLE = "error_angle"
+USAGE = "usage"
+VOTE_ACCURACY = "vote_accuracy"
+WEIGHT = "weight"
+UPDATE = "update"
+ACTIVITY = "activity"
+ERROR = "error"
+ACCURACY = "accuracy"
+WITHIN = "within"
+PHASE_INDEX = "phase_index"
+CYCLE = "cycle"
+
+# Names that a dimension of units cannot have, because they mean something else in some group.
+RESERVED = frozenset(
+    {
+        REPLICA,
+        STEP,
+        SAMPLE,
+        SNAPSHOT,
+        PAIR,
+        POPULATION,
+        PROJECTION,
+        AREA,
+        TRIAL,
+        TASK,
+        PHASE,
+        EPOCH,
+        SEED,
+        PAIR_WEIGHTS,
+        LOSS,
+        ANGLE,
+        NORM_RATIO,
+        UPDATE_ANGLE,
+        USAGE,
+        WEIGHT,
+        UPDATE,
+        ACTIVITY,
+        ERROR,
+        ACCURACY,
+        WITHIN,
+        PHASE_INDEX,
+        CYCLE,
+    }
+)
+
+
+class Scheduled(Protocol):
+    """What a schedule's name is read from: a probe."""
+
+    @property
+    def every(self) -> int | None: ...
+    @property
+    def epochs(self) -> int | None: ...
+    @property
+    def log(self) -> int | None: ...
+
+
+def schedule_name(probe: Scheduled) -> str:
+    """Name of a probe's schedule in group paths: `every_10`, `epochs_1` or `log_8`."""
+    for kind in ("every", "epochs", "log"):
+        if (count := getattr(probe, kind)) is not None:
+            return f"{kind}_{count}"
+    raise AssertionError("a probe has one of every, epochs and log")
+
+
+def units_dimension(population: str) -> str:
+    """Dimension of a population's units: its name, or `<name>_units` where the name means something else here."""
+    return f"{population}_units" if population in RESERVED else population
+
+
+def weight_dimensions(post: str, pre: str) -> tuple[str, str]:
+    """Dimensions (post, pre) of weights; `<name>_pre` for the second one when both are the same population."""
+    first, second = units_dimension(post), units_dimension(pre)
+    return first, f"{second}_pre" if first == second else second
