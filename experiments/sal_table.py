@@ -89,18 +89,21 @@ ROWS: dict[str, Row] = {
         "MNIST",
         DataSpec(name="mnist", scaling="symmetric"),
         784,
-        1,
+        3,
         (90.64, 94.71),
         (0.01, 0.03, 0.1, 0.3, 1.0),
+        tuned=dict.fromkeys(("bp", "shallow", "kp", "sal_kp", "sal_kp_tied", "sal_fa", "sal_kp_frozen"), 0.03),
         **LARGE,
     ),
     "cifar10": Row(
         "CIFAR-10, grey",
         DataSpec(name="cifar10_jpeg", grey=True, scaling="symmetric"),
         1024,
-        1,
+        3,
         (30.81, 36.60),
         (0.003, 0.01, 0.03, 0.1, 0.3),
+        tuned=dict.fromkeys(("bp", "shallow", "kp", "sal_fa"), 0.03)
+        | dict.fromkeys(("sal_kp", "sal_kp_tied", "sal_kp_frozen"), 0.1),
         **LARGE,
     ),
 }

@@ -104,6 +104,17 @@ def test_bp_under_the_stated_recipe_is_within_two_deviations_of_the_published_ro
     assert STATED_RATE == 1e-4
 
 
+@pytest.mark.parametrize("name", [name for name in ROWS if name != "digits"])  # its search: sal_digits_rates
+def test_rates_of_sals_table_are_the_best_of_the_committed_search_and_off_its_edges(name: str) -> None:
+    table, row = rows(RESULTS / f"sal_table_{name}_tuning.md"), ROWS[name]
+    place = table["arm"].index("learning rate")
+    for contender, rate in row.tuned.items():
+        assert float(table[CONTENDERS[contender][0]][place]) == rate, contender
+        assert min(row.rates) < rate, contender
+        assert rate < max(row.rates) or "best of 8" in table[CONTENDERS[contender][0]], contender  # after --extend
+    assert row.tuned.keys() | set(row.left_out) == CONTENDERS.keys()
+
+
 # SAL by width --------------------------------------------------------------------------------------------------------
 
 
