@@ -12,8 +12,9 @@ from neurosal.errors import Problem, StoreError
 from neurosal.record import schema
 from neurosal.record.environment import environment
 from neurosal.record.files import read_yaml_file, store_errors, write_json, write_yaml
-from neurosal.record.status import Lock, Status, now, read_status, write_status
-from neurosal.record.writer import refuse_other, refuse_run
+from neurosal.record.lock import Lock
+from neurosal.record.refusing import refuse_other, refuse_run
+from neurosal.record.status import Status, now, read_status, write_status
 
 
 class ExperimentFolder:

@@ -1,9 +1,7 @@
-"""How a run stands: `status.json` (a heartbeat) and the lock that its writer holds."""
+"""How a run stands: `status.json` (a heartbeat)."""
 
 from __future__ import annotations
 
-import os
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,13 +10,8 @@ from typing import Any
 from neurosal.errors import Problem, StoreError
 from neurosal.record import schema
 from neurosal.record.files import damaged, read_json, write_json
+from neurosal.record.lock import locked
 
-try:
-    import fcntl
-except ImportError:  # pragma: no cover - no such locks on this system
-    fcntl = None  # type: ignore[assignment]
-
-LOCK_FILE = ".lock"
 STATES = ("running", "done", "diverged", "interrupted", "failed")
 
 
@@ -103,64 +96,3 @@ def check_version(found: Any, place: Path) -> None:
         raise StoreError(
             Problem(place=str(place), expected=f"schema {schema.VERSION}", found=f"schema {found}", remedy=remedy)
         )
-
-
-class Lock:
-    """Held by the one process that writes a run; the system drops it when the process ends, however it ends."""
-
-    def __init__(self, folder: Path) -> None:
-        """Take the lock.
-
-        Raises:
-            StoreError: when another process has it.
-        """
-        self._descriptor: int | None = None
-        if fcntl is None:  # pragma: no cover
-            return
-        descriptor = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            for attempt in range(5):
-                try:
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if attempt == 4:
-                        raise
-                    time.sleep(0.02)  # a reader that asks whether the run is alive holds it for a moment
-        except BlockingIOError:
-            os.close(descriptor)
-            remedy = "Wait for it or end it, or choose another --store."
-            raise StoreError(
-                Problem(
-                    place=str(folder), expected="a run that no process writes", found="one that does", remedy=remedy
-                )
-            ) from None
-        except OSError:
-            os.close(descriptor)  # some network file systems have no locks; recording works without
-            return
-        self._descriptor = descriptor
-
-    def release(self) -> None:
-        """Give the lock back."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-
-
-def locked(folder: Path) -> bool:
-    """Whether a process holds the run in `folder` open for writing."""
-    if fcntl is None:  # pragma: no cover
-        return False
-    try:
-        descriptor = os.open(folder / LOCK_FILE, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    finally:
-        os.close(descriptor)
-    return False

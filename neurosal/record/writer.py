@@ -16,49 +16,17 @@ import numpy as np
 from neurosal.errors import Problem, StoreError
 from neurosal.record import checkpoint as checkpoints
 from neurosal.record import schema
+from neurosal.record.blocks import BlockWriter
 from neurosal.record.checkpoint import Checkpoint, Tensors
 from neurosal.record.environment import environment
-from neurosal.record.files import (
-    read_json,
-    read_yaml_file,
-    store_errors,
-    write_json,
-    write_yaml,
-)
-from neurosal.record.status import Lock, Status, now, read_status, write_status
-from neurosal.record.store import CHUNK_BYTES, ROOT, Store
+from neurosal.record.files import read_yaml_file, store_errors, write_json, write_yaml
+from neurosal.record.lock import Lock
+from neurosal.record.refusing import plain, refuse_other, refuse_other_group, refuse_run
+from neurosal.record.status import Status, now, read_status, write_status
+from neurosal.record.store import Store
 
 COMMIT_SECONDS = 5.0
 Array = np.ndarray[Any, Any]
-
-
-class BlockWriter:
-    """Collects rows of groups and writes them to the store in blocks. All writing of values goes through here."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._rows: dict[str, list[dict[str, Array]]] = {}
-        self._bytes: dict[str, int] = {}
-
-    def put(self, group: str, row: dict[str, Array]) -> None:
-        """Take one row, with the growing axis present. It is copied unless it is written at once."""
-        size = sum(entry.nbytes for entry in row.values())
-        if size >= CHUNK_BYTES:
-            self.flush(group)
-            self._store.write(group, row)
-            return
-        self._rows.setdefault(group, []).append({name: entry.copy() for name, entry in row.items()})
-        self._bytes[group] = self._bytes.get(group, 0) + size
-        if self._bytes[group] >= CHUNK_BYTES:
-            self.flush(group)
-
-    def flush(self, group: str | None = None) -> None:
-        """Write what was collected, of one group or of all."""
-        for path in [group] if group is not None else list(self._rows):
-            rows = self._rows.pop(path, [])
-            self._bytes.pop(path, None)
-            if rows:
-                self._store.write(path, {name: np.concatenate([row[name] for row in rows], axis=1) for name in rows[0]})
 
 
 class Recorder:
@@ -118,12 +86,12 @@ class Recorder:
             lock = Lock(folder)
             try:
                 refuse_run(folder)
-                replicas = {name: [_plain(value) for value in values] for name, values in replicas.items()}
+                replicas = {name: [plain(value) for value in values] for name, values in replicas.items()}
                 assert schema.SEED in replicas, "replicas need their seeds"
                 assert len({len(values) for values in replicas.values()}) == 1, f"one value a replica: {replicas}"
-                write_yaml(folder / schema.CIRCUIT_FILE, _plain(circuit))
-                write_yaml(folder / schema.SETTINGS_FILE, _plain(settings))
-                content = environment() | ({"provenance": _plain(provenance)} if provenance else {})
+                write_yaml(folder / schema.CIRCUIT_FILE, plain(circuit))
+                write_yaml(folder / schema.SETTINGS_FILE, plain(settings))
+                content = environment() | ({"provenance": plain(provenance)} if provenance else {})
                 write_json(folder / schema.ENVIRONMENT_FILE, content)
                 store = Store.create(folder / schema.STORE, {"replicas": replicas})
                 _write_graph(store, schema.graph(circuit) if graph is None else graph)
@@ -225,7 +193,7 @@ class Recorder:
         growing = dict(group.variables) | _along(group.growing)
         with self._writing("declare a group"):
             if self._store.has(group.path):
-                self._refuse_other_group(group, growing, coords, sizes)
+                refuse_other_group(self._store, group, growing, coords, sizes)
             else:
                 labels = [*coords, schema.STEP, schema.EPOCH]
                 with self._store.whole(group.path):
@@ -290,7 +258,7 @@ class Recorder:
         """
         self.commit()
         with self._writing("write a checkpoint"):
-            state = Checkpoint(dict(tensors), _plain(meta), dict(self._store.lengths))
+            state = Checkpoint(dict(tensors), plain(meta), dict(self._store.lengths))
             checkpoints.save(self.folder / schema.CHECKPOINTS, state)
 
     # Closing ---------------------------------------------------------------------------------------------------------
@@ -346,106 +314,6 @@ class Recorder:
         with suppress(OSError):  # the disk is full or gone: the error that is on its way says so
             write_status(self.folder, replace(self._status, state="failed", message=message, updated=now()))
 
-    def _refuse_other_group(
-        self,
-        group: schema.Group,
-        growing: Mapping[str, schema.Variable],
-        coords: Mapping[str, schema.Coordinate],
-        sizes: Mapping[str, int],
-    ) -> None:
-        problems = []
-
-        def compare(name: str, expected: object, found: object) -> None:
-            if expected != found:
-                remedy = "Resume with the settings and probes of the first run, or choose another --store."
-                problems.append(
-                    Problem(place=f"{group.path}/{name}", expected=str(expected), found=str(found), remedy=remedy)
-                )
-
-        stored = self._store.arrays(group.path)
-        compare("", sorted(growing), sorted(stored))
-        for name in growing.keys() & stored.keys():
-            variable, array = growing[name], stored[name]
-            axis = variable.dims.index(group.growing)
-            shape = [sizes[dim] for dim in variable.dims if dim != group.growing]
-            found = [extent for index, extent in enumerate(array.metadata["shape"]) if index != axis]
-            compare(
-                name,
-                (variable.dims, variable.dtype, shape),
-                (tuple(array.metadata["dimension_names"]), array.metadata["data_type"], found),
-            )
-        for name, coordinate in coords.items():
-            same = self._store.same_fixed(f"{group.path}/{name}", coordinate.values, coordinate.dims)
-            compare(name, "the stored values", "the stored values" if same else "others")
-        if problems:
-            raise StoreError(problems)
-
-
-def refuse_run(folder: Path) -> None:
-    """Refuse a folder that holds a run or an experiment already, or files that are none of ours.
-
-    Raises:
-        StoreError: saying how to go on.
-    """
-    status = read_status(folder)
-    remedy = "Go on with it by --resume, or choose another --store."
-    if status is not None:
-        raise StoreError(
-            Problem(place=str(folder), expected="a new or empty folder", found=f"a run ({status.state})", remedy=remedy)
-        )
-    if foreign := _foreign(folder):
-        found = f"{', '.join(foreign[:3])}{' and more' if len(foreign) > 3 else ''}"
-        raise StoreError(
-            Problem(place=str(folder), expected="a new or empty folder", found=found, remedy="Choose another --store.")
-        )
-    root = folder / schema.STORE / ROOT
-    if root.is_file() and any(path != schema.GRAPH and "/" not in path for path in _stored_groups(root)):
-        # Not what a beginning that was cut short leaves: never write over it.
-        raise StoreError(
-            Problem(place=str(folder), expected="a new or empty folder",
-                    found=f"{schema.STORE} without {schema.STATUS_FILE}", remedy="Choose another --store.")
-        )  # fmt: skip
-
-
-def _foreign(folder: Path) -> list[str]:
-    """What lies in a folder and is neither hidden nor of a run, be it of one whose beginning was cut short."""
-    ours = (
-        schema.STORE, schema.CHECKPOINTS, schema.ARMS, schema.CIRCUIT_FILE, schema.SETTINGS_FILE,
-        schema.EXPERIMENT_FILE, schema.ENVIRONMENT_FILE, schema.STATUS_FILE, ".",
-    )  # fmt: skip
-    return sorted(path.name for path in folder.iterdir() if not path.name.startswith(ours))
-
-
-def _stored_groups(root: Path) -> list[str]:
-    tree = read_json(root).get("consolidated_metadata", {}).get("metadata", {})
-    return [path for path, metadata in tree.items() if metadata.get("node_type") == "group"]
-
-
-def refuse_other(path: Path, stored: Mapping[str, Any], given: Mapping[str, Any]) -> None:
-    remedy = "Resume with what the run was begun with, or choose another --store."
-    problems = [
-        Problem(place=f"{path}: {place}", expected=repr(expected), found=repr(found), remedy=remedy)
-        for place, expected, found in _differences(_plain(stored), _plain(given))
-    ]
-    if problems:
-        raise StoreError(problems)
-
-
-def _differences(stored: Any, given: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
-    if isinstance(stored, dict) and isinstance(given, dict):
-        for key in [*stored, *(key for key in given if key not in stored)]:
-            yield from _differences(stored.get(key), given.get(key), f"{place}.{key}" if place else str(key))
-    elif stored != given:
-        yield place, stored, given
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
-    return value.item() if isinstance(value, np.generic) else value
-
 
 def _along(growing: str) -> dict[str, schema.Variable]:
     return {
@@ -461,4 +329,4 @@ def _write_graph(store: Store, graph: Mapping[str, Sequence[Any]]) -> None:
     for name, values in graph.items():
         dim = schema.POPULATION if name in schema.POPULATION_COLUMNS else schema.PROJECTION
         if len(values):
-            store.add_fixed(f"{schema.GRAPH}/{name}", [_plain(value) for value in values], (dim,))
+            store.add_fixed(f"{schema.GRAPH}/{name}", [plain(value) for value in values], (dim,))

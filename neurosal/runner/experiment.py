@@ -17,7 +17,7 @@ from neurosal.errors import ExperimentError, Problem
 from neurosal.graph import Circuit
 from neurosal.record import ExperimentFolder, Recorder, Run, open_run, schema
 from neurosal.record.files import read_yaml_file
-from neurosal.record.writer import refuse_other
+from neurosal.record.refusing import refuse_other
 from neurosal.runner.course import Program, course_of
 from neurosal.runner.recordable import recordable
 from neurosal.runner.training import train

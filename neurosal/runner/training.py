@@ -21,7 +21,7 @@ from neurosal.errors import ExperimentError, Problem, StoreError
 from neurosal.graph import Circuit
 from neurosal.record import Recorder, Run, open_run, schema
 from neurosal.record.files import read_yaml_file
-from neurosal.record.writer import refuse_other
+from neurosal.record.refusing import refuse_other
 from neurosal.runner.course import MOST_VISITS, Place, Program, visits
 from neurosal.runner.intervening import intervene
 from neurosal.runner.probing import Moment, Prober

@@ -21,7 +21,7 @@ from neurosal.errors import ExperimentError, Problem, StoreError
 from neurosal.graph.value import FrozenMap
 from neurosal.record import Run
 from neurosal.record.files import read_yaml_file, store_errors, write_yaml
-from neurosal.record.writer import refuse_other
+from neurosal.record.refusing import refuse_other
 from neurosal.runner.asking import require_optuna
 from neurosal.runner.experiment import circuit_of, run
 from neurosal.runner.proposing import at_edge, proposals

@@ -14,7 +14,7 @@ import pytest
 import xarray
 
 from neurosal.errors import StoreError
-from neurosal.record import Recorder, Status, faults, open_run, schema, writer
+from neurosal.record import Recorder, Status, blocks, faults, open_run, schema, writer
 from neurosal.record.store import Store
 from tests.record import recording
 
@@ -82,7 +82,7 @@ def test_small_entries_are_written_once_they_fill_a_block(recorder: Recorder, mo
     monkeypatch.setattr(
         recorder._store, "write", lambda group, rows: (written.append(rows["loss"].shape[1]), write(group, rows))
     )
-    monkeypatch.setattr(writer, "CHUNK_BYTES", 10 * (16 + 16))  # ten entries: two losses, step and epoch
+    monkeypatch.setattr(blocks, "CHUNK_BYTES", 10 * (16 + 16))  # ten entries: two losses, step and epoch
     add(recorder, *range(25))
     assert written == [10, 10]
     recorder.commit()
