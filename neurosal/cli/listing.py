@@ -43,7 +43,7 @@ def print_members(what: str | None) -> None:
     Raises:
         ExperimentError: for an unknown kind.
     """
-    kinds = (*library.KINDS, "data")
+    kinds = (*library.KINDS, "statistics", "data")
     if what is not None and what not in kinds:
         raise ExperimentError(
             Problem(place="list", expected=f"one of {', '.join(kinds)}", found=shown(what), remedy=near(what, kinds))
@@ -53,6 +53,9 @@ def print_members(what: str | None) -> None:
         if kind == "data":
             print_data()
             continue
+        if kind == "statistics":
+            print_statistics()
+            continue
         rows = table(kind, "")
         for name in library.names(kind):
             rows.add_row(name, library.summary(library.find(kind, name)))
@@ -60,6 +63,26 @@ def print_members(what: str | None) -> None:
         output.print()
     for problem in (entry for kind in library.KINDS if what in (None, kind) for entry in library.broken(kind)):
         typer.echo(f"Left out: {problem}", err=True)
+
+
+def print_statistics() -> None:
+    """All statistics by family, with formula, range, null or chance level and cost."""
+    from neurosal import stats  # here, for it brings xarray along: other commands start without
+
+    output = console()
+    families: dict[str, list[stats.Statistic]] = {}
+    for entry in stats.catalogue().values():
+        families.setdefault(entry.family, []).append(entry)
+    for family, entries in families.items():
+        rows = table(f"statistics: {family}", "", "formula", "range", "null or chance", "of", "cost")
+        for column in (0, 5, 6):
+            rows.columns[column].no_wrap = True
+        for entry in entries:
+            low, high = (f"{bound:g}".replace("inf", "∞") for bound in entry.range)
+            scale = f"{low} to {high}" + ("" if entry.units == "1" else f" {entry.units}")
+            rows.add_row(entry.name, entry.title, entry.formula, scale, entry.null, entry.of, entry.cost)
+        output.print(rows)
+        output.print()
 
 
 def print_data() -> None:

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy
+from neurosal.stats import base
+from neurosal.stats.catalogue import statistic
+from neurosal.stats.lifting import lift_last
 
 
-def _square(accuracy: Any) -> numpy.ndarray[Any, Any]:
-    matrix = numpy.asarray(accuracy, numpy.float64)
-    if matrix.ndim < 2 or matrix.shape[-1] != matrix.shape[-2] or not matrix.shape[-1]:
-        raise ValueError(f"a matrix [..., after task, task] as long as wide, found shape {matrix.shape}")
-    return matrix
-
-
-def average_accuracy(accuracy: Any) -> numpy.ndarray[Any, Any]:
+@statistic(
+    of="tasks",
+    array=base.average_accuracy,
+    title="mean accuracy over all tasks after the last one",
+    formula="(1/T) Σ_j a[T, j]",
+    range=(0, 1),
+    null="chance level of the tasks",
+    form="matrix",
+    labels={},
+)
+def average_accuracy(accuracy: Any) -> Any:
     """Mean accuracy over all T tasks after the last one, ``A = (1/T) Σ_j a[T, j]``.
 
     Range 0 to 1; chance level that of the tasks. Cost: one pass.
 
     Args:
-        accuracy: a[i, j] of task j after learning task i, tasks in the order in which they were learned, [..., T, T].
+        accuracy: a[i, j] of task j after learning task i, tasks in the order in which they were learned, [..., T, T];
+            a labelled array has (after, task) as its last two dimensions.
 
     Returns:
-        float64 [...].
+        float64 [...], labelled as `accuracy` is.
 
     Raises:
         ValueError: for a matrix that is not as long as wide (so do all measures here).
@@ -34,12 +40,24 @@ def average_accuracy(accuracy: Any) -> numpy.ndarray[Any, Any]:
 
     Reference: Lopez-Paz & Ranzato (2017), arXiv 1706.08840.
     """
-    return numpy.asarray(_square(accuracy)[..., -1, :].mean(-1))
+    return lift_last(base.average_accuracy, accuracy, name="average_accuracy")
 
 
-def learning_accuracy(accuracy: Any) -> numpy.ndarray[Any, Any]:
+@statistic(
+    of="tasks",
+    array=base.learning_accuracy,
+    title="mean accuracy of each task just after it was learned",
+    formula="(1/T) Σ_j a[j, j]",
+    range=(0, 1),
+    null="chance level of the tasks",
+    form="matrix",
+    labels={},
+)
+def learning_accuracy(accuracy: Any) -> Any:
     """Mean accuracy of each task just after it was learned, ``L = (1/T) Σ_j a[j, j]``: what a learner takes up,
     whatever it forgets later.
+
+    Range 0 to 1; chance level that of the tasks. Cost: one pass.
 
     Args:
         accuracy: as for `average_accuracy`.
@@ -53,14 +71,25 @@ def learning_accuracy(accuracy: Any) -> numpy.ndarray[Any, Any]:
 
     Reference: Riemer et al. (2019), arXiv 1810.11910.
     """
-    return numpy.asarray(numpy.diagonal(_square(accuracy), axis1=-2, axis2=-1).mean(-1))
+    return lift_last(base.learning_accuracy, accuracy, name="learning_accuracy")
 
 
-def forgetting(accuracy: Any) -> numpy.ndarray[Any, Any]:
+@statistic(
+    of="tasks",
+    array=base.forgetting,
+    title="mean fall of earlier tasks from their best",
+    formula="(1/(T−1)) Σ_{j<T} max_{i<T} a[i, j] − a[T, j]",
+    range=(-1, 1),
+    null="0 forgets nothing",
+    form="matrix",
+    labels={},
+)
+def forgetting(accuracy: Any) -> Any:
     """Mean fall of the tasks before the last one from their best to the end,
     ``F = (1/(T-1)) Σ_{j<T} max_{i<T} a[i, j] - a[T, j]``, i from j on.
 
-    Range -1 to 1; 0 forgets nothing, below 0 later tasks help earlier ones. NaN for a single task.
+    Range -1 to 1; null level: 0 forgets nothing, below 0 later tasks help earlier ones. NaN for a single task. Cost:
+    one pass.
 
     Args:
         accuracy: as for `average_accuracy`.
@@ -74,19 +103,24 @@ def forgetting(accuracy: Any) -> numpy.ndarray[Any, Any]:
 
     Reference: Chaudhry et al. (2018), arXiv 1801.10112.
     """
-    matrix = _square(accuracy)
-    tasks = matrix.shape[-1]
-    if tasks == 1:
-        return numpy.full(matrix.shape[:-2], numpy.nan)
-    falls = [matrix[..., task:-1, task].max(-1) - matrix[..., -1, task] for task in range(tasks - 1)]
-    return numpy.asarray(numpy.stack(falls, -1).mean(-1))
+    return lift_last(base.forgetting, accuracy, name="forgetting")
 
 
-def backward_transfer(accuracy: Any) -> numpy.ndarray[Any, Any]:
+@statistic(
+    of="tasks",
+    array=base.backward_transfer,
+    title="mean change of earlier tasks since they were learned",
+    formula="(1/(T−1)) Σ_{j<T} a[T, j] − a[j, j]",
+    range=(-1, 1),
+    null="0: later tasks change nothing",
+    form="matrix",
+    labels={},
+)
+def backward_transfer(accuracy: Any) -> Any:
     """Mean change of the tasks before the last one since they were learned,
     ``B = (1/(T-1)) Σ_{j<T} a[T, j] - a[j, j]``.
 
-    Range -1 to 1; below 0 tasks are forgotten. NaN for a single task.
+    Range -1 to 1; null level 0, below it tasks are forgotten. NaN for a single task. Cost: one pass.
 
     Args:
         accuracy: as for `average_accuracy`.
@@ -100,8 +134,4 @@ def backward_transfer(accuracy: Any) -> numpy.ndarray[Any, Any]:
 
     Reference: Lopez-Paz & Ranzato (2017), arXiv 1706.08840.
     """
-    matrix = _square(accuracy)
-    if matrix.shape[-1] == 1:
-        return numpy.full(matrix.shape[:-2], numpy.nan)
-    diagonal = numpy.diagonal(matrix, axis1=-2, axis2=-1)
-    return numpy.asarray((matrix[..., -1, :-1] - diagonal[..., :-1]).mean(-1))
+    return lift_last(base.backward_transfer, accuracy, name="backward_transfer")

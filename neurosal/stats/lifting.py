@@ -40,6 +40,46 @@ def lift(
     return result.rename(name).assign_attrs(attrs)
 
 
+def lift_matrix(
+    function: Callable[..., Any],
+    *arrays: xarray.DataArray,
+    dims: Sequence[Sequence[Hashable]],
+    name: str,
+    attrs: dict[str, Any],
+    keep: Sequence[Hashable] = (),
+    **options: Any,
+) -> xarray.DataArray:
+    """`function(*arrays)` over the last axes of each; all other dimensions are kept, and broadcast by name.
+
+    Args:
+        function: of `neurosal.stats.base`, matrix-like.
+        arrays: labelled; each must have its entry of `dims`, in any order.
+        dims: of each array, in the order in which `function` reads them, e.g. ``[("output", "hidden1")]``.
+        name, attrs: of the result.
+        keep: dimensions of the result that come from `function`, e.g. ``["output"]``.
+        options: passed on to `function`.
+
+    Raises:
+        NeurosalError: for arrays without labels, dimensions that are missing, and lengths or labels that disagree.
+    """
+    for array, own in zip(arrays, dims, strict=True):
+        require(name, [array], list(own))
+    try:
+        result = xarray.apply_ufunc(
+            function, *arrays, input_core_dims=dims, output_core_dims=[list(keep)], join="exact", kwargs=options
+        )
+    except ValueError as error:
+        raise disagreement(name, arrays, error) from None
+    return result.rename(name).assign_attrs(attrs)
+
+
+def lift_last(function: Callable[..., Any], array: Any, *, name: str) -> Any:
+    """`function` of a matrix over the last two axes, labelled where `array` is."""
+    if not isinstance(array, xarray.DataArray):
+        return function(array)
+    return xarray.apply_ufunc(function, array, input_core_dims=[array.dims[-2:]]).rename(name)
+
+
 def names(dim: Dims) -> list[Hashable]:
     """`dim` as a list of names."""
     return [dim] if isinstance(dim, str) or not isinstance(dim, Sequence) else list(dim)

@@ -9,9 +9,18 @@ import numpy
 import xarray
 
 from neurosal.stats import base
+from neurosal.stats.catalogue import statistic
 from neurosal.stats.lifting import lift
 
 
+@statistic(
+    of="usage",
+    array=base.usage_entropy,
+    title="relative entropy of the use of areas",
+    formula="−Σ p_k log₂ p_k / log₂ K",
+    range=(0, 1),
+    null="1 − (K − 1)/(2 n ln K) for n samples thrown evenly",
+)
 def usage_entropy(usage: xarray.DataArray, *, dim: Hashable = "area", relative: bool = True) -> xarray.DataArray:
     """Entropy of the share of samples that each area takes, ``H = −Σ p_k log₂ p_k``; relative: ``H / log₂ K``.
 
@@ -38,6 +47,14 @@ def usage_entropy(usage: xarray.DataArray, *, dim: Hashable = "area", relative: 
     return lift(base.usage_entropy, usage, dim=dim, name="usage_entropy", attrs=attrs, relative=relative)
 
 
+@statistic(
+    of="usage",
+    array=base.dead_areas,
+    title="areas that take less than a tenth of the even share",
+    formula="#{k: p_k K < 0.1}",
+    range=(0, numpy.inf),
+    null="0 for even chances and many samples",
+)
 def dead_areas(usage: xarray.DataArray, *, dim: Hashable = "area", below: float = 0.1) -> xarray.DataArray:
     """Number of areas that take less than `below` of the even share: ``#{k: p_k K < below}``.
 

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
+import numpy
 import xarray
 
 from neurosal.stats import base
+from neurosal.stats.catalogue import statistic
 from neurosal.stats.lifting import Dims, names, require
 
 
+@statistic(
+    of="replicas",
+    array=base.mean_and_deviation,
+    title="mean, sample standard deviation and count over seeds",
+    formula="x̄ = Σ x / n, √(Σ(x − x̄)² / (n − 1)), n",
+    range=(-numpy.inf, numpy.inf),
+    null="none: the mean of n seeds is known to deviation/√n",
+    results=("mean", "deviation", "count"),
+)
 def mean_and_deviation(values: xarray.DataArray, *, dim: Dims = "replica") -> xarray.Dataset:
     """Mean, sample standard deviation ``√(Σ(x − x̄)² / (n − 1))`` and count n over `dim`.
 
     Entries that are not finite are left out and not counted, so the count tells how many there were: show it. The
-        deviation describes single seeds; the
-    mean of n seeds is known to deviation/√n. NaN: the mean of none, the deviation of one. Cost: two passes in float64.
+    deviation describes single seeds; the mean of n seeds is known to deviation/√n. Range: that of the values. NaN: the
+    mean of none, the deviation of one. Cost: two passes in float64.
 
     Args:
         values: labelled array.

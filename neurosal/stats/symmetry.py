@@ -16,9 +16,19 @@ import xarray
 
 from neurosal.errors import NeurosalError, Problem
 from neurosal.stats import base
+from neurosal.stats.catalogue import statistic
 from neurosal.stats.lifting import Dims, disagreement, lift, told, without_labels
 
 
+@statistic(
+    of="pair",
+    array=base.angle,
+    title="angle between forward weights and feedback path",
+    formula="arccos(⟨W, B⟩ / (‖W‖ ‖B‖))",
+    range=(0, 180),
+    null="90° ± 57.3°/√n for independent weights of mean zero",
+    units="degree",
+)
 def angle(w: xarray.DataArray, b: xarray.DataArray, *, dim: Dims) -> xarray.DataArray:
     """Angle between forward weights and feedback seen as vectors over `dim`, ``arccos(⟨W, B⟩ / (‖W‖ ‖B‖))``.
 
@@ -53,12 +63,20 @@ def angle(w: xarray.DataArray, b: xarray.DataArray, *, dim: Dims) -> xarray.Data
     return lift(base.angle, w, b, dim=dim, name="angle", attrs={"long_name": "angle", "units": "degree"})
 
 
+@statistic(
+    of="pair",
+    array=base.norm_ratio,
+    title="norm of the feedback path over norm of forward weights",
+    formula="‖B‖ / ‖W‖",
+    range=(0, numpy.inf),
+    null="1 for a transpose, about 1 for independent weights of one initialisation and shape",
+)
 def norm_ratio(w: xarray.DataArray, b: xarray.DataArray, *, dim: Dims) -> xarray.DataArray:
     """Norm of the feedback over the norm of the forward weights, ``‖B‖ / ‖W‖`` over `dim`.
 
-    Range 0 to ∞; 1 for a transpose, and about 1 for independent weights of one initialisation and shape. A converged
-    product of random feedback with ratio ρ of relay to sending units has √(1 + 1/ρ). NaN where W is zero. Cost: two
-    passes over the entries.
+    Range 0 to ∞. No chance level but: 1 for a transpose, about 1 for independent weights of one initialisation and
+    shape. A converged product of random feedback with ratio ρ of relay to sending units has √(1 + 1/ρ). NaN where W
+    is zero. Cost: two passes over the entries.
 
     Args:
         w, b: labelled arrays, matched by name.
@@ -72,6 +90,14 @@ def norm_ratio(w: xarray.DataArray, b: xarray.DataArray, *, dim: Dims) -> xarray
     return lift(base.norm_ratio, w, b, dim=dim, name="norm_ratio", attrs={"long_name": "norm ratio", "units": "1"})
 
 
+@statistic(
+    of="pair",
+    array=base.sign_concordance,
+    title="share of weights with the sign of their feedback",
+    formula="mean(sign W = sign B)",
+    range=(0, 1),
+    null="1/2 ± 1/(2√n) for independent weights of mean zero",
+)
 def sign_concordance(w: xarray.DataArray, b: xarray.DataArray, *, dim: Dims) -> xarray.DataArray:
     """Share of weights with the sign of their feedback partner, ``mean(sign W = sign B)`` where neither is zero.
 
