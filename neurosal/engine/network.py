@@ -6,13 +6,13 @@ Letters: R replica, K area, N sample, I input unit, O output unit.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from neurosal.checks import check, nothing_changes, refuse_oversized
+from neurosal.engine.exporting import Exported
 from neurosal.engine.feeding import evaluate, parts_of
 from neurosal.engine.inputs import as_inputs, as_target, pick_device, pick_dtype, pick_seeds, refuse_labels
 from neurosal.engine.learning import Learner, Rates
@@ -21,7 +21,6 @@ from neurosal.engine.losses import LOSSES, NO_LOSS
 from neurosal.engine.parameters import Parameters
 from neurosal.engine.routing import RouterState
 from neurosal.engine.state import NetworkState
-from neurosal.engine.storing import save
 from neurosal.engine.sweep import Batch, Sweep, natural, no_grad
 from neurosal.errors import CircuitError, ExperimentError, Problem, near
 from neurosal.graph import Circuit, Router
@@ -31,7 +30,7 @@ from neurosal.settings.optimizers import Optimizer, PerReplica
 Inputs = Tensor | Mapping[str, Any] | Any
 
 
-class Network(Lesioned):
+class Network(Lesioned, Exported):
     """Many copies (replicas) of one circuit as one tensor program. Make one with `compile`.
 
     Attributes:
@@ -417,10 +416,6 @@ class Network(Lesioned):
             for name, part in parts_of(data, self, loss).items()
             for key, value in evaluate(self, part, loss).items()
         }
-
-    def save(self, path: str | Path) -> Path:
-        """Write circuit, weights and state to one file that `neurosal.load` reads."""
-        return save(self, path)
 
     # Routers ---------------------------------------------------------------------------------------------------------
 

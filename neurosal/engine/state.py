@@ -24,7 +24,7 @@ class NetworkState:
         self._parameters, self._routers, self._learner = parameters, routers, learner
         self.frozen: dict[int, dict[str, Tensor]] = {}  # replica → its part of the state, held from then on
 
-    def _first(self) -> dict[str, Tensor]:
+    def first(self) -> dict[str, Tensor]:
         """What a network has before its first step."""
         return {
             **{f"weights/{name}": tensor for name, tensor in self._parameters.full.items()},
@@ -35,7 +35,7 @@ class NetworkState:
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it, live."""
-        found = self._first() | self._parameters.lesions.tensors()
+        found = self.first() | self._parameters.lesions.tensors()
         learner = self._learner
         for part, states in (("optimizer", learner.states), ("plasticity", learner.plasticity_states)):
             found |= {f"{part}/{name}/{key}": value for name, state in states.items() for key, value in state.items()}
@@ -43,7 +43,7 @@ class NetworkState:
 
     def load(self, tensors: Mapping[str, Tensor]) -> None:
         """Take over values. Nothing is taken over when names or shapes differ."""
-        mine = self._first()
+        mine = self.first()
         problems = [
             Problem(
                 place=name,

@@ -1,23 +1,40 @@
 """A trained network in one file: safetensors, with the circuit beside the tensors. Nothing read from disk is
-executed."""
+executed.
+
+Two kinds of file: all that a step reads, in the network's own layout, to go on from; and the weights alone, as users
+see them, for other programs too. `load` reads both.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from neurosal.engine.inputs import pick_device
-from neurosal.errors import NeurosalError, Problem, StoreError
+from neurosal.errors import CircuitError, NeurosalError, Problem, StoreError, near
 from neurosal.graph import Circuit
+from neurosal.record import schema
 
 if TYPE_CHECKING:
     from neurosal.engine.network import Network
 
 FORMAT = "neurosal network 1"
+WEIGHTS = "neurosal weights 1"
+ROUTER_DIMS = {
+    "weight": ("rank", "pre"),
+    "prototypes": ("area", "rank"),
+    "mean": ("pre",),
+    "usage": ("area",),
+    "count": (),
+}
 
 
 def save(network: Network, path: str | Path) -> Path:
@@ -26,29 +43,31 @@ def save(network: Network, path: str | Path) -> Path:
     Raises:
         StoreError: when the file cannot be written.
     """
-    path = Path(path)
-    header = {
-        "format": FORMAT,
-        "circuit": json.dumps(network.circuit.to_dict()),
-        "seeds": json.dumps(network.seeds),
-        "dtype": str(network.dtype).removeprefix("torch."),
+    return _write(Path(path), network.state_dict(), _header(network, FORMAT))
+
+
+def save_weights(network: Network, path: str | Path) -> Path:
+    """Write weights alone; see `Network.save_weights`."""
+    tensors = dict(_public(network))
+    dims = {name: _dims(network, name) for name in tensors}
+    header = _header(network, WEIGHTS) | {
+        "steps": str(network.steps),
+        "dims": json.dumps(dims),
+        "ties": json.dumps({name: owner for name, owner in network.plan.owners.items() if name != owner}),
     }
-    aside = Path(f"{path}.part")
-    try:
-        save_file(
-            {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()},
-            aside,
-            header,
-        )
-        aside.replace(path)
-    except (OSError, SafetensorError) as error:
-        aside.unlink(missing_ok=True)
-        raise StoreError(Problem(place=str(path), expected="a file that can be written", found=str(error))) from None
-    return path
+    return _write(Path(path), tensors, header)
+
+
+def load_weights(network: Network, path: str | Path) -> None:
+    """Take over the weights of a file; see `Network.load_weights`."""
+    path = Path(path)
+    with _reading(path):
+        header = _header_of(path, (WEIGHTS,))
+        _take(network, load_file(path, device=str(network.device)), header)
 
 
 def load(path: str | Path, device: str = "auto") -> Network:
-    """The network that `save` wrote.
+    """The network that `save` or `save_weights` wrote; after the latter no optimiser remembers anything.
 
     Raises:
         StoreError: when the file is missing, damaged or something else. ExperimentError: for a device that is not
@@ -57,17 +76,46 @@ def load(path: str | Path, device: str = "auto") -> Network:
     from neurosal.engine.network import compile
 
     path, where = Path(path), str(pick_device(device))
-    if not path.is_file():
-        raise StoreError(Problem(place=str(path), expected="a saved network", found="no such file"))
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-        if header.get("format") != FORMAT:
-            raise StoreError(Problem(place=str(path), expected=f"format {FORMAT!r}", found=repr(header.get("format"))))
+    with _reading(path):
+        header = _header_of(path, (FORMAT, WEIGHTS))
         network = compile(
             Circuit.from_dict(json.loads(header["circuit"])), json.loads(header["seeds"]), where, header["dtype"]
         )
-        network.load_state_dict(load_file(path, device=where))
+        tensors = load_file(path, device=where)
+        if header["format"] == WEIGHTS:
+            _take(network, tensors, header)
+        else:
+            network.load_state_dict(tensors)
+    return network
+
+
+def _header(network: Network, kind: str) -> dict[str, str]:
+    return {
+        "format": kind,
+        "circuit": json.dumps(network.circuit.to_dict()),
+        "seeds": json.dumps(network.seeds),
+        "dtype": str(network.dtype).removeprefix("torch."),
+    }
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> Path:
+    aside = Path(f"{path}.part")
+    try:
+        save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, aside, header)
+        aside.replace(path)
+    except (OSError, SafetensorError) as error:
+        aside.unlink(missing_ok=True)
+        raise StoreError(Problem(place=str(path), expected="a file that can be written", found=str(error))) from None
+    return path
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Whatever is wrong with the file is said as an error of the store, with its place."""
+    if not path.is_file():
+        raise StoreError(Problem(place=str(path), expected="a saved network", found="no such file"))
+    try:
+        yield
     except StoreError:
         raise
     except NeurosalError as error:
@@ -78,4 +126,90 @@ def load(path: str | Path, device: str = "auto") -> Network:
     except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
         found = f"a damaged file ({type(error).__name__}: {error})"
         raise StoreError(Problem(place=str(path), expected="a saved network", found=found)) from None
-    return network
+
+
+def _header_of(path: Path, kinds: tuple[str, ...]) -> dict[str, str]:
+    with safe_open(path, framework="pt") as file:
+        header: dict[str, str] = file.metadata() or {}
+    if header.get("format") not in kinds:
+        expected = f"format {' or '.join(map(repr, kinds))}"
+        raise StoreError(Problem(place=str(path), expected=expected, found=repr(header.get("format"))))
+    return header
+
+
+# Weights as users see them --------------------------------------------------------------------------------------------
+
+
+def _public(network: Network) -> Iterator[tuple[str, Tensor]]:
+    """Of a network's state all that is no memory of an optimiser or a plasticity, by the names that users know and in
+    each projection's own direction."""
+    for key, tensor in network.state_dict().items():
+        part, _, name = key.partition("/")
+        match part:
+            case "weights":
+                yield name, network.weights.oriented(name, tensor)
+            case "magnitudes":
+                yield f"{name}.magnitude", network.weights.oriented(name, tensor)
+            case "masks":
+                yield f"{name}.mask", network.weights.oriented(name, tensor) != 0
+            case "silenced":
+                yield f"{name}.kept", tensor != 0
+            case "biases":
+                yield name, tensor
+            case "routers":
+                yield name.replace("/", "."), tensor
+
+
+def _key(network: Network, name: str) -> str | None:
+    """Under which key a network's state has what users know by a name; None where it has no such thing."""
+    owner, _, entry = name.partition(".")
+    parameters = network.weights
+    keys = {
+        "": f"weights/{owner}",
+        "magnitude": f"magnitudes/{owner}",
+        "mask": f"masks/{owner}" if owner in parameters and parameters.mask_key(owner) == owner else "",
+        "kept": f"silenced/{owner}" if owner in network.circuit.populations else "",
+        "bias": f"biases/{name}",
+    }
+    key = keys.get(entry) if owner not in network.routers else f"routers/{owner}/{entry}"
+    lesion = bool(key) and entry in ("mask", "kept")
+    return key if key and (lesion or key in network._state.first()) else None
+
+
+def _dims(network: Network, name: str) -> tuple[str, ...]:
+    """What the axes of a tensor of the file are, called as in a record."""
+    circuit = network.circuit
+    owner, _, entry = name.partition(".")
+    if entry in ("bias", "kept"):
+        area = ("area",) if entry == "bias" else ()
+        return (schema.REPLICA, *area, schema.units_dimension(owner))
+    edge = circuit.projections[owner]
+    if edge.pathway == "modulatory":
+        pre = schema.units_dimension(edge.source)
+        return (schema.REPLICA, *(pre if dim == "pre" else dim for dim in ROUTER_DIMS[entry]))
+    if edge.wiring.kind == "one_to_one":
+        return (schema.REPLICA, schema.AREA, schema.units_dimension(edge.target))
+    return (schema.REPLICA, schema.AREA, *schema.weight_dimensions(edge.target, edge.source))
+
+
+def _take(network: Network, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
+    """Put the weights of a file into a network; nothing is put there when names or shapes differ."""
+    state, problems = {}, []
+    for name, tensor in tensors.items():
+        key = _key(network, name)
+        owner, _, entry = name.partition(".")
+        if key is None:
+            remedy = near(name, [known for known, _ in _public(network)])
+            problems.append(Problem(place=name, expected="a tensor of the circuit", found="another", remedy=remedy))
+            continue
+        if entry in ("mask", "kept"):
+            units = network.circuit.populations[owner].units if entry == "kept" else 0
+            shape = list(network.weights[owner].shape) if entry == "mask" else [network.replicas, units]
+            if list(tensor.shape) != shape:
+                found = str(list(tensor.shape))
+                problems.append(Problem(place=name, expected=f"a tensor {shape}", found=found))
+                continue
+        state[key] = network.weights.oriented(owner, tensor) if entry in ("", "magnitude", "mask") else tensor
+    if problems:
+        raise CircuitError(problems)
+    network.load_state_dict(state | {"steps": torch.tensor(int(header["steps"]))})

@@ -7,15 +7,18 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.numpy import load_file as load_numpy
 from safetensors.torch import load_file, save_file
 
 import neurosal as ns
 from neurosal import rules
-from neurosal.engine.storing import FORMAT
+from neurosal.engine.storing import FORMAT, WEIGHTS
 from neurosal.errors import ExperimentError, StoreError
+from neurosal.graph import Circuit
 from tests.reference.batches import batch_for, batches_for
 from tests.rules.table import TABLE, chain_of
 
@@ -157,7 +160,7 @@ def test_any_file_is_not_a_network(tmp_path: Path) -> None:
 
 def test_a_safetensors_file_of_others_is_named_as_such(tmp_path: Path) -> None:
     save_file({"weight": torch.zeros(2)}, tmp_path / "file")
-    refused(tmp_path / "file", f"expected format '{FORMAT}', found None")
+    refused(tmp_path / "file", f"expected format '{FORMAT}' or '{WEIGHTS}', found None")
     save_file({"weight": torch.zeros(2)}, tmp_path / "file", {"format": "neurosal network 9"})
     refused(tmp_path / "file", "found 'neurosal network 9'")
 
@@ -209,3 +212,85 @@ def test_a_state_that_does_not_fit_changes_nothing() -> None:
 def test_a_type_that_is_not_there_is_refused_in_words(dtype: str) -> None:
     with pytest.raises(ExperimentError, match=f"dtype: expected float32 or float64, found '{dtype}'"):
         network_of(rules.kp(CHAIN), dtype)
+
+
+# Weights alone -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", TABLE, ids=lambda case: case.name)
+def test_a_file_of_weights_says_the_same_and_learns_the_same_from_there(case: Any, tmp_path: Path) -> None:
+    network = stepped(case.make(CHAIN), OPTIMIZERS["plain"])
+    network.mask("hidden1_to_hidden2", torch.tensor([True, False, True, True, True]))
+    network.silence("hidden1", torch.tensor([True, True, True, False, True]))
+    loaded = ns.load(network.save_weights(tmp_path / "weights"), device="cpu")
+    assert (loaded.circuit, loaded.seeds, loaded.dtype, loaded.steps) == (network.circuit, (3, 8), torch.float64, 3)
+    batch = batch_for(CHAIN, 9)
+    assert torch.equal(loaded.predict(batch.x), network.predict(batch.x))
+    for each in (loaded, network):
+        each.step(batch.x, batch.y, optimizer=OPTIMIZERS["plain"])  # without memory, so there is none to miss
+    for name in network.weights:
+        assert torch.equal(loaded.weights[name], network.weights[name]), name
+
+
+def test_a_file_of_weights_has_the_names_and_the_axes_that_users_know(tmp_path: Path) -> None:
+    network = stepped(rules.sal(CHAIN, areas=3, feedback="kp"), OPTIMIZERS["adam"])
+    path = network.save_weights(tmp_path / "weights")
+    arrays = load_numpy(path)
+    assert arrays.keys() == {
+        *network.weights, *network.biases, *(f"route_hidden1.{key}" for key in network.routers["route_hidden1"]),
+    }  # fmt: skip
+    for name in network.weights:
+        assert np.array_equal(arrays[name], network.weights[name].numpy())
+    with safe_open(path, framework="np") as file:
+        header = file.metadata()
+    dims = json.loads(header["dims"])
+    assert dims["hidden1_to_hidden2"] == ["replica", "area", "hidden2", "hidden1"]
+    assert dims["output_to_hidden2"] == ["replica", "area", "hidden2", "output"]
+    assert dims["hidden1.bias"] == ["replica", "area", "hidden1"]
+    for name, array in arrays.items():
+        assert len(dims[name]) == array.ndim, name
+    assert json.loads(header["ties"]) == {}
+    assert Circuit.from_dict(json.loads(header["circuit"])) == network.circuit
+
+
+def test_ties_are_named_and_not_stored_twice(tmp_path: Path) -> None:
+    path = stepped(rules.bp(CHAIN), OPTIMIZERS["plain"]).save_weights(tmp_path / "weights")
+    with safe_open(path, framework="np") as file:
+        assert json.loads(file.metadata()["ties"])["hidden2_to_hidden1"] == "hidden1_to_hidden2"
+        assert "hidden2_to_hidden1" not in file.keys()  # noqa: SIM118 - it is no mapping
+
+
+def test_weights_are_taken_over_by_a_network_that_is_there(tmp_path: Path) -> None:
+    one, two = stepped(rules.kp(CHAIN), OPTIMIZERS["momentum"]), network_of(rules.kp(CHAIN))
+    two.load_weights(one.save_weights(tmp_path / "weights"))
+    for name in one.weights:
+        assert torch.equal(one.weights[name], two.weights[name])
+    assert two.steps == 3
+    assert not any(name.startswith("optimizer") for name in two.state_dict())
+
+
+def test_weights_of_another_circuit_are_refused_and_nothing_is_taken_over(tmp_path: Path) -> None:
+    two = network_of(rules.kp(CHAIN))
+    before = {name: tensor.clone() for name, tensor in two.state_dict().items()}
+    for circuit, message in ((WIDER, "route_hidden1.weight: expected a tensor of the circuit"),
+                             (rules.kp(chain_of(4, 5, 7, 3)), r"a tensor \[2, 1, 6, 5\], found \[2, 1, 7, 5\]"),
+                             (rules.bp(CHAIN), "weights/output_to_hidden2: expected a tensor")):  # fmt: skip
+        with pytest.raises(StoreError, match=message):
+            two.load_weights(stepped(circuit, OPTIMIZERS["plain"]).save_weights(tmp_path / "weights"))
+    masked = stepped(rules.kp(CHAIN), OPTIMIZERS["plain"])
+    masked.mask("input_to_hidden1", torch.tensor([True, False, True, True]))
+    path = masked.save_weights(tmp_path / "masked")
+    tensors = load_file(path)
+    with safe_open(path, framework="pt") as file:
+        save_file(tensors | {"input_to_hidden1.mask": torch.ones(3, dtype=torch.bool)}, path, file.metadata())
+    with pytest.raises(StoreError, match=r"input_to_hidden1.mask: expected a tensor \[2, 1, 5, 4\], found \[3\]"):
+        two.load_weights(path)
+    for path in (masked.save(tmp_path / "network"), tmp_path / "none"):
+        with pytest.raises(StoreError, match=str(path)):
+            two.load_weights(path)
+    must_be_equal_to(before, two)
+
+
+def must_be_equal_to(state: dict[str, torch.Tensor], network: Any) -> None:
+    assert state.keys() == network.state_dict().keys()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
