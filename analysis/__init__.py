@@ -6,8 +6,19 @@ from neurosal.analysis.decorrelation import decorrelation
 from neurosal.analysis.forgetting import forgetting
 from neurosal.analysis.learning_curves import learning_curves
 from neurosal.analysis.phases import phases
+from neurosal.analysis.reporting import report
 from neurosal.analysis.series import series
 from neurosal.analysis.symmetry import symmetry
 from neurosal.analysis.tuning import tuning
 
-__all__ = ["areas", "decorrelation", "forgetting", "learning_curves", "phases", "series", "symmetry", "tuning"]
+__all__ = [
+    "areas",
+    "decorrelation",
+    "forgetting",
+    "learning_curves",
+    "phases",
+    "report",
+    "series",
+    "symmetry",
+    "tuning",
+]

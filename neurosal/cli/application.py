@@ -187,6 +187,21 @@ def analyse(
 
 
 @app.command()
+def report(
+    stores: Annotated[
+        list[Path], typer.Argument(metavar="STORE...", help="Folders of stored runs; several come on one page.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The file to write; report.html in the first store by default.")
+    ] = None,
+) -> None:
+    """Write all that runs recorded as one HTML page that opens offline."""
+    from neurosal.cli.running import write_report
+
+    write_report(stores, out)
+
+
+@app.command()
 def data(
     name: Annotated[
         str | None, typer.Argument(metavar="[NAME]", help="A data set; without it, all are listed.")

@@ -20,6 +20,7 @@ from neurosal.settings.tuned import Tuned
 
 FINAL_TABLE = "learning_curves"
 RUNS, FIGURES = Path("runs"), "figures"
+REPORT = "report"
 
 
 def experiment_of(source: str, assignments: list[str]) -> Experiment:
@@ -162,3 +163,19 @@ def analyse_stores(name: str, stores: list[Path], out: Path | None) -> None:
     typer.echo(str(table_of(analysis, dataset)))
     for path in save(analysis, dataset, out or stores[0] / FIGURES):
         typer.echo(f"Wrote {path}")
+
+
+def write_report(stores: list[Path], out: Path | None) -> None:
+    """Write the page of one run, or of several, and say what it holds.
+
+    Raises:
+        NeurosalError: for a folder without a run, and a file that cannot be written.
+    """
+    found: Any = library.find("analyses", REPORT)
+    page = found(stores)
+    path = out or stores[0] / f"{REPORT}.html"
+    try:
+        found.write(page, path)
+    except OSError as wrong:
+        raise unwritable(path, wrong) from None
+    typer.echo(f"{page}\nWrote {path}")

@@ -26,9 +26,10 @@ def source_files() -> set[str]:
         inside = next((package.replace(".", "/") for package, folder in FOLDERS.items() if folder == top), top)
         for path in (ROOT / top).rglob("*"):
             relative = path.relative_to(ROOT / top)
-            if path.suffix == ".py" or path.name == "py.typed" or relative.parts[:2] == ("data", "embedded"):
+            data = relative.parts[:-1] in (("data", "embedded"), ("reporting", "assets"))
+            if path.suffix == ".py" or path.name == "py.typed" or data:
                 wanted.add(f"{inside}/{relative.as_posix()}")
-    return {name for name in wanted if "__pycache__" not in name and not name.endswith("data/embedded")}
+    return {name for name in wanted if "__pycache__" not in name}
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +97,7 @@ def test_licences_travel_with_the_wheel(wheel: Path) -> None:
         names = archive.namelist()
         assert any(name.endswith("licenses/LICENSE") for name in names)
         assert any(name.endswith("licenses/neurosal/data/embedded/NOTICE") for name in names)
+        assert any(name.endswith("licenses/analysis/reporting/assets/LICENSE.plotly") for name in names)
         metadata = archive.read(next(name for name in names if name.endswith("/METADATA"))).decode()
     assert "License-Expression: Apache-2.0" in metadata
 
