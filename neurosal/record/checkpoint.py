@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from neurosal.errors import Problem, StoreError
 from neurosal.record import faults, schema
+from neurosal.record.checksums import SUMS_FILE, write_sums, wrong_files
 from neurosal.record.files import PARTIAL, read_json, sync_folder
 from neurosal.record.status import check_version
 
@@ -68,7 +69,8 @@ def save(folder: Path, checkpoint: Checkpoint) -> Path:
     content = {"schema": schema.VERSION, "lengths": checkpoint.lengths, "meta": checkpoint.meta}
     (aside / CONTENT).write_text(json.dumps(content))
     (aside / TENSORS).chmod((aside / CONTENT).stat().st_mode)  # safetensors makes files for their owner only
-    for name in (TENSORS, CONTENT):
+    write_sums(aside, (TENSORS, CONTENT))
+    for name in (TENSORS, CONTENT, SUMS_FILE):
         with (aside / name).open("rb") as file:
             os.fsync(file.fileno())
     sync_folder(aside)
@@ -108,9 +110,11 @@ def load(path: Path) -> Checkpoint:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
+    remedy = f"Remove the folder {path.name} to go on from the one before it."
     content = read_json(path / CONTENT)
     check_version(content.get("schema"), path / CONTENT)
-    remedy = f"Remove the folder {path.name} to go on from the one before it."
+    if wrong := [replace(problem, remedy=remedy) for problem in wrong_files(path)]:
+        raise StoreError(wrong)
     lengths, meta = content.get("lengths"), content.get("meta")
     if not isinstance(meta, dict) or not isinstance(lengths, dict):
         raise StoreError(

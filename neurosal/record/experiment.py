@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from neurosal.errors import Problem, StoreError
 from neurosal.record import schema
+from neurosal.record.checksums import write_sums
 from neurosal.record.environment import environment
 from neurosal.record.files import read_yaml_file, store_errors, write_json, write_yaml
 from neurosal.record.lock import Lock
@@ -57,6 +58,7 @@ class ExperimentFolder:
                 write_yaml(folder / schema.EXPERIMENT_FILE, experiment)
                 content = environment() | ({"provenance": dict(provenance)} if provenance else {})
                 write_json(folder / schema.ENVIRONMENT_FILE, content)
+                write_sums(folder, (schema.EXPERIMENT_FILE, schema.ENVIRONMENT_FILE))
                 (folder / schema.ARMS).mkdir(exist_ok=True)
                 status = Status(state="running", pid=os.getpid(), started=now(), updated=now())
                 write_status(folder, status)

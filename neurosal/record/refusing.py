@@ -10,6 +10,7 @@ import numpy as np
 
 from neurosal.errors import Problem, StoreError
 from neurosal.record import schema
+from neurosal.record.checksums import SUMS_FILE
 from neurosal.record.files import read_json
 from neurosal.record.status import read_status
 from neurosal.record.store import ROOT, Store
@@ -45,7 +46,7 @@ def _foreign(folder: Path) -> list[str]:
     """What lies in a folder and is neither hidden nor of a run, be it of one whose beginning was cut short."""
     ours = (
         schema.STORE, schema.CHECKPOINTS, schema.ARMS, schema.CIRCUIT_FILE, schema.SETTINGS_FILE,
-        schema.EXPERIMENT_FILE, schema.ENVIRONMENT_FILE, schema.STATUS_FILE, ".",
+        schema.EXPERIMENT_FILE, schema.ENVIRONMENT_FILE, schema.STATUS_FILE, SUMS_FILE, ".",
     )  # fmt: skip
     return sorted(path.name for path in folder.iterdir() if not path.name.startswith(ours))
 

@@ -13,8 +13,8 @@ from neurosal.errors import NeurosalError, Problem, StoreError, near
 from neurosal.graph.circuit import Circuit
 from neurosal.record import schema
 from neurosal.record.files import damaged, read_json, read_yaml_file, store_errors
+from neurosal.record.root import ROOT, read_root
 from neurosal.record.status import Status, check_version, read_status
-from neurosal.record.store import ROOT
 
 if TYPE_CHECKING:
     import xarray
@@ -57,8 +57,7 @@ class Run:
         if self.of_experiment:
             return xarray.DataTree(children={name: run.tree for name, run in self.arms.items()}, name=self.folder.name)
         path = self.folder / schema.STORE
-        attributes = read_json(path / ROOT).get("attributes")
-        check_version((attributes if isinstance(attributes, dict) else {}).get(schema.VERSION_ATTRIBUTE), path / ROOT)
+        check_version(read_root(path / ROOT).attributes.get(schema.VERSION_ATTRIBUTE), path / ROOT)
         try:
             with store_errors(path, "open the record"):
                 return xarray.open_datatree(path, engine="zarr", consolidated=True)

@@ -7,7 +7,8 @@ for any group of it. So a commit is the replacement of one small file, and all g
 Chunks are uncompressed and lie flat in the array's folder. New entries are written in place, only ever past the
 committed length: nothing that a reader can see is touched, so a write that is cut short harms nothing, and a chunk that
 is half full can be filled later without being copied. This guards against the end of the process at any moment. Against
-the loss of power only checkpoints are guarded: they wait for the disk.
+the loss of power only checkpoints are guarded: they wait for the disk. What damages files later is found by checksums
+(see `neurosal.record.checksums`), which are committed together with the lengths.
 """
 
 from __future__ import annotations
@@ -26,13 +27,15 @@ import numpy as np
 
 from neurosal.errors import Problem, StoreError
 from neurosal.record import faults, schema
-from neurosal.record.files import PARTIAL, damaged, read_json
+from neurosal.record.checksums import DEFAULT, LOG_SUFFIX, Checksum, Key, Log, key_of
+from neurosal.record.files import PARTIAL, damaged, write_bytes
+from neurosal.record.root import ROOT, Root, group_metadata, keep_previous, previous, read_root, text_of
 from neurosal.record.status import check_version
 
-ROOT = "zarr.json"
 CHUNK_BYTES = 2**20  # small things are grouped to this along the growing dimension
 UNKNOWN_BYTES = 2**16  # the same where nobody said how many rows to expect: a short record must not look like megabytes
 REPLICA_BYTES = 2**26  # a row above this is cut into one chunk a replica
+TAILS, ENTRIES = "tails", "entries"
 
 Metadata = dict[str, Any]
 
@@ -43,9 +46,12 @@ class GrowingArray:
     Letters: R replicas (1 where the array has no such axis), L rows along the growing axis.
     """
 
-    def __init__(self, root: Path, path: str, metadata: Metadata) -> None:
+    def __init__(self, root: Path, path: str, metadata: Metadata, log: Log, tails: Sequence[int] = ()) -> None:
         self.path = path
         self.metadata = metadata
+        self._log = log
+        self._tails = list(tails)  # of the chunk that is half full: the committed checksum, by replica chunk
+        self._running: dict[int, list[int]] = {}  # the same since this process writes, row by row of the replica chunk
         self._folder = root / path
         dims = metadata["dimension_names"]
         self.axis = next(axis for axis, dim in enumerate(dims) if dim in schema.GROWING)
@@ -53,43 +59,113 @@ class GrowingArray:
         self.dtype = np.dtype(metadata["data_type"]).newbyteorder("<")
         self.replicas = shape[0] if self.axis else 1
         self.rest = tuple(shape[self.axis + 1 :])
-        self._chunk_replicas = chunk[0] if self.axis else 1
-        self._chunk_rows = chunk[self.axis]
-        self._row_bytes = self.dtype.itemsize * math.prod(self.rest)
+        self.chunk_replicas = chunk[0] if self.axis else 1
+        self.chunk_rows = chunk[self.axis]
+        self.row_bytes = self.dtype.itemsize * math.prod(self.rest)
+        self.chunk_bytes = self.chunk_replicas * self.chunk_rows * self.row_bytes
+        self.replica_chunks = -(-self.replicas // self.chunk_replicas)
         self._capacity = shape[self.axis]
 
     def write(self, start: int, values: np.ndarray[Any, Any]) -> None:
         """Write values [R, rows, ...] at rows `start` and following."""
         rows = values.shape[1]
         if start + rows > self._capacity:
-            self._capacity = max(start + rows, 2 * self._capacity, self._chunk_rows)
+            self._capacity = max(start + rows, 2 * self._capacity, self.chunk_rows)
             self._write_metadata(self._capacity)
         values = np.ascontiguousarray(values, dtype=self.dtype)
         first = start
         while first < start + rows:
-            chunk, offset = divmod(first, self._chunk_rows)
-            count = min(self._chunk_rows - offset, start + rows - first)
-            for replica in range(0, self.replicas, self._chunk_replicas):
-                block = values[replica : replica + self._chunk_replicas, first - start : first - start + count]
-                self._write_block(self._chunk_file(replica // self._chunk_replicas, chunk), offset, block)
+            chunk, offset = divmod(first, self.chunk_rows)
+            count = min(self.chunk_rows - offset, start + rows - first)
+            for replica in range(0, self.replicas, self.chunk_replicas):
+                block = values[replica : replica + self.chunk_replicas, first - start : first - start + count]
+                self._write_block(self.chunk_file(replica // self.chunk_replicas, chunk), offset, block)
+                self._note(replica // self.chunk_replicas, chunk, offset, block)
             first += count
 
-    def _chunk_file(self, replica: int, chunk: int) -> Path:
+    def _note(self, replica: int, chunk: int, offset: int, block: np.ndarray[Any, Any]) -> None:
+        """Take a block that was written at row `offset` of a chunk into the chunk's checksum."""
+        running = self._running_sums(replica, chunk, offset) if offset else [0] * len(block)
+        running = [self._log.checksum.of(rows, start) for rows, start in zip(block, running, strict=True)]
+        self._running[replica] = running
+        if offset + block.shape[1] == self.chunk_rows:
+            self._log.add(self.path, self._log.checksum.together(running), replica, chunk)
+            self._running[replica] = []
+
+    def _running_sums(self, replica: int, chunk: int, rows: int) -> list[int]:
+        """Of the first rows of a chunk; read from the disk, and held against what was committed, after opening."""
+        if not self._running.get(replica):
+            found = self.sums(replica, chunk, rows)
+            if self._tails and self._log.checksum.together(found) != self._tails[replica]:
+                raise self.altered(replica, chunk)
+            self._running[replica] = found
+        return self._running[replica]
+
+    def sums(self, replica: int, chunk: int, rows: int) -> list[int]:
+        """Checksums of the first rows of a chunk as they are on the disk: one for each replica in it.
+
+        Raises:
+            StoreError: for a file that is too short. OSError: for one that cannot be read.
+        """
+        file = self.chunk_file(replica, chunk)
+        raw = np.fromfile(file, np.uint8)
+        if raw.size != self.chunk_bytes:
+            raise damaged(file, f"{self.chunk_bytes} bytes", f"{raw.size}")
+        slabs = raw.reshape(self.chunk_replicas, self.chunk_rows * self.row_bytes)
+        return [self._log.checksum.of(slab[: rows * self.row_bytes]) for slab in slabs]
+
+    def altered(self, replica: int, chunk: int) -> StoreError:
+        """The error for a chunk that does not hold what was written."""
+        return damaged(self.chunk_file(replica, chunk), "the values that were recorded", "others (see neurosal doctor)")
+
+    def tails(self, length: int) -> list[int]:
+        """Checksums of the chunk that is half full at that length, by replica chunk; [] where there is none."""
+        chunk, rows = divmod(length, self.chunk_rows)
+        if not rows:
+            return []
+        if not self._running and self._tails:
+            return self._tails  # nothing was written since it was opened
+        parts = range(self.replica_chunks)
+        return [self._log.checksum.together(self._running_sums(part, chunk, rows)) for part in parts]
+
+    def cut(self, length: int, new: int, logged: Mapping[Key, int]) -> None:
+        """Go back to a length. A chunk that the cut goes through is checked before the part that is kept gets its sum.
+
+        Raises:
+            StoreError: when it does not hold what was written.
+        """
+        chunk, rows = divmod(new, self.chunk_rows)
+        if new == length or not rows:
+            self._tails = self._tails if new == length else []
+            self._running = {}
+            return
+        was = min(length - chunk * self.chunk_rows, self.chunk_rows)
+        for part in range(self.replica_chunks):
+            whole = logged.get(key_of(self.path, part, chunk))
+            if was < self.chunk_rows:
+                running = self._running.get(part)
+                known = self._tails[part] if self._tails else None
+                whole = self._log.checksum.together(running) if running else known
+            if whole is not None and self._log.checksum.together(self.sums(part, chunk, was)) != whole:
+                raise self.altered(part, chunk)
+            self._running[part] = self.sums(part, chunk, rows)
+        self._tails = []
+
+    def chunk_file(self, replica: int, chunk: int) -> Path:
         key = [replica, chunk] if self.axis else [chunk]
         return self._folder / ".".join(["c", *(str(part) for part in key), *("0" for _ in self.rest)])
 
     def _write_block(self, file: Path, offset: int, block: np.ndarray[Any, Any]) -> None:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            if block.shape[1] == self._chunk_rows:
+            if block.shape[1] == self.chunk_rows:
                 write_at(descriptor, np.ascontiguousarray(block), 0)
                 return
             # zarr reads whole chunks only; what is not written yet takes no place on the disk.
-            size = self._chunk_replicas * self._chunk_rows * self._row_bytes
-            if os.fstat(descriptor).st_size < size:
-                os.ftruncate(descriptor, size)
+            if os.fstat(descriptor).st_size < self.chunk_bytes:
+                os.ftruncate(descriptor, self.chunk_bytes)
             for index, rows in enumerate(block):
-                write_at(descriptor, rows, (index * self._chunk_rows + offset) * self._row_bytes)
+                write_at(descriptor, rows, (index * self.chunk_rows + offset) * self.row_bytes)
         finally:
             os.close(descriptor)
 
@@ -98,10 +174,10 @@ class GrowingArray:
         faults.reach(faults.TRIM)
         self._capacity = length
         self._write_metadata(length)
-        chunks = -(-length // self._chunk_rows)
+        chunks = -(-length // self.chunk_rows)
         for file in self._folder.iterdir():
             parts = file.name.split(".")
-            if parts[0] == "c" and int(parts[1 + self.axis]) >= chunks:
+            if parts[0] == "c" and len(parts) > 1 and int(parts[1 + self.axis]) >= chunks:
                 file.unlink()
 
     def with_length(self, length: int) -> Metadata:
@@ -117,9 +193,13 @@ class GrowingArray:
 class Store:
     """The tree of one run on disk, opened for writing by one process."""
 
-    def __init__(self, root: Path, attributes: Mapping[str, Any]) -> None:
+    def __init__(self, root: Path, attributes: Mapping[str, Any], sums: Mapping[str, Any] | None = None) -> None:
         self.root = root
         self.attributes = dict(attributes)
+        sums = sums or {}
+        self._checksum = Checksum(sums.get("algorithm", DEFAULT), root / ROOT)
+        self._log = Log(root, self._checksum, int(sums.get(ENTRIES, 0)))
+        self._tails: dict[str, list[int]] = dict(sums.get(TAILS, {}))
         self.lengths: dict[str, int] = {}  # by group: rows written, committed with the next commit
         self._nodes: dict[str, Metadata] = {}
         self._growing: dict[str, dict[str, GrowingArray]] = {}
@@ -131,6 +211,8 @@ class Store:
         if root.exists():
             shutil.rmtree(root)
         root.mkdir(parents=True)
+        for beside in (previous(root), root.with_name(root.name + LOG_SUFFIX)):
+            beside.unlink(missing_ok=True)
         return cls(root, {schema.VERSION_ATTRIBUTE: schema.VERSION, **attributes})
 
     @classmethod
@@ -138,16 +220,19 @@ class Store:
         """The store as it was committed last.
 
         Raises:
-            StoreError: for a store that is damaged or of another schema.
+            StoreError: for a store that is damaged, packed or of another schema.
         """
         path = root / ROOT
-        content = read_json(path)
+        content = read_root(path)
+        check_version(content.attributes.get(schema.VERSION_ATTRIBUTE), path)
+        if content.packed:
+            remedy = "It can only be read; to go on, use the run that it was packed from, or choose another --store."
+            raise StoreError(
+                Problem(place=str(root), expected="a record that can grow", found="one that was packed", remedy=remedy)
+            )
         try:
-            attributes = dict(content["attributes"])
-            nodes = dict(content["consolidated_metadata"]["metadata"])
-            check_version(attributes.get(schema.VERSION_ATTRIBUTE), path)
-            store = cls(root, attributes)
-            for name, metadata in nodes.items():
+            store = cls(root, content.attributes, content.sums)
+            for name, metadata in content.nodes.items():
                 store._add(name, metadata)
             for group, arrays in store._growing.items():
                 lengths = {array.metadata["shape"][array.axis] for array in arrays.values()}
@@ -201,6 +286,7 @@ class Store:
         data, dtype, shape = encode(values)
         self._write_node(path, array_metadata(shape, shape, dtype, dims, attributes or {}))
         (self.root / path / ".".join(["c", *("0" for _ in shape)])).write_bytes(data)
+        self._log.add(path, self._checksum.of(data))
 
     def same_fixed(self, path: str, values: Sequence[Any], dims: Sequence[str]) -> bool:
         """Whether an array that is written once holds these values."""
@@ -255,16 +341,19 @@ class Store:
 
     def commit(self) -> None:
         """Make all that was written visible, in one step."""
-        tree = {}
+        tree, tails = {}, {}
         for path in sorted(self._finished(), key=lambda path: (path.count("/"), path)):
             group, _, name = path.rpartition("/")
             array = self._growing.get(group, {}).get(name)
             tree[path] = array.with_length(self.lengths[group]) if array else self._nodes[path]
-        content = group_metadata(self.attributes)
-        content["consolidated_metadata"] = {"kind": "inline", "must_understand": False, "metadata": tree}
+            if array and (half := array.tails(self.lengths[group])):
+                tails[path] = half
+        self._log.flush()
+        keep_previous(self.root)
         root = self.root / ROOT
         aside = root.with_name(root.name + PARTIAL)
-        aside.write_text(json.dumps(content))
+        sums = {ENTRIES: self._log.committed, TAILS: tails}
+        aside.write_bytes(text_of(Root(self.attributes, tree, sums), self._checksum))
         faults.reach(faults.COMMIT)
         aside.replace(root)
 
@@ -292,7 +381,15 @@ class Store:
         ]  # fmt: skip
         if wrong:
             raise StoreError(wrong)
-        self.lengths = {group: lengths.get(group, 0) for group in self._growing}
+        new = {group: lengths.get(group, 0) for group in self._growing}
+        logged, _ = self._log.read()
+        full = {}
+        for group, arrays in self._growing.items():
+            for array in arrays.values():
+                array.cut(self.lengths[group], new[group], logged)
+                full[key_of(array.path)[0]] = new[group] // array.chunk_rows
+        self._log.cut(lambda key: key[2] < full.get(key[0], 1))
+        self.lengths = new
         self.commit()
 
     def trim(self) -> None:
@@ -302,6 +399,8 @@ class Store:
                 array.trim(self.lengths[group])
         for left in self.root.rglob(f"*{PARTIAL}"):
             left.unlink(missing_ok=True)
+        # A copy by now, no link: what damages the one must not damage the other.
+        write_bytes(previous(self.root), (self.root / ROOT).read_bytes())
 
     def _write_node(self, path: str, metadata: Metadata) -> None:
         folder = self.root / path
@@ -313,7 +412,9 @@ class Store:
         self._nodes[path] = metadata
         if metadata["node_type"] == "array" and schema.GROWING & set(metadata["dimension_names"]):
             group, _, name = path.rpartition("/")
-            self._growing.setdefault(group, {})[name] = GrowingArray(self.root, path, metadata)
+            self._growing.setdefault(group, {})[name] = GrowingArray(
+                self.root, path, metadata, self._log, self._tails.get(path, ())
+            )
             self.lengths.setdefault(group, 0)
 
 
@@ -341,11 +442,6 @@ def write_metadata(folder: Path, metadata: Metadata) -> None:
     aside = path.with_name(path.name + PARTIAL)
     aside.write_text(json.dumps(metadata))
     aside.replace(path)
-
-
-def group_metadata(attributes: Mapping[str, Any]) -> Metadata:
-    """Metadata of a group."""
-    return {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
 
 
 def array_metadata(

@@ -18,6 +18,7 @@ from neurosal.record import checkpoint as checkpoints
 from neurosal.record import schema
 from neurosal.record.blocks import BlockWriter
 from neurosal.record.checkpoint import Checkpoint, Tensors
+from neurosal.record.checksums import write_sums
 from neurosal.record.environment import environment
 from neurosal.record.files import read_yaml_file, store_errors, write_json, write_yaml
 from neurosal.record.lock import Lock
@@ -93,6 +94,7 @@ class Recorder:
                 write_yaml(folder / schema.SETTINGS_FILE, plain(settings))
                 content = environment() | ({"provenance": plain(provenance)} if provenance else {})
                 write_json(folder / schema.ENVIRONMENT_FILE, content)
+                write_sums(folder, (schema.CIRCUIT_FILE, schema.SETTINGS_FILE, schema.ENVIRONMENT_FILE))
                 store = Store.create(folder / schema.STORE, {"replicas": replicas})
                 _write_graph(store, schema.graph(circuit) if graph is None else graph)
                 store.commit()
