@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from neurosal import library
@@ -80,7 +81,8 @@ def print_statistics() -> None:
         for entry in entries:
             low, high = (f"{bound:g}".replace("inf", "∞") for bound in entry.range)
             scale = f"{low} to {high}" + ("" if entry.units == "1" else f" {entry.units}")
-            rows.add_row(entry.name, entry.title, entry.formula, scale, entry.null, entry.of, entry.cost)
+            facts = (entry.title, entry.formula, scale, entry.null, entry.of, entry.cost)
+            rows.add_row(entry.name, *(escape(fact) for fact in facts))  # a[T, j] is no markup
         output.print(rows)
         output.print()
 

@@ -12,7 +12,7 @@ arrays of a known layout to numbers: probes call it with live tensors while trai
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
@@ -119,6 +119,7 @@ class Statistic:
         array: function of plain arrays, in float64.
         labelled: function of labelled arrays.
         options: of both forms, where `measure` and `lifted` call them.
+        together: function (names, *arrays) → dict that computes several of [replica, area, post, pre] arrays at once.
         labels: keywords by which the labelled form is told dimensions; None: ``dim=`` those of the source.
     """
 
@@ -138,6 +139,7 @@ class Statistic:
     per: tuple[str, ...] = ()
     results: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    together: Callable[..., dict[str, Any]] | None = None
     labels: Mapping[str, Any] | None = None
 
     @property
@@ -195,9 +197,12 @@ def statistic(
     per: tuple[str, ...] = (),
     results: tuple[str, ...] = (),
     options: Mapping[str, Any] | None = None,
+    together: Callable[..., dict[str, Any]] | None = None,
     labels: Mapping[str, Any] | None = None,
+    family: str | None = None,
 ) -> Callable[[F], F]:
-    """Register the labelled function below as a statistic; see `Statistic` for the arguments."""
+    """Register the labelled function below as a statistic; see `Statistic` for the arguments. Its family is that of the
+    module where none is given."""
     assert of in SOURCES, of
     assert cost in COSTS, cost
 
@@ -205,10 +210,10 @@ def statistic(
         name = function.__name__
         assert name not in _STATISTICS, f"a second statistic called {name!r}"
         _STATISTICS[name] = Statistic(
-            name=name, title=title, family=function.__module__.rpartition(".")[2], of=of, formula=formula, range=range,
-            null=null, cost=cost, units=units, reference=_reference(function), array=array, labelled=function,
-            form=form, per=per, results=results, options=MappingProxyType(dict(options or {})),
-            labels=labels,
+            name=name, title=title, family=family or function.__module__.rpartition(".")[2], of=of, formula=formula,
+            range=range, null=null, cost=cost, units=units, reference=_reference(function), array=array,
+            labelled=function, form=form, per=per, results=results, options=MappingProxyType(dict(options or {})),
+            together=together, labels=labels,
         )  # fmt: skip
         return function
 
@@ -235,7 +240,8 @@ def catalogue(family: str | None = None) -> dict[str, Statistic]:
                 place="family", expected="a family of statistics", found=repr(family), remedy=near(family, families)
             )
         )
-    return {name: entry for name, entry in _STATISTICS.items() if family in (None, entry.family)}
+    ordered = sorted(_STATISTICS.items(), key=lambda item: item[1].family)
+    return {name: entry for name, entry in ordered if family in (None, entry.family)}
 
 
 def find(name: str, *, place: str = "statistic") -> Statistic:
@@ -256,6 +262,34 @@ def find(name: str, *, place: str = "statistic") -> Statistic:
             Problem(place=place, expected="a known statistic", found=repr(name), remedy=near(name, _STATISTICS))
         )
     return _STATISTICS[name]
+
+
+def measure(names: Iterable[str], *arrays: Any) -> dict[str, Any]:
+    """Several statistics of the same arrays; what can share a pass does.
+
+    This is what probes call with live tensors and analyses with recorded arrays.
+
+    Args:
+        names: of statistics with one source.
+        arrays: [replica, *dims], as the source lists them.
+
+    Returns:
+        float64 [replica, *per] by name.
+
+    Example:
+        >>> w, b = np.ones((1, 1, 2, 3)), np.ones((1, 1, 2, 3))
+        >>> {name: value.tolist() for name, value in measure(["angle", "norm_ratio"], w, b).items()}
+        {'angle': [0.0], 'norm_ratio': [1.0]}
+    """
+    chosen = [find(name) for name in names]
+    shared: dict[Callable[..., dict[str, Any]], list[str]] = {}
+    for entry in chosen:
+        if entry.together is not None:
+            shared.setdefault(entry.together, []).append(entry.name)
+    found: dict[str, Any] = {}
+    for together, some in shared.items():
+        found |= together(some, *arrays)
+    return {entry.name: found[entry.name] if entry.name in found else entry.measure(*arrays) for entry in chosen}
 
 
 def _reference(function: Callable[..., Any]) -> str:

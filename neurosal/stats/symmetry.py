@@ -16,6 +16,7 @@ import xarray
 
 from neurosal.errors import NeurosalError, Problem
 from neurosal.stats import base
+from neurosal.stats.base.symmetry import together
 from neurosal.stats.catalogue import statistic
 from neurosal.stats.lifting import Dims, disagreement, lift, told, without_labels
 
@@ -23,6 +24,7 @@ from neurosal.stats.lifting import Dims, disagreement, lift, told, without_label
 @statistic(
     of="pair",
     array=base.angle,
+    together=together,
     title="angle between forward weights and feedback path",
     formula="arccos(⟨W, B⟩ / (‖W‖ ‖B‖))",
     range=(0, 180),
@@ -66,6 +68,7 @@ def angle(w: xarray.DataArray, b: xarray.DataArray, *, dim: Dims) -> xarray.Data
 @statistic(
     of="pair",
     array=base.norm_ratio,
+    together=together,
     title="norm of the feedback path over norm of forward weights",
     formula="‖B‖ / ‖W‖",
     range=(0, numpy.inf),
@@ -93,6 +96,7 @@ def norm_ratio(w: xarray.DataArray, b: xarray.DataArray, *, dim: Dims) -> xarray
 @statistic(
     of="pair",
     array=base.sign_concordance,
+    together=together,
     title="share of weights with the sign of their feedback",
     formula="mean(sign W = sign B)",
     range=(0, 1),
@@ -121,6 +125,178 @@ def sign_concordance(w: xarray.DataArray, b: xarray.DataArray, *, dim: Dims) -> 
         name="sign_concordance",
         attrs={"long_name": "share of equal signs", "units": "1"},
     )
+
+
+@statistic(
+    of="pair",
+    array=base.centred_angle,
+    together=together,
+    title="angle between forward weights and feedback path without their means",
+    formula="angle of W − mean W and B − mean B",
+    range=(0, 180),
+    null="90° ± 57.3°/√n for any independent weights",
+    units="degree",
+)
+def centred_angle(w: xarray.DataArray, b: xarray.DataArray, *, dim: Dims) -> xarray.DataArray:
+    """Angle after the mean over `dim` is taken off each, ``arccos corr(W, B)``.
+
+    Weights that keep to one sign are aligned by their means alone: the raw angle of two independent ones has
+    ``cos = E[w]² / E[w²]``, which for log-normal weights is exp(−σ²), 68.4° at σ = 1. Centred, chance is 90° ± 57.3°/√n
+    whatever the distribution. Range 0° to 180°. Neither scale nor offset of one of them changes it. NaN for constant
+    weights. Cost: a few passes over the entries.
+
+    Args:
+        w, b: labelled arrays, matched by name.
+        dim: the dimensions that make up one vector, as in `angle`.
+
+    Raises:
+        NeurosalError: when a dimension is missing (with near names) or lengths disagree.
+
+    Reference: Pearson's correlation as an angle; log-normal synapses: Song et al., Highly nonrandom features of
+        synaptic connectivity in local cortical circuits, PLoS Biology 3 (2005).
+    """
+    attrs = {"long_name": "centred angle", "units": "degree"}
+    return lift(base.centred_angle, w, b, dim=dim, name="centred_angle", attrs=attrs)
+
+
+@statistic(
+    of="pair",
+    array=base.unit_angle,
+    together=together,
+    title="angle between the forward and feedback weights of each post-synaptic unit",
+    formula="arccos(⟨W_o, B_o⟩ / (‖W_o‖ ‖B_o‖)) for each unit o",
+    range=(0, 180),
+    null="90° ± 57.3°/√n for n independent weights a unit, of mean zero",
+    units="degree",
+    form="unit",
+    per=("post",),
+)
+def unit_angle(w: xarray.DataArray, b: xarray.DataArray, *, dim: Dims) -> xarray.DataArray:
+    """Angle between the weights that a unit receives and those with which it sends its error back,
+    ``arccos(⟨W_o, B_o⟩ / (‖W_o‖ ‖B_o‖))``: `angle` over all but the post-synaptic dimension.
+
+    One number for a matrix hides that some units align and others do not. Range 0° to 180°; chance level
+    90° ± 57.3°/√n with n weights a unit. NaN for a unit without weights. Cost: a few passes over the entries.
+
+    Args:
+        w, b: labelled arrays, matched by name.
+        dim: all dimensions of the weights but that of the units, e.g. ``"hidden1"`` for each unit of the output.
+
+    Raises:
+        NeurosalError: when a dimension is missing (with near names) or lengths disagree.
+
+    Example:
+        >>> import numpy, xarray
+        >>> w = xarray.DataArray([[1.0, 0.0], [1.0, 1.0]], dims=("output", "hidden1"))
+        >>> b = xarray.DataArray([[1.0, 1.0], [1.0, 1.0]], dims=("hidden1", "output"))
+        >>> unit_angle(w, b, dim="hidden1").round(6).values.tolist()
+        [45.0, 0.0]
+
+    Reference: Lillicrap et al. (2016), arXiv 1411.0247; by unit: ours.
+    """
+    attrs = {"long_name": "angle of a unit", "units": "degree"}
+    return lift(base.unit_angle, w, b, dim=dim, name="unit_angle", attrs=attrs)
+
+
+@statistic(
+    of="pair",
+    array=base.centred_unit_angle,
+    together=together,
+    title="angle of each post-synaptic unit without the means of its weights",
+    formula="angle of W_o − mean W_o and B_o − mean B_o for each unit o",
+    range=(0, 180),
+    null="90° ± 57.3°/√n for n independent weights a unit",
+    units="degree",
+    form="unit",
+    per=("post",),
+)
+def centred_unit_angle(w: xarray.DataArray, b: xarray.DataArray, *, dim: Dims) -> xarray.DataArray:
+    """`unit_angle` after each unit's mean weight is taken off, ``arccos corr(W_o, B_o)``.
+
+    Range 0° to 180°; chance level 90° ± 57.3°/√n with n weights a unit, whatever their distribution. NaN for a unit
+    whose weights are all alike. Cost: a few passes over the entries.
+
+    Args:
+        w, b, dim: as for `unit_angle`.
+
+    Raises:
+        NeurosalError: when a dimension is missing (with near names) or lengths disagree.
+
+    Reference: as for `centred_angle`.
+    """
+    attrs = {"long_name": "centred angle of a unit", "units": "degree"}
+    return lift(base.centred_unit_angle, w, b, dim=dim, name="centred_unit_angle", attrs=attrs)
+
+
+@statistic(
+    of="pair",
+    array=base.sign_kappa,
+    together=together,
+    title="agreement of signs beyond chance (Cohen's κ)",
+    formula="κ = (p_o − p_e) / (1 − p_e)",
+    range=(-1, 1),
+    null="0 for independent signs, however many are positive",
+)
+def sign_kappa(w: xarray.DataArray, b: xarray.DataArray, *, dim: Dims) -> xarray.DataArray:
+    """Agreement of signs beyond what their shares give by chance, Cohen's ``κ = (p_o − p_e) / (1 − p_e)``.
+
+    p_o is `sign_concordance`, p_e = p_w p_b + (1 − p_w)(1 − p_b) with the shares p of positive weights among the places
+    where neither is zero. Range −1 to 1; null level 0, also where most weights are excitatory. NaN where one sign is
+    all there is on both sides. Cost: two passes over the entries.
+
+    Args:
+        w, b: labelled arrays, matched by name.
+        dim: the dimensions over which signs are counted.
+
+    Raises:
+        NeurosalError: when a dimension is missing (with near names) or lengths disagree.
+
+    Example:
+        >>> import xarray
+        >>> w = xarray.DataArray([1.0, 1.0, -1.0, -1.0], dims="pre")
+        >>> b = xarray.DataArray([1.0, -1.0, -1.0, -1.0], dims="pre")
+        >>> float(sign_kappa(w, b, dim="pre"))
+        0.5
+
+    Reference: Cohen, A coefficient of agreement for nominal scales, Educational and Psychological Measurement 20
+        (1960), doi 10.1177/001316446002000104.
+    """
+    attrs = {"long_name": "Cohen's kappa of signs", "units": "1"}
+    return lift(base.sign_kappa, w, b, dim=dim, name="sign_kappa", attrs=attrs)
+
+
+@statistic(
+    of="pair",
+    array=base.slope,
+    together=together,
+    title="slope of the regression of feedback on forward weights",
+    formula="cov(W, B) / var(W)",
+    range=(-numpy.inf, numpy.inf),
+    null="0 ± ‖B‖/(‖W‖ √n) for independent weights; 1 for a transpose",
+)
+def slope(w: xarray.DataArray, b: xarray.DataArray, *, dim: Dims) -> xarray.DataArray:
+    """Slope of the least-squares line through feedback against forward weights, ``cov(W, B) / var(W)`` over `dim`.
+
+    Range −∞ to ∞: 1 for a transpose, with an offset or without; null level 0 ± ‖B‖/(‖W‖ √n) for n independent weights.
+    The angle says how well they agree, the slope how strong the feedback is where they do. NaN for constant forward
+    weights. Cost: a few passes over the entries.
+
+    Args:
+        w, b: labelled arrays, matched by name.
+        dim: the dimensions over which entries are paired.
+
+    Raises:
+        NeurosalError: when a dimension is missing (with near names) or lengths disagree.
+
+    Example:
+        >>> import xarray
+        >>> w = xarray.DataArray([0.0, 1.0, 2.0], dims="pre")
+        >>> float(slope(w, 3 * w + 5, dim="pre"))
+        3.0
+
+    Reference: ordinary least squares; any text on statistics.
+    """
+    return lift(base.slope, w, b, dim=dim, name="slope", attrs={"long_name": "slope of feedback", "units": "1"})
 
 
 def path(*weights: xarray.DataArray) -> xarray.DataArray:

@@ -55,6 +55,8 @@ def test_array_and_labelled_form_agree(entry: Statistic, sizes: dict[str, int]) 
     if entry.labels is None:  # dimensions are found by name
         given = [array.transpose(*array.dims[::-1]) for array in given]
     lifted = entry.lifted(*given)
+    if entry.per:
+        lifted = lifted.transpose("replica", *entry.per)
     for one, other in zip(parts(arrays), parts(lifted), strict=True):
         numpy.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
     if entry.results:
@@ -114,6 +116,7 @@ def test_the_command_line_lists_every_family_and_name() -> None:
     for entry in stats.catalogue().values():
         assert f"statistics: {entry.family} " in output
         assert f"\n{entry.name} " in output
+    assert "Σ_j a[j, j]" in output
 
 
 def test_a_statistic_cannot_be_registered_twice() -> None:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from neurosal.stats.base.arrays import DEGREES, Axis, direction, namespace, norm, root_of_squares, wide
+import numpy
+
+from neurosal.stats.base.arrays import DEGREES, Axis, direction, kept, namespace, norm, root_of_squares, wide
+from neurosal.stats.base.sums import Sums, row_gaps, row_sums, sums
+
+# An angle from sums is off by about 1e-16 / sin², so that below this sin² (0.06°) it is taken from differences.
+NEARLY_PARALLEL = 1e-6
+TINY, HUGE = 1e-200, 1e200  # between them squares keep their precision
 
 
 def angle(w: Any, b: Any, *, axis: Axis) -> Any:
@@ -14,6 +22,21 @@ def angle(w: Any, b: Any, *, axis: Axis) -> Any:
     functions = namespace(u)
     # Not arccos of the cosine: its rounding is up to 1e-6 degrees off near 0 and 180, where learned symmetry ends.
     return 2 * DEGREES * functions.arctan2(root_of_squares(u - v, axis), root_of_squares(u + v, axis))
+
+
+def centred_angle(w: Any, b: Any, *, axis: Axis) -> Any:
+    """The angle after the mean over `axis` is taken off each; see `neurosal.stats.centred_angle`."""
+    return angle(_centred(w, axis), _centred(b, axis), axis=axis)
+
+
+def unit_angle(w: Any, b: Any, *, axis: Axis) -> Any:
+    """The angle of each unit's weights; see `neurosal.stats.unit_angle`."""
+    return angle(w, b, axis=axis)
+
+
+def centred_unit_angle(w: Any, b: Any, *, axis: Axis) -> Any:
+    """The centred angle of each unit's weights; see `neurosal.stats.centred_unit_angle`."""
+    return centred_angle(w, b, axis=axis)
 
 
 def norm_ratio(w: Any, b: Any, *, axis: Axis) -> Any:
@@ -26,12 +49,21 @@ def norm_ratio(w: Any, b: Any, *, axis: Axis) -> Any:
 def sign_concordance(w: Any, b: Any, *, axis: Axis) -> Any:
     """Share of equal signs over `axis`, among the places where neither is zero; see
     `neurosal.stats.sign_concordance`."""
-    w, b = wide(w), wide(b)
+    return _concordance(sums(w, b, axis=axis))
+
+
+def sign_kappa(w: Any, b: Any, *, axis: Axis) -> Any:
+    """Agreement of signs over `axis` beyond chance; see `neurosal.stats.sign_kappa`."""
+    return _kappa(sums(w, b, axis=axis))
+
+
+def slope(w: Any, b: Any, *, axis: Axis) -> Any:
+    """Slope of the regression of b on w over `axis`; see `neurosal.stats.slope`."""
+    w, b = _centred(w, axis), _centred(b, axis)
     functions = namespace(w)
-    # Signs first: the product of two small numbers can underflow to zero.
-    product = functions.sign(w) * functions.sign(b)
-    counted = functions.where(functions.isnan(product), functions.nan, abs(product)).sum(axis)
-    return 0.5 + 0.5 * product.sum(axis) / functions.where(counted == 0, functions.nan, counted)
+    below = (w * w).sum(axis)
+    with numpy.errstate(all="ignore"):
+        return (w * b).sum(axis) / functions.where(below > 0, below, functions.nan)
 
 
 def path(*weights: Any) -> Any:
@@ -41,3 +73,172 @@ def path(*weights: Any) -> Any:
     for weight in weights[1:]:
         product = wide(weight) @ product
     return product
+
+
+def principal_angles(w: Any, b: Any, *, rank: int = 10) -> Any:
+    """Angles in degrees between the leading row spaces of [..., post, pre] matrices, ascending; see
+    `neurosal.stats.principal_angles`."""
+    one, other = _row_space(w, rank), _row_space(b, rank)
+    functions = namespace(one)
+    overlap = one @ other.swapaxes(-1, -2)
+    cosines = functions.linalg.svdvals(overlap)
+    # The sines come from what one space does not hold of the other: they are exact where cosines are 1 to rounding.
+    sines = functions.flip(functions.linalg.svdvals(other - overlap.swapaxes(-1, -2) @ one), (-1,))
+    angles = functions.where(
+        cosines * cosines > 0.5,
+        functions.arcsin(functions.clip(sines, -1, 1)),
+        functions.arccos(functions.clip(cosines, -1, 1)),
+    )
+    usable = functions.isfinite(wide(w)).all(-1).all(-1) & functions.isfinite(wide(b)).all(-1).all(-1)
+    return DEGREES * functions.where(usable[..., None], angles, functions.nan)
+
+
+def subspace_angle(w: Any, b: Any, *, rank: int = 10) -> Any:
+    """Mean principal angle of [..., post, pre] matrices; see `neurosal.stats.subspace_angle`."""
+    return principal_angles(w, b, rank=rank).mean(-1)
+
+
+def permuted_dots(w: Any, b: Any, *, axis: Axis, permutations: int, seed: int) -> Any:
+    """Σ w b with the entries of b in random order, [..., permutations]: the same orders for all vectors."""
+    w, b = (_vectors(wide(array), axis) for array in (w, b))
+    functions = namespace(w)
+    generator = numpy.random.default_rng(seed)
+    found = []
+    for _ in range(permutations):
+        order = generator.permutation(int(w.shape[-1]))
+        taken = order if functions is numpy else functions.from_numpy(order).to(w.device)
+        found.append((w * b[..., taken]).sum(-1))
+    return functions.stack(found, -1)
+
+
+def alignment_p(w: Any, b: Any, *, axis: Axis, permutations: int = 199, seed: int = 0) -> Any:
+    """Share of random orders of b that align as well; see `neurosal.stats.alignment_p`."""
+    dots = permuted_dots(w, b, axis=axis, permutations=permutations, seed=seed)
+    functions = namespace(dots)
+    own = (wide(w) * wide(b)).sum(axis)
+    slack = 1e-12 * norm(w, axis=axis) * norm(b, axis=axis)  # equal but for the order of summation
+    above = wide((dots >= (own - slack)[..., None]).sum(-1))
+    return functions.where(slack > 0, (1 + above) / (1 + permutations), functions.nan)
+
+
+# All at once --------------------------------------------------------------------------------------------------------
+
+
+def together(names: Sequence[str], w: Any, b: Any) -> dict[str, Any]:
+    """Several vector-like statistics of [R, K, post, pre] weights from one pass over them: [R], or [R, post] of those
+    for each unit. The same numbers as the functions above to 1e-9."""
+    with numpy.errstate(all="ignore"):
+        rows = row_sums(w, b)
+        units, whole = rows.over(-2), rows.over((-2, -1))
+        found: dict[str, Any] = {}
+        for name in names:
+            per_unit, centred = "unit" in name, "centred" in name
+            if name in CLOSINGS:
+                found[name] = CLOSINGS[name](whole)
+            else:
+                found[name] = _angle_of(units if per_unit else whole, w, b, per_unit=per_unit, centred=centred)
+        wild = ~(_tame(whole.ww) & _tame(whole.bb))
+        if "norm_ratio" in found:
+            found["norm_ratio"] = _mended(found["norm_ratio"], wild, norm_ratio, w, b)
+        if "slope" in found:
+            wild = wild | (whole.centred[0] < NEARLY_PARALLEL * whole.ww)
+            found["slope"] = _mended(found["slope"], wild, slope, w, b)
+    return found
+
+
+def _angle_of(part: Sums, w: Any, b: Any, *, per_unit: bool, centred: bool) -> Any:
+    """The angle from sums; where they have lost its digits, from the entries."""
+    functions = namespace(part.ww)
+    ww, bb, wb = part.centred if centred else (part.ww, part.bb, part.wb)
+    rest = functions.clip(ww * bb - wb * wb, 0, None)
+    found = DEGREES * functions.arctan2(rest**0.5, wb)
+    # Means that are large beside the spread leave no digits, and neither do squares out of range; zero is one of them.
+    wild = ~(_tame(ww) & _tame(bb)) | (ww < NEARLY_PARALLEL * part.ww) | (bb < NEARLY_PARALLEL * part.bb)
+    parallel = ~wild & (rest < NEARLY_PARALLEL * ww * bb)
+    chosen = parallel.any(-1) if per_unit else parallel
+    if chosen.any():
+        shift = (part.w / part.n, part.b / part.n) if centred else (0 * part.w, 0 * part.b)
+        near = [entry[chosen] for entry in (*shift, ww**0.5, bb**0.5)]
+        if per_unit:  # [R, post] stands for all areas
+            near = [entry[:, None, :] for entry in near]
+        apart, along = row_gaps(w[chosen], b[chosen], shift=(near[0], near[1]), scale=(near[2], near[3]))
+        axis = -2 if per_unit else (-2, -1)
+        closer = 2 * DEGREES * functions.arctan2(apart.sum(axis) ** 0.5, along.sum(axis) ** 0.5)
+        found[chosen] = functions.where(parallel[chosen], closer, found[chosen])
+    exact = (centred_angle if centred else angle) if not per_unit else (centred_unit_angle if centred else unit_angle)
+    return _mended(found, wild, exact, w, b)
+
+
+def _mended(found: Any, wild: Any, exact: Callable[..., Any], w: Any, b: Any) -> Any:
+    """`found` with the entries `wild` computed as they are defined."""
+    chosen = wild.any(-1) if wild.ndim > 1 else wild
+    if chosen.any():
+        functions = namespace(found)
+        axis = (-3, -1) if wild.ndim > 1 else (-3, -2, -1)
+        w, b = (array[chosen] for array in _alike(w, b))
+        found[chosen] = functions.where(wild[chosen], exact(w, b, axis=axis), found[chosen])
+    return found
+
+
+def _alike(w: Any, b: Any) -> tuple[Any, Any]:
+    functions = namespace(w)
+    first, second = (functions.broadcast_tensors if functions is not numpy else numpy.broadcast_arrays)(w, b)
+    return first, second
+
+
+def _tame(squares: Any) -> Any:
+    return (squares > TINY) & (squares < HUGE)
+
+
+def _ratio(part: Sums) -> Any:
+    functions = namespace(part.ww)
+    return (part.bb / functions.where(part.ww > 0, part.ww, functions.nan)) ** 0.5
+
+
+def _concordance(part: Sums) -> Any:
+    functions = namespace(part.signed)
+    return 0.5 + 0.5 * part.agreement / functions.where(part.signed == 0, functions.nan, part.signed)
+
+
+def _kappa(part: Sums) -> Any:
+    """With shares of positive signs (1 + m) / 2 the agreement by chance is (1 + m_w m_b) / 2."""
+    functions = namespace(part.signed)
+    count = functions.where(part.signed == 0, functions.nan, part.signed)
+    by_chance = part.w_signs * part.b_signs / (count * count)
+    return (part.agreement / count - by_chance) / functions.where(by_chance < 1, 1 - by_chance, functions.nan)
+
+
+def _slope(part: Sums) -> Any:
+    functions = namespace(part.ww)
+    below, _, both = part.centred
+    return both / functions.where(below > 0, below, functions.nan)
+
+
+CLOSINGS: dict[str, Callable[[Sums], Any]] = {
+    "norm_ratio": _ratio,
+    "sign_concordance": _concordance,
+    "sign_kappa": _kappa,
+    "slope": _slope,
+}
+
+
+def _centred(array: Any, axis: Axis) -> Any:
+    array = wide(array)
+    return array - kept(array.mean(axis), axis)
+
+
+def _row_space(matrix: Any, rank: int) -> Any:
+    """Orthonormal rows that span the leading row space; of a matrix that is not finite, of zeros."""
+    matrix = wide(matrix)
+    functions = namespace(matrix)
+    finite = functions.isfinite(matrix).all(-1).all(-1)[..., None, None]
+    _, _, rows = functions.linalg.svd(functions.where(finite, matrix, 0.0), full_matrices=False)
+    return rows[..., :rank, :]
+
+
+def _vectors(array: Any, axis: Axis) -> Any:
+    """[..., n] with `axis` as the last one."""
+    functions = namespace(array)
+    axes = (axis,) if isinstance(axis, int) else tuple(axis)
+    moved = functions.moveaxis(array, axes, tuple(range(-len(axes), 0)))
+    return moved.reshape((*moved.shape[: moved.ndim - len(axes)], -1))
