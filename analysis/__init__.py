@@ -2,6 +2,7 @@
 and `.table` what it returns."""
 
 from neurosal.analysis.areas import areas
+from neurosal.analysis.compare import compare
 from neurosal.analysis.decorrelation import decorrelation
 from neurosal.analysis.forgetting import forgetting
 from neurosal.analysis.learning_curves import learning_curves
@@ -13,6 +14,7 @@ from neurosal.analysis.tuning import tuning
 
 __all__ = [
     "areas",
+    "compare",
     "decorrelation",
     "forgetting",
     "learning_curves",

@@ -6,7 +6,8 @@ matplotlib only for drawing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import xarray
 
 from neurosal.analysis.joining import joined
-from neurosal.analysis.sources import ArmRecord, arms_of
+from neurosal.analysis.sources import arms_of
 from neurosal.analysis.style import styled
 from neurosal.analysis.tables import Table
+from neurosal.errors import ExperimentError, Problem, near
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -30,7 +32,7 @@ class Analysis:
 
     Args:
         name: in the library, and of the files that `save` writes.
-        compute: the arms of a run → Dataset.
+        compute: the arms of a run → Dataset; what it takes by keyword are the analysis' options.
         draw: that Dataset → matplotlib Figure.
         tabulate: that Dataset → `Table`.
 
@@ -40,7 +42,7 @@ class Analysis:
     """
 
     name: str
-    compute: Callable[[Sequence[ArmRecord]], xarray.Dataset]
+    compute: Callable[..., xarray.Dataset]
     draw: Callable[[xarray.Dataset], Figure]
     tabulate: Callable[[xarray.Dataset], Table]
 
@@ -49,20 +51,40 @@ class Analysis:
         object.__setattr__(self, "__doc__", self.compute.__doc__)
         object.__setattr__(self, "__name__", self.name)
 
-    def __call__(self, run: Any) -> xarray.Dataset:
+    @property
+    def options(self) -> dict[str, Any]:
+        """Names of the options and what they are without being given."""
+        parameters = inspect.signature(self.compute).parameters.values()
+        return {entry.name: entry.default for entry in parameters if entry.kind is entry.KEYWORD_ONLY}
+
+    def __call__(self, run: Any, **options: Any) -> xarray.Dataset:
         """The numbers.
 
         Args:
             run: a `Run`, the folder of one, or an xarray.DataTree of its schema; or a list of them, of which arms of
                 one name are put together (other seeds of the same arm).
+            options: of this analysis; see its documentation.
 
         Raises:
-            ExperimentError: when the run did not record what is asked (the message names the probe to add), and for
-                runs that cannot be put together.
+            ExperimentError: when the run did not record what is asked (the message names the probe to add), for an
+                option that there is not, and for runs that cannot be put together.
             StoreError: for a folder that holds no run.
         """
+        self.refuse_unknown(options)
         runs = run if isinstance(run, list | tuple) else [run]
-        return self.compute(joined(record for one in runs for record in arms_of(one)))
+        return self.compute(joined(record for one in runs for record in arms_of(one)), **options)
+
+    def refuse_unknown(self, options: Mapping[str, Any]) -> None:
+        """Raises `ExperimentError` for options that there are not."""
+        known = self.options
+        expected = "an option of this analysis" if known else "no option: this analysis has none"
+        problems = [
+            Problem(place=self.name, expected=expected, found=repr(name), remedy=near(name, known) if known else "")
+            for name in options
+            if name not in known
+        ]
+        if problems:
+            raise ExperimentError(problems)
 
     def figure(self, dataset: xarray.Dataset) -> Figure:
         """The figure of what a call returned. It belongs to no window: save it, or show it in a notebook."""

@@ -53,6 +53,11 @@ class ArmRecord:
         node = self._node(path)
         return None if node is None else node.to_dataset(inherit=False)
 
+    def topics(self, path: str) -> list[str]:
+        """Paths of the topics below a group, e.g. ``stats/symmetry`` of ``stats``."""
+        node = self._node(path)
+        return [] if node is None else [f"{path}/{name}" for name in node.children]
+
     def schedules(self, topic: str) -> Iterator[tuple[str, xarray.Dataset]]:
         """The schedules under a topic (`stats/symmetry`, ...), by name."""
         node = self._node(topic)

@@ -159,12 +159,13 @@ def _panel(axes: Axes, dataset: xarray.Dataset, path: str) -> None:
 class OfSearch(Analysis):
     """An analysis of a search in place of a run: call it with a `Tuned`, the folder of a search or its file."""
 
-    def __call__(self, run: Tuned | str | Path | Any) -> xarray.Dataset:
+    def __call__(self, run: Tuned | str | Path | Any, **options: Any) -> xarray.Dataset:
         """The numbers.
 
         Raises:
             ExperimentError: for a folder without a search that is done.
         """
+        self.refuse_unknown(options)
         return self.compute(run if isinstance(run, Tuned) else Tuned.open(getattr(run, "folder", run)))  # type: ignore[arg-type]
 
     @staticmethod

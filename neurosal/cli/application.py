@@ -179,11 +179,14 @@ def analyse(
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for the figure and the numbers; the first store's by default.")
     ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="Of the analysis; several may be given.")
+    ] = None,
 ) -> None:
     """Analyse stored runs: print the table, write figure and numbers."""
     from neurosal.cli.running import analyse_stores
 
-    analyse_stores(name, stores, out)
+    analyse_stores(name, stores, out, option or [])
 
 
 @app.command()

@@ -13,7 +13,7 @@ import typer
 from neurosal import library
 from neurosal.cli.progress import Progress
 from neurosal.cli.showing import unwritable
-from neurosal.cli.sources import look_up
+from neurosal.cli.sources import assigned, look_up
 from neurosal.errors import DivergedError, ExperimentError, Problem, near
 from neurosal.settings.experiment import Experiment
 from neurosal.settings.tuned import Tuned
@@ -147,10 +147,13 @@ def table_of(analysis: Callable[..., Any], dataset: Any) -> Any:
     return dataset if table is None else table(dataset)
 
 
-def analyse_stores(name: str, stores: list[Path], out: Path | None) -> None:
+def analyse_stores(name: str, stores: list[Path], out: Path | None, options: Iterable[str] = ()) -> None:
     """Print the table of an analysis of one run, or of several put together, and write its figure and numbers.
 
     An analysis that has an `open` of its own reads other folders than those of runs.
+
+    Args:
+        options: of the analysis, ``name=value`` each; the value is read by the rules of files.
 
     Raises:
         NeurosalError: for an unknown analysis, a folder without a run, and a run that did not record what is needed.
@@ -158,8 +161,11 @@ def analyse_stores(name: str, stores: list[Path], out: Path | None) -> None:
     from neurosal.record.run import open_run
 
     analysis = library.find("analyses", name, place="analysis")
+    given, _, problems = assigned({}, options, place="--option")
+    if problems:
+        raise ExperimentError(problems)
     runs = [getattr(analysis, "open", open_run)(store) for store in stores]
-    dataset = analysis(runs if len(runs) > 1 else runs[0])
+    dataset = analysis(runs if len(runs) > 1 else runs[0], **given)
     typer.echo(str(table_of(analysis, dataset)))
     for path in save(analysis, dataset, out or stores[0] / FIGURES):
         typer.echo(f"Wrote {path}")

@@ -136,25 +136,28 @@ def _marked(problem: Problem, places: Iterable[str]) -> Problem:
     return replace(problem, place=f"--set {problem.place}") if mine else problem
 
 
-def assigned(data: dict[str, Any], assignments: Iterable[str]) -> tuple[dict[str, Any], list[str], list[Problem]]:
+def assigned(
+    data: dict[str, Any], assignments: Iterable[str], place: str = "--set"
+) -> tuple[dict[str, Any], list[str], list[Problem]]:
     """`data` with fields changed, the paths of these fields, and what is wrong with the assignments.
 
     Args:
         assignments: ``path=value`` each; the value is read by the rules of files.
+        place: how the command line calls them, for messages.
     """
     data, paths, problems = copy.deepcopy(data), [], []
     for entry in assignments:
         path, equals, text = entry.partition("=")
         path = path.strip()
         if not equals or not path:
-            problems.append(Problem(place="--set", expected="path=value", found=shown(entry)))
+            problems.append(Problem(place=place, expected="path=value", found=shown(entry)))
             continue
         try:
             value = read_yaml(f"{{value: {text}\n}}").data["value"] if text.strip() else ""
             _assign(data, path, value)
             paths.append(path)
         except NeurosalError as wrong:
-            problems += [replace(problem, place=f"--set {path}") for problem in wrong.problems]
+            problems += [replace(problem, place=f"{place} {path}") for problem in wrong.problems]
     return data, paths, problems
 
 
