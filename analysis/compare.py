@@ -332,7 +332,7 @@ def _arms(axes: Axes, dataset: xarray.Dataset) -> None:
     for row, position in enumerate(dataset["position"].values.tolist()):
         arm, color = dataset.isel({ARM: row}), look(position)["color"]
         _dots(axes, row, scale * arm["value"].values, color)
-        _bar(axes, row, *(scale * float(arm[name]) for name in ("mean", "mean_low", "mean_high")), color)
+        _bar(axes, row, [scale * float(arm[name]) for name in ("mean", "mean_low", "mean_high")], color)
         axes.plot([scale * float(arm["iqm"])], [row + 0.22], "D", color=color, markersize=3.5)
     _rows(axes, dataset["label"].values.tolist())
     axes.set_title(f"{_words(dataset.attrs['measure'])} at the end{f' ({unit})' if unit else ''}")
@@ -351,7 +351,7 @@ def _changes(axes: Axes, part: xarray.Dataset) -> None:
         one = part.isel({DIFFERENCE: row})
         color = colours[one["first"].item()]
         _dots(axes, row, scale * one["change"].values, color)
-        _bar(axes, row, *(scale * float(one[f"change_{name}"]) for name in ("mean", "low", "high")), color)
+        _bar(axes, row, [scale * float(one[f"change_{name}"]) for name in ("mean", "low", "high")], color)
         names.append(f"{titles[one['first'].item()]} − {titles[one['second'].item()]}")
         axes.text(
             1.02, row, f"p {_probability(one['t_holm'])}", fontsize=8, va="center", color="#555555",
@@ -367,7 +367,8 @@ def _dots(axes: Axes, row: int, seeds: Array, color: str) -> None:
     axes.plot(seeds, at, "o", color=color, alpha=0.4, markersize=4, markeredgewidth=0)
 
 
-def _bar(axes: Axes, row: int, mean: float, low: float, high: float, color: str) -> None:
+def _bar(axes: Axes, row: int, interval: Sequence[float], color: str) -> None:
+    mean, low, high = interval
     if numpy.isfinite([low, high]).all():
         axes.plot([low, high], [row, row], color=color, linewidth=2)
     axes.plot([mean], [row], "|", color=color, markersize=11, markeredgewidth=2.2)

@@ -166,7 +166,7 @@ class OfSearch(Analysis):
             ExperimentError: for a folder without a search that is done.
         """
         self.refuse_unknown(options)
-        return self.compute(run if isinstance(run, Tuned) else Tuned.open(getattr(run, "folder", run)))  # type: ignore[arg-type]
+        return self.compute(run if isinstance(run, Tuned) else Tuned.open(getattr(run, "folder", run)))
 
     @staticmethod
     def open(path: str | Path) -> Tuned:
@@ -174,4 +174,4 @@ class OfSearch(Analysis):
         return Tuned.open(path)
 
 
-tuning = OfSearch(name="tuning", compute=compute, draw=draw, tabulate=tabulate)  # type: ignore[arg-type]
+tuning = OfSearch(name="tuning", compute=compute, draw=draw, tabulate=tabulate)
