@@ -64,6 +64,11 @@ class ArmRecord:
         for name, child in node.children.items() if node is not None else ():
             yield name, child.to_dataset(inherit=False)
 
+    def children(self, path: str) -> list[str]:
+        """Names of the groups below a group."""
+        node = self._node(path)
+        return [] if node is None else list(node.children)
+
     def _node(self, path: str) -> xarray.DataTree | None:
         node: xarray.DataTree | None = self.tree
         for part in path.split("/"):

@@ -9,8 +9,12 @@ ends.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from neurosal.graph import Circuit, Constant, Own, Relay
+
+if TYPE_CHECKING:
+    from neurosal.lower.plan import Plan
 
 Route = tuple[str, ...]  # names of projections in travel order
 MOST_ROUTES = 64
@@ -70,6 +74,22 @@ def pairs(circuit: Circuit) -> tuple[Pair, ...]:
                 for name, there, here in several
             ]
     return tuple(found)
+
+
+def comparable(plan: Plan) -> tuple[Pair, ...]:
+    """The pairs of a planned circuit whose areas can be compared one by one: those along whose routes areas are chosen
+    together, so that area k of one belongs to area k of the other."""
+    return tuple(pair for pair in pairs(plan.circuit) if len(_routers(plan, pair)) <= 1)
+
+
+def _routers(plan: Plan, pair: Pair) -> set[str]:
+    """Routers that choose the areas along a pair's routes."""
+    circuit, found = plan.circuit, set()
+    for name in (name for route in (*pair.forward, *pair.feedback) for name in route):
+        edge = circuit.projections[name]
+        if circuit.areas_of(plan.owners[name]) > 1:
+            found.add(plan.routes[edge.source if edge.pathway == "feedback" else edge.target])
+    return found
 
 
 def _constant(circuit: Circuit, route: Route) -> bool:

@@ -9,7 +9,7 @@ from functools import cached_property
 from neurosal.engine.losses import NO_LOSS
 from neurosal.errors import Problem, near
 from neurosal.graph import Circuit, Relay
-from neurosal.lower.paths import Pair, pairs
+from neurosal.lower.paths import Pair, comparable
 from neurosal.lower.plan import Change, Plan, plan
 from neurosal.rules import bp
 from neurosal.settings.probes import Probe, What
@@ -30,16 +30,7 @@ class Recordable:
     @cached_property
     def pairs(self) -> tuple[Pair, ...]:
         """Forward paths with feedback whose areas can be compared one by one."""
-        return tuple(pair for pair in pairs(self.plan.circuit) if self._comparable(pair))
-
-    def _comparable(self, pair: Pair) -> bool:
-        """Whether areas along all routes are chosen together, so that area k of one belongs to area k of the other."""
-        circuit, routers = self.plan.circuit, set()
-        for name in (name for route in (*pair.forward, *pair.feedback) for name in route):
-            edge = circuit.projections[name]
-            if circuit.areas_of(self.plan.owners[name]) > 1:
-                routers.add(self.plan.routes[edge.source if edge.pathway == "feedback" else edge.target])
-        return len(routers) <= 1
+        return comparable(self.plan)
 
     @cached_property
     def reference(self) -> Circuit:

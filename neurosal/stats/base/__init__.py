@@ -21,6 +21,7 @@ from neurosal.stats.base.similarity import debiased_cka, dissimilarity, linear_c
 from neurosal.stats.base.symmetry import (
     alignment_p,
     angle,
+    both_ways,
     centred_angle,
     centred_unit_angle,
     norm_ratio,
@@ -57,6 +58,7 @@ __all__ = [
     "average_accuracy",
     "backward_transfer",
     "bootstrap_interval",
+    "both_ways",
     "centred_angle",
     "centred_unit_angle",
     "dead_areas",

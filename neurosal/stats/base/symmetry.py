@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy
@@ -73,6 +73,37 @@ def path(*weights: Any) -> Any:
     for weight in weights[1:]:
         product = wide(weight) @ product
     return product
+
+
+def both_ways(
+    forward: Sequence[Sequence[str]], feedback: Sequence[Sequence[str]], weights: Mapping[str, Any]
+) -> tuple[Any, Any]:
+    """Effective weights of a forward path and of the feedback that returns along it, both [..., area, post, pre] of the
+    forward path.
+
+    Args:
+        forward, feedback: routes as names of projections in travel order; several add up.
+        weights: by name, [..., area, post, pre], or [..., area, unit] of one-to-one projections. A single route of one
+            projection is given back as it is, in its own type.
+    """
+    there, back = _effective(forward, weights), _effective(feedback, weights).swapaxes(-1, -2)
+    return _alike(there, back)
+
+
+def _effective(routes: Sequence[Sequence[str]], weights: Mapping[str, Any]) -> Any:
+    if len(routes) == 1 and len(routes[0]) == 1:
+        return _square(weights[routes[0][0]])
+    first, *others = (path(*(_square(weights[name]) for name in route)) for route in routes)
+    return sum(others, start=first)
+
+
+def _square(weight: Any) -> Any:
+    """[R, K, post, pre]; one-to-one weights [R, K, unit] as diagonal matrices."""
+    if weight.ndim > 3:
+        return weight
+    if namespace(weight) is not numpy:
+        return weight.diag_embed()
+    return weight[..., None] * numpy.eye(weight.shape[-1], dtype=weight.dtype)
 
 
 def principal_angles(w: Any, b: Any, *, rank: int = 10) -> Any:

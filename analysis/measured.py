@@ -1,0 +1,205 @@
+"""A statistic of an arm over training: as it was recorded, else computed afterwards from what else was recorded.
+
+Both come from the same function of `neurosal.stats`: probes call it with live tensors, this with recorded arrays.
+Weights are read a few snapshots at a time, so that records larger than memory can be measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy
+import xarray
+
+from neurosal import stats
+from neurosal.analysis.sources import ArmRecord
+from neurosal.errors import ExperimentError, Problem
+from neurosal.lower.paths import Pair, comparable
+from neurosal.lower.plan import plan
+from neurosal.record import schema
+from neurosal.stats import base
+from neurosal.stats.catalogue import Statistic, measure
+
+AT_ONCE = 1 << 26  # bytes of weights that are read together
+TOPICS: dict[str, tuple[str, str]] = {
+    "pair": (schema.SYMMETRY, schema.PAIR),
+    "weight": (schema.PLASTICITY, schema.PROJECTION),
+    "change": (schema.PLASTICITY, schema.PROJECTION),
+    "update": (schema.PLASTICITY, schema.PROJECTION),
+    "credit": (schema.CREDIT, schema.PROJECTION),
+    "activity": (schema.POPULATION_STATS, schema.POPULATION),
+    "activity_labels": (schema.POPULATION_STATS, schema.POPULATION),
+    "usage": (schema.ROUTING, schema.POPULATION),
+}
+Arrays = Callable[[slice], tuple[numpy.ndarray[Any, Any], ...]]
+
+
+def measured(arm: ArmRecord, name: str, target: str | None = None) -> xarray.DataArray | None:
+    """A statistic of an arm over training.
+
+    Args:
+        arm: of `arms_of`.
+        name: of the statistic, e.g. "stable_rank"; see ``neurosal list statistics``.
+        target: the projection or population; needed for statistics with a number for each unit, whose counts differ.
+            None takes all, along ``pair``, ``projection`` or ``population``.
+
+    Returns:
+        float64 [replica, step, target] ([replica, step, <units>] with a target of a statistic for each unit), with
+        `step` and `epoch`; None where it was not recorded and nothing was from which it follows.
+
+    Raises:
+        ExperimentError: for an unknown statistic, one that has no course over training (of seeds, tasks, ...), and for
+            one for each unit without a target.
+    """
+    entry = stats.find(name)
+    if entry.of not in TOPICS:
+        raise ExperimentError(
+            Problem(place="statistic", expected=f"one of {', '.join(TOPICS)}", found=f"{name!r}, of {entry.of}")
+        )
+    if entry.per and target is None:
+        raise ExperimentError(Problem(place=name, expected="a target, for it has a number for each unit", found="none"))
+    topic, dim = TOPICS[entry.of]
+    recorded = arm.finest(f"{schema.UNITS}/{target}" if entry.per else topic, name)
+    if recorded is not None and (entry.per or target is None or target in recorded[dim].values):
+        return recorded if entry.per or target is None else recorded.sel({dim: [target]})
+    return _computed(arm, entry, target, dim)
+
+
+def _computed(arm: ArmRecord, entry: Statistic, target: str | None, dim: str) -> xarray.DataArray | None:
+    """From recorded weights, changes, activity or usage; of each target where they were recorded most often."""
+    courses = {}
+    for name, source in _sources(arm, entry.of).items():
+        if target in (None, name) and (found := source()) is not None:
+            courses[name] = _over_time(entry, *found)
+    if not courses:
+        return None
+    if entry.per:
+        (course,) = courses.values()
+        return course
+    longest = max(course.sizes[schema.STEP] for course in courses.values())
+    steps = next(c[schema.STEP].values for c in courses.values() if c.sizes[schema.STEP] == longest)
+    parts = [course.reindex({schema.STEP: steps}) for course in courses.values()]
+    joined = xarray.concat(parts, dim=dim, coords="minimal", compat="override", join="exact")
+    return joined.assign_coords({dim: list(courses)}).transpose(schema.REPLICA, schema.STEP, dim)
+
+
+def _over_time(entry: Statistic, times: xarray.Dataset, units: Sequence[str], arrays: Arrays) -> xarray.DataArray:
+    """The statistic [replica, step, ...] of arrays [replica, time, ...].
+
+    Args:
+        times: with the coordinates of the growing dimension, renamed to `step`, and of the replicas.
+        units: what the units are called of which a statistic may have one number each.
+        arrays: what the statistic is computed from at some times, [replica, time, *dims].
+    """
+    count, found = times.sizes[schema.STEP], []
+    first = arrays(slice(0, 1))
+    several = max(1, AT_ONCE // max(1, sum(array.nbytes for array in first)))
+    for start in range(0, count, several):
+        some = first if start == 0 and several == 1 else arrays(slice(start, start + several))
+        for place in range(some[0].shape[1]):
+            found.append(measure([entry.name], *(array[:, place] for array in some))[entry.name])
+    units = [units[0] if dim in ("post", "unit") else dim for dim in entry.per]
+    attrs = {"long_name": entry.title, "units": entry.units}
+    dims = (schema.REPLICA, schema.STEP, *units)
+    return xarray.DataArray(numpy.stack(found, 1), dims=dims, coords=times.coords, name=entry.name, attrs=attrs)
+
+
+# What there is to compute from --------------------------------------------------------------------------------------
+
+Source = Callable[[], tuple[xarray.Dataset, Sequence[str], Arrays] | None]
+
+
+def _sources(arm: ArmRecord, of: str) -> Mapping[str, Source]:
+    """By target: what a statistic of this kind is computed from, or None where that was not recorded."""
+    if of == "pair":
+        found = comparable(plan(arm.circuit)) if arm.circuit is not None else ()
+        return {pair.name: lambda pair=pair: _pair(arm, pair) for pair in found}  # type: ignore[misc]
+    node = arm.children(schema.PROJECTIONS if of in ("weight", "change", "update") else schema.PROBES)
+    if of in ("weight", "change", "update"):
+        return {name: lambda name=name: _projection(arm, name, of) for name in node}  # type: ignore[misc]
+    if of == "activity":
+        return {name: lambda name=name: _activity(arm, name) for name in node}  # type: ignore[misc]
+    if of == "usage" and (usage := arm.finest(schema.ROUTING, schema.USAGE)) is not None:
+        names = usage[schema.POPULATION].values.tolist()
+        return {name: lambda name=name: _usage(usage, name) for name in names}  # type: ignore[misc]
+    return {}
+
+
+def _finest(arm: ArmRecord, names: Sequence[str], variables: Sequence[str]) -> dict[str, xarray.Dataset] | None:
+    """The records of these projections on the schedule that has all the variables most often."""
+    schedules = [dict(arm.schedules(f"{schema.PROJECTIONS}/{name}")) for name in names]
+    shared = [
+        name
+        for name in (schedules[0] if schedules else ())
+        if all(name in one and all(variable in one[name] for variable in variables) for one in schedules)
+        and schedules[0][name].sizes[schema.SNAPSHOT]
+    ]
+    if not shared:
+        return None
+    best = max(shared, key=lambda name: schedules[0][name].sizes[schema.SNAPSHOT])
+    chosen = {
+        name: one[best].swap_dims({schema.SNAPSHOT: schema.STEP}) for name, one in zip(names, schedules, strict=True)
+    }
+    shortest = min(dataset.sizes[schema.STEP] for dataset in chosen.values())
+    return {name: dataset.isel({schema.STEP: slice(shortest)}) for name, dataset in chosen.items()}
+
+
+def _times(dataset: xarray.Dataset) -> xarray.Dataset:
+    kept = [name for name, array in dataset.coords.items() if {*array.dims} <= {schema.REPLICA, schema.STEP}]
+    return xarray.Dataset(coords={name: dataset.coords[name] for name in kept}).drop_vars(
+        schema.SNAPSHOT, errors="ignore"
+    )
+
+
+def _pair(arm: ArmRecord, pair: Pair) -> tuple[xarray.Dataset, Sequence[str], Arrays] | None:
+    names = list(dict.fromkeys(name for route in (*pair.forward, *pair.feedback) for name in route))
+    records = _finest(arm, names, [schema.WEIGHT])
+    if records is None:
+        return None
+
+    def arrays(some: slice) -> tuple[numpy.ndarray[Any, Any], ...]:
+        weights = {name: record[schema.WEIGHT].isel({schema.STEP: some}).values for name, record in records.items()}
+        return base.both_ways(pair.forward, pair.feedback, weights)
+
+    units = schema.weight_dimensions(pair.target, pair.source)[:1]
+    return _times(records[names[0]]), units, arrays
+
+
+def _projection(arm: ArmRecord, name: str, of: str) -> tuple[xarray.Dataset, Sequence[str], Arrays] | None:
+    variables = [schema.UPDATE, schema.WEIGHT] if of == "update" else [schema.WEIGHT]
+    records = _finest(arm, [name], variables)
+    if records is None or records[name][schema.WEIGHT].ndim < 5:  # one-to-one synapses are no matrix
+        return None
+    record = records[name]
+    start: numpy.ndarray[Any, Any] | None = None
+    if of == "change":
+        if int(record[schema.STEP][0]) != 0:
+            return None
+        start = record[schema.WEIGHT].isel({schema.STEP: slice(0, 1)}).values
+
+    def arrays(some: slice) -> tuple[numpy.ndarray[Any, Any], ...]:
+        found = tuple(record[variable].isel({schema.STEP: some}).values for variable in variables)
+        return found if start is None else (*found, numpy.broadcast_to(start, found[0].shape))
+
+    return _times(record), [str(record[schema.WEIGHT].dims[-2])], arrays
+
+
+def _activity(arm: ArmRecord, name: str) -> tuple[xarray.Dataset, Sequence[str], Arrays] | None:
+    array = arm.finest(f"{schema.PROBES}/{name}", schema.ACTIVITY)
+    if array is None:
+        return None
+
+    def arrays(some: slice) -> tuple[numpy.ndarray[Any, Any], ...]:
+        return (array.isel({schema.STEP: some}).values,)
+
+    return _times(array.to_dataset()), [str(array.dims[-1])], arrays
+
+
+def _usage(usage: xarray.DataArray, name: str) -> tuple[xarray.Dataset, Sequence[str], Arrays]:
+    own = usage.sel({schema.POPULATION: name}).transpose(schema.REPLICA, schema.STEP, schema.AREA)
+
+    def arrays(some: slice) -> tuple[numpy.ndarray[Any, Any], ...]:
+        return (own.isel({schema.STEP: some}).values,)  # areas that a population lacks are NaN, which statistics know
+
+    return _times(own.to_dataset()), [], arrays
