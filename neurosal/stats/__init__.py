@@ -10,7 +10,28 @@ from neurosal.stats.activity import (
 )
 from neurosal.stats.catalogue import Statistic, catalogue, find
 from neurosal.stats.forgetting import average_accuracy, backward_transfer, forgetting, learning_accuracy
-from neurosal.stats.routing import dead_areas, label_counts, usage_entropy, vote_accuracy
+from neurosal.stats.kernels import (
+    activity_kernel,
+    activity_kernel_distance,
+    debiased_target_alignment,
+    kernel_distance,
+    kernel_target_alignment,
+    tangent_kernel,
+    target_alignment,
+)
+from neurosal.stats.routing import (
+    area_angle,
+    corrected_information,
+    dead_areas,
+    label_counts,
+    mutual_information,
+    shared_bits,
+    shuffled_bits,
+    switch_rate,
+    usage_entropy,
+    usage_peak,
+    vote_accuracy,
+)
 from neurosal.stats.seeds import bootstrap_interval, interquartile_mean, mean_and_deviation
 from neurosal.stats.similarity import (
     debiased_cka,
@@ -49,8 +70,11 @@ from neurosal.stats.weights import (
 __all__ = [
     "Statistic",
     "active_share",
+    "activity_kernel",
+    "activity_kernel_distance",
     "alignment_p",
     "angle",
+    "area_angle",
     "average_accuracy",
     "backward_transfer",
     "bootstrap_interval",
@@ -58,9 +82,11 @@ __all__ = [
     "centred_angle",
     "centred_unit_angle",
     "chance_band",
+    "corrected_information",
     "dead_areas",
     "dead_units",
     "debiased_cka",
+    "debiased_target_alignment",
     "dissimilarity",
     "drift",
     "effective_rank",
@@ -68,6 +94,8 @@ __all__ = [
     "forgetting",
     "hoyer",
     "interquartile_mean",
+    "kernel_distance",
+    "kernel_target_alignment",
     "label_counts",
     "learning_accuracy",
     "lifetime_sparsity",
@@ -75,6 +103,7 @@ __all__ = [
     "lognormality",
     "magnitude_fits",
     "mean_and_deviation",
+    "mutual_information",
     "norm_ratio",
     "participation_ratio",
     "path",
@@ -83,6 +112,8 @@ __all__ = [
     "principal_angles",
     "procrustes_distance",
     "rsa",
+    "shared_bits",
+    "shuffled_bits",
     "shuffled_samples",
     "sign_concordance",
     "sign_kappa",
@@ -90,10 +121,14 @@ __all__ = [
     "stable_rank",
     "subspace_angle",
     "survival",
+    "switch_rate",
+    "tangent_kernel",
+    "target_alignment",
     "treves_rolls",
     "turnover",
     "unit_angle",
     "update_size",
     "usage_entropy",
+    "usage_peak",
     "vote_accuracy",
 ]

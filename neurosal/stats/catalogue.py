@@ -79,6 +79,11 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
             arguments=("x", "y"),
             dims=(("sample", "unit"), ("sample", "other_unit")),
         ),
+        "kernels": Source(
+            says="kernels between the same samples at two times",
+            arguments=("kernel", "before"),
+            dims=(("sample", "other_sample"),) * 2,
+        ),
         "usage": Source(says="share or count of samples that each area takes", arguments=("usage",), dims=(("area",),)),
         "routes": Source(
             says="areas that the same samples selected at two times",

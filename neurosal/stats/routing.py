@@ -10,7 +10,7 @@ import xarray
 
 from neurosal.stats import base
 from neurosal.stats.catalogue import statistic
-from neurosal.stats.lifting import lift
+from neurosal.stats.lifting import Dims, lift
 
 
 @statistic(
@@ -76,6 +76,219 @@ def dead_areas(usage: xarray.DataArray, *, dim: Hashable = "area", below: float 
     return lift(
         base.dead_areas, usage, dim=dim, name="dead_areas", attrs={"long_name": "dead areas", "units": "1"}, below=below
     )
+
+
+@statistic(
+    of="usage",
+    array=base.usage_peak,
+    title="use of the most used area over the even share",
+    formula="K max_k p_k",
+    range=(1, numpy.inf),
+    null="between 1 and 1 + √(2 (K − 1) ln K / n) on average for n samples thrown evenly",
+)
+def usage_peak(usage: xarray.DataArray, *, dim: Hashable = "area") -> xarray.DataArray:
+    """Largest share over the mean share, ``K max_k p_k``.
+
+    Range 1 (all areas alike) to K (one takes all). Chance level: n samples thrown evenly give at most
+    ``1 + √(2 (K − 1) ln K / n)`` on average, for large n/K. Areas that are NaN do not exist; NaN where no area was
+    used. Cost: one pass.
+
+    Args:
+        usage: share or count of samples; shares are taken of their sum.
+        dim: the dimension of areas.
+
+    Raises:
+        NeurosalError: when the dimension is missing (with near names).
+
+    Reference: Fedus, Zoph and Shazeer, Switch transformers (2021), arXiv 2101.03961, where it bounds the capacity.
+    """
+    attrs = {"long_name": "use of the most used area over the even share", "units": "1"}
+    return lift(base.usage_peak, usage, dim=dim, name="usage_peak", attrs=attrs)
+
+
+@statistic(
+    of="routes",
+    array=base.switch_rate,
+    title="share of samples that changed area",
+    formula="mean(area_before ≠ area_now)",
+    range=(0, 1),
+    null="1 − Σ_k p_k q_k for independent choices with shares p and q: 1 − 1/K when even",
+)
+def switch_rate(before: xarray.DataArray, now: xarray.DataArray, *, dim: Dims = "trial") -> xarray.DataArray:
+    """Share of samples whose selected area is another than before, ``mean over samples of [area_before ≠ area_now]``.
+
+    Range 0 (a frozen route) to 1. Chance level: independent choices with shares p and q differ in ``1 − Σ_k p_k q_k``
+    of the samples, which is ``1 − 1/K`` when they are even. Areas below 0 are samples that do not exist, and are left
+    out; NaN where none is left. Cost: one pass.
+
+    Args:
+        before, now: selected area of the same samples, int.
+        dim: the dimension of samples.
+
+    Raises:
+        NeurosalError: when the dimension is missing (with near names) or lengths disagree.
+
+    Example:
+        >>> before = xarray.DataArray([0, 1, 2, -1], dims="trial")
+        >>> float(switch_rate(before, xarray.DataArray([0, 1, 1, 0], dims="trial")))
+        0.3333333333333333
+
+    Reference: none; as the fluctuation of routes of Dai et al., StableMoE (2022), arXiv 2204.08396.
+    """
+    attrs = {"long_name": "share of samples that changed area", "units": "1"}
+    return lift(base.switch_rate, before, now, dim=dim, name="switch_rate", attrs=attrs)
+
+
+@statistic(
+    of="routes_labels",
+    array=base.mutual_information,
+    title="mutual information of area and class",
+    formula="Σ p(k, c) log₂ [p(k, c) / (p(k) p(c))]",
+    range=(0, numpy.inf),
+    null="(K − 1)(C − 1)/(2 n ln 2) bits for n samples of independent areas and classes",
+    units="bit",
+    cost="passes",
+)
+def mutual_information(area: xarray.DataArray, label: xarray.DataArray, *, dim: Hashable = "trial") -> xarray.DataArray:
+    """Bits that the selected area tells of the class, ``I = Σ p(k, c) log₂ [p(k, c) / (p(k) p(c))]`` of the counts.
+
+    Range 0 to the smaller of the entropies of areas and classes. Chance level: the counts of n samples of independent
+    areas and classes share about ``(K − 1)(C − 1)/(2 n ln 2)`` bits, K and C the areas and classes that occur;
+    `corrected_information` takes it off, `shuffled_bits` draws the null itself. Areas and labels below 0 are samples
+    that do not exist. NaN without samples. Cost: a product of samples · areas · classes.
+
+    Args:
+        area: selected area of each sample, int.
+        label: class of each sample, int.
+        dim: the dimension of samples.
+
+    Returns:
+        Bits, with all other dimensions kept.
+
+    Raises:
+        NeurosalError: when the dimension is missing (with near names) or lengths disagree.
+
+    Example:
+        >>> area = xarray.DataArray([0, 0, 1, 1], dims="trial")
+        >>> float(mutual_information(area, xarray.DataArray([3, 3, 5, 5], dims="trial")))
+        1.0
+
+    Reference: Cover and Thomas, Elements of Information Theory (2006).
+    """
+    attrs = {"long_name": "mutual information of area and class", "units": "bit"}
+    return lift(base.mutual_information, area, label, dim=dim, name="mutual_information", attrs=attrs)
+
+
+@statistic(
+    of="routes_labels",
+    array=base.corrected_information,
+    title="mutual information of area and class, less its bias",
+    formula="I − (K − 1)(C − 1)/(2 n ln 2)",
+    range=(-numpy.inf, numpy.inf),
+    null="about 0 for independent areas and classes with many samples a cell",
+    units="bit",
+)
+def corrected_information(
+    area: xarray.DataArray, label: xarray.DataArray, *, dim: Hashable = "trial"
+) -> xarray.DataArray:
+    """`mutual_information` less what n samples of independent areas and classes have,
+    ``I − (K − 1)(C − 1)/(2 n ln 2)``.
+
+    Range: below 0 by at most the bias, to the smaller of the two entropies. Chance level about 0; with few samples a
+    cell of the table (below 5) the correction is too large, and `shuffled_bits` is better. Cost: as
+    `mutual_information`.
+
+    Args:
+        area, label, dim: as for `mutual_information`.
+
+    Returns:
+        Bits, with all other dimensions kept.
+
+    Raises:
+        NeurosalError: when the dimension is missing (with near names) or lengths disagree.
+
+    Reference: Miller, Note on the bias of information estimates (1955); Panzeri and Treves, Network 7 (1996).
+    """
+    attrs = {"long_name": "mutual information of area and class, less its bias", "units": "bit"}
+    return lift(base.corrected_information, area, label, dim=dim, name="corrected_information", attrs=attrs)
+
+
+@statistic(
+    of="pair",
+    array=base.area_angle,
+    title="angle between forward weights and feedback path of each area",
+    formula="arccos(⟨W^k, B^k⟩ / (‖W^k‖ ‖B^k‖))",
+    range=(0, 180),
+    null="90° ± 57.3°/√n for independent weights of mean zero, n in an area",
+    units="degree",
+    form="unit",
+    per=("area",),
+)
+def area_angle(w: xarray.DataArray, b: xarray.DataArray, *, dim: Dims) -> xarray.DataArray:
+    """Angle of each area's own weights, ``arccos(⟨W^k, B^k⟩ / (‖W^k‖ ‖B^k‖))``: symmetry area by area. An area that was
+    never selected stays where it started.
+
+    Range 0° to 180°. Chance level 90° ± 57.3°/√n with n the weights of one area, as for `angle`, which sees all areas
+    as one vector. Cost: as `angle`.
+
+    Args:
+        w, b: labelled arrays, matched by name.
+        dim: the dimensions of one area's weights, e.g. ``("hidden1", "output")``.
+
+    Returns:
+        Degrees, with the areas and all other dimensions kept.
+
+    Raises:
+        NeurosalError: when a dimension is missing (with near names) or lengths disagree.
+
+    Reference: Lillicrap et al. (2016), arXiv 1411.0247.
+    """
+    attrs = {"long_name": "angle of each area", "units": "degree"}
+    return lift(base.area_angle, w, b, dim=dim, name="area_angle", attrs=attrs)
+
+
+def shared_bits(counts: Any, *, corrected: bool = False) -> Any:
+    """Mutual information of a table of counts [..., row, column], ``Σ p(r, c) log₂ [p(r, c) / (p(r) p(c))]``.
+
+    As `mutual_information`, where counts were added up (`label_counts`). Null: (R − 1)(C − 1)/(2 n ln 2) bits.
+
+    Args:
+        counts: array or tensor.
+        corrected: less the null.
+
+    Returns:
+        Bits [...]; NaN for a table without counts.
+
+    Example:
+        >>> float(shared_bits([[5, 0], [0, 5]]))
+        1.0
+
+    Reference: Cover and Thomas, Elements of Information Theory (2006).
+    """
+    return base.shared_bits(counts, corrected=corrected)
+
+
+def shuffled_bits(counts: Any, *, draws: int = 100, seed: int = 0) -> numpy.ndarray[Any, Any]:
+    """The permutation null of `shared_bits`: of random tables with the same margins, as labels in random order give.
+
+    Cost: `draws` random tables.
+
+    Args:
+        counts: int [..., row, column].
+        draws: how many.
+        seed: of the tables.
+
+    Returns:
+        Bits [draws, ...].
+
+    Example:
+        >>> counts = label_counts([0, 0, 0, 1, 1, 1], [0, 0, 0, 1, 1, 1], areas=2, labels=2)
+        >>> bool(shuffled_bits(counts).mean() < shared_bits(counts))
+        True
+
+    Reference: Patefield, Algorithm AS 159: generating random r × c tables, Applied Statistics 30 (1981).
+    """
+    return base.shuffled_bits(counts, draws=draws, seed=seed)
 
 
 def label_counts(area: Any, label: Any, *, areas: int, labels: int) -> numpy.ndarray[Any, Any]:

@@ -10,8 +10,30 @@ import xarray
 from neurosal.stats.catalogue import SOURCES
 
 CASES: tuple[dict[str, int], ...] = (
-    {"replica": 3, "area": 2, "post": 4, "pre": 7, "sample": 12, "unit": 5, "other_unit": 6, "after": 3, "task": 3},
-    {"replica": 2, "area": 1, "post": 9, "pre": 5, "sample": 10, "unit": 14, "other_unit": 3, "after": 4, "task": 4},
+    {
+        "replica": 3,
+        "area": 2,
+        "post": 4,
+        "pre": 7,
+        "sample": 12,
+        "other_sample": 12,
+        "unit": 5,
+        "other_unit": 6,
+        "after": 3,
+        "task": 3,
+    },
+    {
+        "replica": 2,
+        "area": 1,
+        "post": 9,
+        "pre": 5,
+        "sample": 10,
+        "other_sample": 10,
+        "unit": 14,
+        "other_unit": 3,
+        "after": 4,
+        "task": 4,
+    },
 )
 LABELS = 3
 
@@ -33,6 +55,9 @@ def plain(of: str, sizes: dict[str, int], seed: int = 0) -> list[numpy.ndarray[A
                 made.append(generator.dirichlet(numpy.ones(shape[-1]), shape[0]))
             case "tasks", _:
                 made.append(generator.uniform(size=shape))
+            case "kernels", _:
+                rows = generator.standard_normal((*shape[:-1], sizes["unit"]))
+                made.append(rows @ rows.swapaxes(-1, -2))
             case "graph", _:
                 shape[-2] = shape[-1]
                 made.append((generator.uniform(size=shape) < 0.4).astype(float))
