@@ -260,7 +260,7 @@ def shuffled_samples(
     """
     generator = numpy.random.default_rng(seed)
     orders = [generator.permutation(y.sizes[dim[0]]) for _ in range(draws)]
-    x, y = (array.drop_vars(dim[0], errors="ignore") for array in (x, y))  # labels would undo the order
+    x, y = (array.drop_vars([dim[0]], errors="ignore") for array in (x, y))  # labels would undo the order
     return xarray.concat([statistic(x, y.isel({dim[0]: order}), dim=dim) for order in orders], "draw")
 
 
