@@ -7,6 +7,7 @@ from neurosal.analysis.decorrelation import decorrelation
 from neurosal.analysis.forgetting import forgetting
 from neurosal.analysis.learning_curves import learning_curves
 from neurosal.analysis.phases import phases
+from neurosal.analysis.plasticity import plasticity
 from neurosal.analysis.reporting import report
 from neurosal.analysis.series import series
 from neurosal.analysis.symmetry import symmetry
@@ -19,6 +20,7 @@ __all__ = [
     "forgetting",
     "learning_curves",
     "phases",
+    "plasticity",
     "report",
     "series",
     "symmetry",

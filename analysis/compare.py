@@ -19,7 +19,7 @@ from neurosal.analysis.style import GREY, caption, look, panels, styled
 from neurosal.analysis.tables import Table, listed, number
 from neurosal.errors import ExperimentError, Problem, near
 from neurosal.record import schema
-from neurosal.stats import mean_and_deviation
+from neurosal.stats import base, mean_and_deviation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -127,12 +127,10 @@ def _recorded(one: Contender, measure: str) -> xarray.DataArray:
     evaluation = one.arm.group(schema.EVALUATION)
     if not label and evaluation is not None and name in evaluation:
         return one.of(evaluation[name])
-    for topic in one.arm.topics(schema.STATISTICS):
-        array = one.arm.finest(topic, name)
-        if array is not None:
-            extra = [dim for dim in array.dims if dim not in (schema.REPLICA, schema.STEP)]
-            return one.of(array.sel({extra[0]: label}) if extra else array)
-    raise AssertionError(measure)
+    array = one.arm.statistic(name)
+    assert array is not None, measure
+    extra = [dim for dim in array.dims if dim not in (schema.REPLICA, schema.STEP)]
+    return one.of(array.sel({extra[0]: label}) if extra else array)
 
 
 def _last(array: xarray.DataArray) -> xarray.DataArray:
@@ -146,19 +144,11 @@ def _last(array: xarray.DataArray) -> xarray.DataArray:
 
 def _intervals(values: Array, confidence: float) -> tuple[float, ...]:
     """Bounds of the mean, interquartile mean, and bounds of that."""
-    from scipy.stats import trim_mean
-
-    values = values[numpy.isfinite(values)]
-    if not values.size:
-        return (numpy.nan,) * 5
-    iqm = float(trim_mean(values, 0.25))
-    if values.size < 2:
-        return numpy.nan, numpy.nan, iqm, numpy.nan, numpy.nan
-    drawn = values[numpy.random.default_rng(0).integers(values.size, size=(RESAMPLES, values.size))]
-    bounds = 50 * (1 - confidence), 50 * (1 + confidence)
-    mean_low, mean_high = numpy.percentile(drawn.mean(axis=1), bounds)
-    iqm_low, iqm_high = numpy.percentile(trim_mean(drawn, 0.25, axis=1), bounds)
-    return float(mean_low), float(mean_high), iqm, float(iqm_low), float(iqm_high)
+    of_mean, of_iqm = (
+        base.bootstrap_interval(values, axis=-1, centre=centre, level=confidence, resamples=RESAMPLES)
+        for centre in ("mean", "interquartile_mean")
+    )
+    return tuple(float(entry) for entry in (*of_mean, base.interquartile_mean(values, axis=-1), *of_iqm))
 
 
 def _pairs(order: Sequence[str], shown: Sequence[Contender], baseline: str | None) -> tuple[list[tuple[int, int]], str]:

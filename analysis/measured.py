@@ -32,10 +32,12 @@ TOPICS: dict[str, tuple[str, str]] = {
     "activity_labels": (schema.POPULATION_STATS, schema.POPULATION),
     "usage": (schema.ROUTING, schema.POPULATION),
 }
-Arrays = Callable[[slice], tuple[numpy.ndarray[Any, Any], ...]]
+Arrays = Callable[[list[int]], tuple[numpy.ndarray[Any, Any], ...]]
 
 
-def measured(arm: ArmRecord, name: str, target: str | None = None) -> xarray.DataArray | None:
+def measured(
+    arm: ArmRecord, name: str, target: str | None = None, *, snapshots: int | None = None
+) -> xarray.DataArray | None:
     """A statistic of an arm over training.
 
     Args:
@@ -43,6 +45,8 @@ def measured(arm: ArmRecord, name: str, target: str | None = None) -> xarray.Dat
         name: of the statistic, e.g. "stable_rank"; see ``neurosal list statistics``.
         target: the projection or population; needed for statistics with a number for each unit, whose counts differ.
             None takes all, along ``pair``, ``projection`` or ``population``.
+        snapshots: where it has to be computed, from at most so many, evenly spaced with the first and the last; None
+            takes all.
 
     Returns:
         float64 [replica, step, target] ([replica, step, <units>] with a target of a statistic for each unit), with
@@ -63,15 +67,17 @@ def measured(arm: ArmRecord, name: str, target: str | None = None) -> xarray.Dat
     recorded = arm.finest(f"{schema.UNITS}/{target}" if entry.per else topic, name)
     if recorded is not None and (entry.per or target is None or target in recorded[dim].values):
         return recorded if entry.per or target is None else recorded.sel({dim: [target]})
-    return _computed(arm, entry, target, dim)
+    return _computed(arm, entry, target, dim, snapshots)
 
 
-def _computed(arm: ArmRecord, entry: Statistic, target: str | None, dim: str) -> xarray.DataArray | None:
+def _computed(
+    arm: ArmRecord, entry: Statistic, target: str | None, dim: str, snapshots: int | None
+) -> xarray.DataArray | None:
     """From recorded weights, changes, activity or usage; of each target where they were recorded most often."""
     courses = {}
     for name, source in _sources(arm, entry.of).items():
         if target in (None, name) and (found := source()) is not None:
-            courses[name] = _over_time(entry, *found)
+            courses[name] = _over_time(entry, snapshots, *found)
     if not courses:
         return None
     if entry.per:
@@ -84,25 +90,34 @@ def _computed(arm: ArmRecord, entry: Statistic, target: str | None, dim: str) ->
     return joined.assign_coords({dim: list(courses)}).transpose(schema.REPLICA, schema.STEP, dim)
 
 
-def _over_time(entry: Statistic, times: xarray.Dataset, units: Sequence[str], arrays: Arrays) -> xarray.DataArray:
+def _over_time(
+    entry: Statistic, snapshots: int | None, times: xarray.Dataset, units: Sequence[str], arrays: Arrays
+) -> xarray.DataArray:
     """The statistic [replica, step, ...] of arrays [replica, time, ...].
 
     Args:
+        snapshots: at most so many are read.
         times: with the coordinates of the growing dimension, renamed to `step`, and of the replicas.
         units: what the units are called of which a statistic may have one number each.
         arrays: what the statistic is computed from at some times, [replica, time, *dims].
     """
     count, found = times.sizes[schema.STEP], []
-    first = arrays(slice(0, 1))
-    several = max(1, AT_ONCE // max(1, sum(array.nbytes for array in first)))
-    for start in range(0, count, several):
-        some = first if start == 0 and several == 1 else arrays(slice(start, start + several))
+    places = range(count) if snapshots is None else spaced(count, snapshots)
+    several = max(1, AT_ONCE // max(1, sum(array.nbytes for array in arrays([0]))))
+    for start in range(0, len(places), several):
+        some = arrays(list(places[start : start + several]))
         for place in range(some[0].shape[1]):
             found.append(measure([entry.name], *(array[:, place] for array in some))[entry.name])
+    times = times.isel({schema.STEP: list(places)})
     units = [units[0] if dim in ("post", "unit") else dim for dim in entry.per]
     attrs = {"long_name": entry.title, "units": entry.units}
     dims = (schema.REPLICA, schema.STEP, *units)
     return xarray.DataArray(numpy.stack(found, 1), dims=dims, coords=times.coords, name=entry.name, attrs=attrs)
+
+
+def spaced(count: int, most: int) -> list[int]:
+    """At most so many places of `count`, evenly spaced, with the first and the last."""
+    return sorted({round(at) for at in numpy.linspace(0, count - 1, min(most, count)).tolist()})
 
 
 # What there is to compute from --------------------------------------------------------------------------------------
@@ -158,7 +173,7 @@ def _pair(arm: ArmRecord, pair: Pair) -> tuple[xarray.Dataset, Sequence[str], Ar
     if records is None:
         return None
 
-    def arrays(some: slice) -> tuple[numpy.ndarray[Any, Any], ...]:
+    def arrays(some: list[int]) -> tuple[numpy.ndarray[Any, Any], ...]:
         weights = {name: record[schema.WEIGHT].isel({schema.STEP: some}).values for name, record in records.items()}
         return base.both_ways(pair.forward, pair.feedback, weights)
 
@@ -178,7 +193,7 @@ def _projection(arm: ArmRecord, name: str, of: str) -> tuple[xarray.Dataset, Seq
             return None
         start = record[schema.WEIGHT].isel({schema.STEP: slice(0, 1)}).values
 
-    def arrays(some: slice) -> tuple[numpy.ndarray[Any, Any], ...]:
+    def arrays(some: list[int]) -> tuple[numpy.ndarray[Any, Any], ...]:
         found = tuple(record[variable].isel({schema.STEP: some}).values for variable in variables)
         return found if start is None else (*found, numpy.broadcast_to(start, found[0].shape))
 
@@ -190,7 +205,7 @@ def _activity(arm: ArmRecord, name: str) -> tuple[xarray.Dataset, Sequence[str],
     if array is None:
         return None
 
-    def arrays(some: slice) -> tuple[numpy.ndarray[Any, Any], ...]:
+    def arrays(some: list[int]) -> tuple[numpy.ndarray[Any, Any], ...]:
         return (array.isel({schema.STEP: some}).values,)
 
     return _times(array.to_dataset()), [str(array.dims[-1])], arrays
@@ -199,7 +214,7 @@ def _activity(arm: ArmRecord, name: str) -> tuple[xarray.Dataset, Sequence[str],
 def _usage(usage: xarray.DataArray, name: str) -> tuple[xarray.Dataset, Sequence[str], Arrays]:
     own = usage.sel({schema.POPULATION: name}).transpose(schema.REPLICA, schema.STEP, schema.AREA)
 
-    def arrays(some: slice) -> tuple[numpy.ndarray[Any, Any], ...]:
+    def arrays(some: list[int]) -> tuple[numpy.ndarray[Any, Any], ...]:
         return (own.isel({schema.STEP: some}).values,)  # areas that a population lacks are NaN, which statistics know
 
     return _times(own.to_dataset()), [], arrays

@@ -75,6 +75,12 @@ class ArmRecord:
             node = None if node is None else node.children.get(part)
         return node
 
+    def statistic(self, name: str) -> xarray.DataArray | None:
+        """A recorded statistic from whichever topic and schedule has it most often, with `step` as its growing
+        dimension."""
+        found = [array for topic in self.topics(schema.STATISTICS) if (array := self.finest(topic, name)) is not None]
+        return max(found, key=lambda array: array.sizes[schema.STEP], default=None)
+
     def finest(self, topic: str, variable: str) -> xarray.DataArray | None:
         """`variable` of a topic from the schedule that recorded it most often, with `step` as its growing dimension."""
         found = [dataset[variable] for _, dataset in self.schedules(topic) if variable in dataset]

@@ -137,3 +137,26 @@ def routing(
         share = numpy.exp(taste)
         usage[:, :, index, :count] = share / share.sum(axis=-1, keepdims=True)
     return group, steps, {"usage": usage}
+
+
+def weights(
+    steps: Sequence[int], seeds: int, name: str, shape: tuple[int, int, int], *, moving: float = 0.1, seed: int = 0
+) -> tuple[schema.Group, Sequence[int], Values]:
+    """Snapshots of a projection ``source_to_target`` of shape (areas, post, pre): a random walk."""
+    generator = numpy.random.default_rng(seed)
+    source, _, target = name.partition("_to_")
+    areas, post, pre = shape
+    group = schema.projection(name, "every_10", post=(target, post), pre=(source, pre), areas=areas)
+    moves = generator.normal(0, moving, (seeds, len(steps), *shape))
+    moves[:, 0] = generator.normal(0, 1, (seeds, *shape))
+    return group, steps, {"weight": numpy.cumsum(moves, axis=1).astype("float32")}
+
+
+def activity(
+    steps: Sequence[int], seeds: int, name: str, trials: int, units: int, *, seed: int = 0
+) -> tuple[schema.Group, Sequence[int], Values]:
+    """Activities of a population, rectified noise."""
+    generator = numpy.random.default_rng(seed)
+    group = schema.population(name, "every_10", units=units, trials=trials)
+    values = numpy.maximum(generator.normal(0, 1, (seeds, len(steps), trials, units)), 0)
+    return group, steps, {"activity": values.astype("float32")}
