@@ -7,7 +7,7 @@ import json
 import os
 import re
 import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +34,13 @@ class Checkpoint:
         tensors: arrays by name.
         meta: what else the trainer keeps (step, random streams, ...).
         lengths: length of each group of the record at that moment.
+        dropped: rows of each group that were dropped until then.
     """
 
     tensors: Tensors
     meta: dict[str, Any]
     lengths: dict[str, int]
+    dropped: dict[str, int] = field(default_factory=dict)
 
 
 def save(folder: Path, checkpoint: Checkpoint) -> Path:
@@ -67,6 +69,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> Path:
         raise OSError(number, os.strerror(number), str(aside / TENSORS)) from error
     faults.reach(faults.CHECKPOINT_BEGUN)
     content = {"schema": schema.VERSION, "lengths": checkpoint.lengths, "meta": checkpoint.meta}
+    content |= {"dropped": checkpoint.dropped} if checkpoint.dropped else {}
     (aside / CONTENT).write_text(json.dumps(content))
     (aside / TENSORS).chmod((aside / CONTENT).stat().st_mode)  # safetensors makes files for their owner only
     write_sums(aside, (TENSORS, CONTENT))
@@ -115,8 +118,8 @@ def load(path: Path) -> Checkpoint:
     check_version(content.get("schema"), path / CONTENT)
     if wrong := [replace(problem, remedy=remedy) for problem in wrong_files(path)]:
         raise StoreError(wrong)
-    lengths, meta = content.get("lengths"), content.get("meta")
-    if not isinstance(meta, dict) or not isinstance(lengths, dict):
+    lengths, meta, dropped = content.get("lengths"), content.get("meta"), content.get("dropped", {})
+    if not isinstance(meta, dict) or not isinstance(lengths, dict) or not isinstance(dropped, dict):
         raise StoreError(
             Problem(place=str(path / CONTENT), expected="lengths and meta", found=", ".join(content), remedy=remedy)
         )
@@ -126,7 +129,8 @@ def load(path: Path) -> Checkpoint:
         raise StoreError(
             Problem(place=str(path / TENSORS), expected="tensors", found=str(error), remedy=remedy)
         ) from None
-    return Checkpoint(tensors, meta, {str(group): int(length) for group, length in lengths.items()})
+    counts = [{str(group): int(count) for group, count in found.items()} for found in (lengths, dropped)]
+    return Checkpoint(tensors, meta, *counts)
 
 
 def clear_unfinished(folder: Path) -> None:

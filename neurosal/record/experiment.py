@@ -11,11 +11,12 @@ from typing import Any, Self
 from neurosal.errors import Problem, StoreError
 from neurosal.record import schema
 from neurosal.record.checksums import write_sums
+from neurosal.record.clock import later, now
 from neurosal.record.environment import environment
 from neurosal.record.files import read_yaml_file, store_errors, write_json, write_yaml
 from neurosal.record.lock import Lock
 from neurosal.record.refusing import refuse_other, refuse_run
-from neurosal.record.status import Status, now, read_status, write_status
+from neurosal.record.status import Status, read_status, write_status
 
 
 class ExperimentFolder:
@@ -90,7 +91,7 @@ class ExperimentFolder:
                 if experiment is not None:
                     path = folder / schema.EXPERIMENT_FILE
                     refuse_other(path, read_yaml_file(path), experiment)
-                status = replace(status, state="running", pid=os.getpid(), updated=now(), message="")
+                status = replace(status, state="running", pid=os.getpid(), updated=later(status.updated), message="")
                 write_status(folder, status)
             except BaseException:
                 lock.release()
@@ -103,13 +104,13 @@ class ExperimentFolder:
 
     def heartbeat(self, *, step: int, epoch: float) -> None:
         """Say how far it is."""
-        self._status = replace(self._status, step=step, epoch=epoch, updated=now())
+        self._status = replace(self._status, step=step, epoch=epoch, updated=later(self._status.updated))
         with store_errors(self.folder, "write the status"):
             write_status(self.folder, self._status)
 
     def close(self, status: str = "done", message: str = "") -> None:
         """Say how the experiment ended: "done", "diverged", "interrupted" or "failed"."""
-        self._status = replace(self._status, state=status, message=message, updated=now())
+        self._status = replace(self._status, state=status, message=message, updated=later(self._status.updated))
         try:
             with store_errors(self.folder, "write the status"):
                 write_status(self.folder, self._status)

@@ -29,6 +29,8 @@ def store_errors(place: Path, doing: str) -> Iterator[None]:
             remedy = "Free some space and run again with --resume: what was committed before is intact."
         elif isinstance(error, PermissionError) or error.errno == errno.EROFS:
             remedy = "Give yourself the right to write there, or choose another --store."
+        elif isinstance(error, FileNotFoundError):
+            remedy = "It was moved or removed meanwhile: put it back and use --resume, or choose another --store."
         elif isinstance(error, (NotADirectoryError, FileExistsError)):
             remedy = "Choose a --store below a folder."
         else:

@@ -15,6 +15,9 @@ from neurosal.record.files import read_json
 from neurosal.record.status import read_status
 from neurosal.record.store import ROOT, Store
 
+# How records wait for the disk: that may be another way when a run goes on.
+MAY_CHANGE = {"queue_mb", "when_full"}
+
 
 def refuse_run(folder: Path) -> None:
     """Refuse a folder that holds a run or an experiment already, or files that are none of ours.
@@ -73,7 +76,7 @@ def refuse_other(path: Path, stored: Mapping[str, Any], given: Mapping[str, Any]
 
 def _differences(stored: Any, given: Any, place: str = "") -> Iterator[tuple[str, Any, Any]]:
     if isinstance(stored, dict) and isinstance(given, dict):
-        for key in [*stored, *(key for key in given if key not in stored)]:
+        for key in [key for key in {**stored, **given} if key not in MAY_CHANGE]:
             yield from _differences(stored.get(key), given.get(key), f"{place}.{key}" if place else str(key))
     elif stored != given:
         yield place, stored, given

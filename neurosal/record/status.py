@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class Status:
         pid: process that wrote this.
         started, updated: times (ISO 8601, UTC).
         message: why it ended as it did.
+        dropped: how many rows of which group were dropped because the disk was too slow; see `Training`.
         alive: whether a process holds the run open for writing.
     """
 
@@ -36,6 +37,7 @@ class Status:
     started: str = ""
     updated: str = ""
     message: str = ""
+    dropped: Mapping[str, int] = field(default_factory=dict)
     alive: bool = False
 
     @property
@@ -44,14 +46,11 @@ class Status:
         return self.state in ("done", "diverged")
 
 
-def now() -> str:
-    """The time, as it is stored."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
-
-
 def write_status(folder: Path, status: Status) -> None:
     """Replace `status.json`."""
     fields = {name: value for name, value in vars(status).items() if name != "alive"}
+    if not status.dropped:
+        del fields["dropped"]
     write_json(folder / schema.STATUS_FILE, {"schema": schema.VERSION, **fields})
 
 
@@ -69,6 +68,7 @@ def read_status(folder: str | Path) -> Status | None:
     check_version(content.pop("schema", None), path)
     types: dict[str, type | tuple[type, ...]] = {
         "state": str, "step": int, "epoch": (int, float), "pid": int, "started": str, "updated": str, "message": str,
+        "dropped": dict,
     }  # fmt: skip
     for name, value in content.items():
         if name not in types:

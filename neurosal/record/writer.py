@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+import warnings
+import weakref
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -16,18 +16,26 @@ import numpy as np
 from neurosal.errors import Problem, StoreError
 from neurosal.record import checkpoint as checkpoints
 from neurosal.record import schema
-from neurosal.record.blocks import BlockWriter
+from neurosal.record.background import Background, Order
+from neurosal.record.blocks import Column, Rows
 from neurosal.record.checkpoint import Checkpoint, Tensors
 from neurosal.record.checksums import write_sums
+from neurosal.record.clock import later, now
 from neurosal.record.environment import environment
 from neurosal.record.files import read_yaml_file, store_errors, write_json, write_yaml
 from neurosal.record.lock import Lock
 from neurosal.record.refusing import plain, refuse_other, refuse_other_group, refuse_run
-from neurosal.record.status import Status, now, read_status, write_status
+from neurosal.record.status import Status, read_status, write_status
 from neurosal.record.store import Store
 
-COMMIT_SECONDS = 5.0
+QUEUE_BYTES = 64 * 2**20
+ABANDONED = "the record was not closed"
+
 Array = np.ndarray[Any, Any]
+
+
+class DroppedWarning(UserWarning):
+    """Rows of the record were dropped, as asked for, because the disk was slower than the run."""
 
 
 class Recorder:
@@ -44,17 +52,16 @@ class Recorder:
         'done'
     """
 
-    def __init__(self, folder: Path, store: Store, lock: Lock, status: Status) -> None:
+    def __init__(self, folder: Path, store: Store, background: Background) -> None:
         """For `create` and `resume` only."""
         self.folder = folder
-        self._store = store
-        self._lock = lock
-        self._status = status
-        self._blocks = BlockWriter(store)
+        self._store = store  # while the recorder is open, only the thread changes it
+        self._background = background
         self._groups: dict[str, schema.Group] = {}
+        self._rows: dict[str, Rows] = {}
         self._last_step: dict[str, int] = {}
-        self._committed_at = time.monotonic()
-        self._failed = self._closed = False
+        self._closed = False
+        weakref.finalize(self, background.abandon, "interrupted", ABANDONED).atexit = False
 
     # Opening ---------------------------------------------------------------------------------------------------------
 
@@ -68,6 +75,8 @@ class Recorder:
         replicas: Mapping[str, Sequence[Any]],
         graph: Mapping[str, Sequence[Any]] | None = None,
         provenance: Mapping[str, Any] | None = None,
+        queue_bytes: int = QUEUE_BYTES,
+        when_full: str = "block",
     ) -> Self:
         """Begin a run in a new or empty folder.
 
@@ -77,6 +86,9 @@ class Recorder:
             replicas: `seed` and each varied setting → one value a replica.
             graph: columns of `/graph`, as `schema.graph` makes them from the circuit (the default).
             provenance: what else made the run (data and its fingerprint, device); goes to `environment.json`.
+            queue_bytes: memory for what waits to be written.
+            when_full: "block" waits then; "drop" leaves rows out, counts them by group in `status.json` and warns at
+                the end. Checkpoints, and rows below a thousandth of the queue, are never dropped.
 
         Raises:
             StoreError: when the folder holds a run, is in use, or cannot be written.
@@ -101,10 +113,10 @@ class Recorder:
                 # Last of all: a folder holds a run once this file is there.
                 status = Status(state="running", pid=os.getpid(), started=now(), updated=now())
                 write_status(folder, status)
+                return cls(folder, store, _background(folder, store, lock, status, queue_bytes, when_full))
             except BaseException:
                 lock.release()
                 raise
-        return cls(folder, store, lock, status)
 
     @classmethod
     def resume(
@@ -113,6 +125,8 @@ class Recorder:
         *,
         circuit: Mapping[str, Any] | None = None,
         settings: Mapping[str, Any] | None = None,
+        queue_bytes: int = QUEUE_BYTES,
+        when_full: str = "block",
     ) -> tuple[Self, Tensors | None, dict[str, Any]]:
         """Go on with a run, from its newest checkpoint; without one from the beginning. Records after it are dropped.
 
@@ -120,6 +134,7 @@ class Recorder:
             folder: of the run.
             circuit, settings: what will be run; refused where it is not what the run was begun with. None compares
                 nothing.
+            queue_bytes, when_full: as for `create`.
 
         Returns:
             The recorder, the tensors of the checkpoint (None where there is none) and its `meta` (then empty).
@@ -145,12 +160,16 @@ class Recorder:
                 found = checkpoints.newest(folder / schema.CHECKPOINTS)
                 store = Store.open(folder / schema.STORE)
                 store.rewind(found.lengths if found else {})
-                status = replace(status, state="running", pid=os.getpid(), updated=now(), message="")
+                status = replace(
+                    status, state="running", pid=os.getpid(), updated=later(status.updated), message="",
+                    dropped=found.dropped if found else {},
+                )  # fmt: skip
                 write_status(folder, status)
+                background = _background(folder, store, lock, status, queue_bytes, when_full)
             except BaseException:
                 lock.release()
                 raise
-        recorder = cls(folder, store, lock, status)
+        recorder = cls(folder, store, background)
         return (recorder, found.tensors, found.meta) if found else (recorder, None, {})
 
     @staticmethod
@@ -166,6 +185,16 @@ class Recorder:
     def replicas(self) -> dict[str, list[Any]]:
         """`seed` and each varied setting → one value a replica."""
         return dict(self._store.attributes["replicas"])
+
+    @property
+    def lengths(self) -> dict[str, int]:
+        """How many rows of each declared group were appended."""
+        return dict(self._background.moment().lengths)
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """How many rows of which group were dropped."""
+        return dict(self._background.dropped)
 
     # Recording -------------------------------------------------------------------------------------------------------
 
@@ -193,7 +222,8 @@ class Recorder:
         coords |= group.coords
         sizes = {**group.sizes, schema.REPLICA: len(replicas[schema.SEED])}
         growing = dict(group.variables) | _along(group.growing)
-        with self._writing("declare a group"):
+
+        def act() -> Rows:
             if self._store.has(group.path):
                 refuse_other_group(self._store, group, growing, coords, sizes)
             else:
@@ -205,7 +235,12 @@ class Recorder:
                         self._store.add_fixed(place, coordinate.values, coordinate.dims, coordinate.attrs)
                     for name, variable in growing.items():
                         self._store.add_growing(f"{group.path}/{name}", variable, sizes, expected)
-        self._groups[group.path] = group
+            columns = {name: _column(variable, sizes) for name, variable in growing.items()}
+            return Rows(columns, self._store.lengths[group.path])
+
+        rows = self._do("declare a group", act)
+        self._groups[group.path], self._rows[group.path] = group, rows
+        self._background.open_rows(group.path, rows)
 
     def append(self, path: str, *, step: int, epoch: float, values: Mapping[str, Any]) -> None:
         """Add one entry to every variable of a group.
@@ -220,48 +255,53 @@ class Recorder:
         assert values.keys() == group.variables.keys(), f"{path}: {sorted(values)} instead of {sorted(group.variables)}"
         least = self._last_step.get(path, -1) + (group.growing == schema.STEP)
         assert step >= least, f"{path}: step {step} after {self._last_step[path]}"
-        sizes = {**group.sizes, schema.REPLICA: len(self.replicas[schema.SEED])}
-        row = {schema.STEP: np.array([[step]], dtype="int64"), schema.EPOCH: np.array([[epoch]], dtype="float64")}
-        for name, variable in group.variables.items():
-            value = np.asarray(values[name], dtype=variable.dtype)
-            shape = tuple(sizes[dim] for dim in variable.dims if dim != group.growing)
-            assert value.shape == shape, f"{path}/{name}: shape {value.shape} instead of {shape}"
+        columns = self._rows[path].columns
+        row: dict[str, Any] = {schema.STEP: np.array([[step]]), schema.EPOCH: np.array([[epoch]])}
+        for name in group.variables:
+            value = values[name] if hasattr(values[name], "shape") else np.asarray(values[name])
+            shape = (columns[name].lead, *columns[name].rest)
+            assert tuple(value.shape) == shape, f"{path}/{name}: shape {tuple(value.shape)} instead of {shape}"
             row[name] = value[:, None]
-        with self._writing("write a block"):
-            self._blocks.put(path, row)
+        self._background.put(path, row)
         self._last_step[path] = step
-        if step >= self._status.step:
-            self._status = replace(self._status, step=int(step), epoch=float(epoch))
+        if step >= self._background.reached[0]:
+            self.reached(step=step, epoch=epoch)
 
     def commit(self) -> None:
-        """Make everything that was appended visible to readers, in one step."""
-        with self._writing("commit"):
-            self._blocks.flush()
-            self._store.commit()
-            self._status = replace(self._status, updated=now())
-            write_status(self.folder, self._status)
-        self._committed_at = time.monotonic()
+        """Make everything that was appended visible to readers, in one step, and wait until it is."""
+        background = self._background
+        background.order(Order(doing="commit", mark=background.moment(), waited=True))
 
     def maybe_commit(self) -> None:
-        """`commit`, when the last one is 5 s ago."""
-        if time.monotonic() - self._committed_at >= COMMIT_SECONDS:
-            self.commit()
+        """Say that what was appended makes a whole, such as a step: it is committed, without waiting for it, once the
+        last commit is 5 s ago."""
+        self._background.mark()
 
     def reached(self, *, step: int, epoch: float) -> None:
         """Say how far the run is, where no record says it."""
-        self._status = replace(self._status, step=int(step), epoch=float(epoch))
+        self._background.reached = (int(step), float(epoch))
 
     def checkpoint(self, tensors: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
-        """Commit, then write a state to go on from, with the lengths of the record. The newest two are kept.
+        """Commit, then write a state to go on from, with the lengths of the record; the newest two are kept.
+
+        Tensors are copied and written later, in the order in which records and checkpoints were given; only where they
+        are larger than the queue, they are waited for instead.
 
         Args:
             tensors: arrays by name.
             meta: what else the trainer needs, as JSON can hold it.
         """
-        self.commit()
-        with self._writing("write a checkpoint"):
-            state = Checkpoint(dict(tensors), plain(meta), dict(self._store.lengths))
-            checkpoints.save(self.folder / schema.CHECKPOINTS, state)
+        background = self._background
+        size = sum(np.asarray(entry).nbytes for entry in tensors.values())
+        waited = size > background.queue_bytes
+        kept = {name: np.asarray(entry) if waited else np.array(entry) for name, entry in tensors.items()}
+        mark, folder = background.moment(), self.folder / schema.CHECKPOINTS
+        state = Checkpoint(kept, plain(meta), dict(mark.lengths), dict(background.dropped))
+
+        def act() -> None:
+            checkpoints.save(folder, state)
+
+        background.order(Order(doing="write a checkpoint", mark=mark, act=act, size=size, waited=waited))
 
     # Closing ---------------------------------------------------------------------------------------------------------
 
@@ -276,17 +316,12 @@ class Recorder:
             return
         self._closed = True
         try:
-            if self._failed:
-                self._say_failed(message)
-                return
-            with self._writing("close the store"):
-                self._blocks.flush()
-                self._store.commit()
-                self._store.trim()
-                self._status = replace(self._status, state=status, message=message, updated=now())
-                write_status(self.folder, self._status)
+            self._background.close(status, message)
         finally:
-            self._lock.release()
+            if self.dropped:
+                counts = ", ".join(f"{count} of {path}" for path, count in self.dropped.items())
+                text = f"{self.folder}: rows were dropped because the disk was slower than the run: {counts}"
+                warnings.warn(text, DroppedWarning, stacklevel=2)
 
     def __enter__(self) -> Self:
         return self
@@ -302,19 +337,22 @@ class Recorder:
 
     # Helpers ---------------------------------------------------------------------------------------------------------
 
-    @contextmanager
-    def _writing(self, doing: str) -> Iterator[None]:
-        assert not self._failed, "the store failed before; nothing more is written to it"
-        try:
-            with store_errors(self.folder, doing):
-                yield
-        except StoreError:
-            self._failed = True  # what is on disk may be incomplete past the last commit, so there is no further one
-            raise
+    def _do(self, doing: str, act: Callable[[], Rows]) -> Rows:
+        """Let the thread do something with the store, and wait for what it gives."""
+        results: list[Rows] = []
+        self._background.order(Order(doing=doing, act=lambda: results.append(act()), waited=True))
+        return results[0]
 
-    def _say_failed(self, message: str) -> None:
-        with suppress(OSError):  # the disk is full or gone: the error that is on its way says so
-            write_status(self.folder, replace(self._status, state="failed", message=message, updated=now()))
+
+def _background(folder: Path, store: Store, lock: Lock, status: Status, queue_bytes: int, when_full: str) -> Background:
+    assert when_full in ("block", "drop"), when_full
+    return Background(folder, store, lock, status, queue_bytes=queue_bytes, drop=when_full == "drop")
+
+
+def _column(variable: schema.Variable, sizes: Mapping[str, int]) -> Column:
+    axis = next(axis for axis, dim in enumerate(variable.dims) if dim in schema.GROWING)
+    rest = tuple(sizes[dim] for dim in variable.dims[axis + 1 :])
+    return Column(sizes[variable.dims[0]] if axis else 1, rest, variable.dtype)
 
 
 def _along(growing: str) -> dict[str, schema.Variable]:

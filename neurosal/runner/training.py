@@ -193,10 +193,12 @@ class Trainer:
         tensors: Mapping[str, Any] | None = None
         meta: Mapping[str, Any] = {}
         resumed = resume and Recorder.status(folder) is not None
+        queue = {"queue_bytes": int(self.training.queue_mb * 2**20), "when_full": self.training.when_full}
+        options: dict[str, Any] = {**self.request, **queue}
         if resumed:
-            recorder, tensors, meta = Recorder.resume(folder, **self.request)
+            recorder, tensors, meta = Recorder.resume(folder, **options)
         else:
-            recorder = Recorder.create(folder, **self.request, replicas=self.replicas, provenance=self.provenance)
+            recorder = Recorder.create(folder, **options, replicas=self.replicas, provenance=self.provenance)
         with contextlib.ExitStack() as stack:
             stack.enter_context(recorder)
             stack.enter_context(fitting_threads(self.network, max(one.training.batch_size for one in self.stages)))

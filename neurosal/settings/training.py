@@ -30,6 +30,9 @@ class Training(Value):
             once; None writes one at the end only.
         checkpoint_every_steps: steps between further checkpoints, for epochs that take long.
         record: probes.
+        queue_mb: memory for records that wait to be written, in MiB (checkpoints, too, up to that size).
+        when_full: what happens to a record that finds that memory full: "block" waits, "drop" leaves it out, counts it
+            in `status.json` and warns at the end. Records below a thousandth of the memory are never dropped.
         dtype: "float32" or "float64".
     """
 
@@ -43,4 +46,6 @@ class Training(Value):
     checkpoint_every: int | None = Field(default=5, gt=0)
     checkpoint_every_steps: int | None = Field(default=None, gt=0)
     record: tuple[Probe, ...] = ()
+    queue_mb: float = Field(default=64, gt=0, allow_inf_nan=False)
+    when_full: Literal["block", "drop"] = "block"
     dtype: Literal["float32", "float64"] = "float32"

@@ -55,10 +55,10 @@ def record(folder: str, fault: tuple[str, int] | None = None, commits: list[dict
         else:
             continue
         if commits is not None:
-            commits.append(dict(recorder._store.lengths))
+            commits.append(recorder.lengths)
     recorder.close()
     if commits is not None:
-        commits.append(dict(recorder._store.lengths))
+        commits.append(recorder.lengths)
 
 
 def values(group: schema.Group, state: np.ndarray, step: int) -> dict[str, np.ndarray]:

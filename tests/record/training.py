@@ -6,7 +6,7 @@ import torch
 
 import neurosal as ns
 from neurosal import circuits, rules
-from neurosal.record import faults, writer
+from neurosal.record import background, faults
 from neurosal.settings import Training
 
 PROBES = (
@@ -34,7 +34,7 @@ TRAINING = Training(
 def train(folder: str, fault: tuple[str, int] | None = None) -> None:
     """Begin or resume the training in `folder` and bring it to its end, or to the fault (point, count)."""
     torch.set_num_threads(1)  # the same bits are promised for the same count of threads
-    writer.COMMIT_SECONDS = 0.0  # a commit after every step, so that there are many moments to be killed at
+    background.COMMIT_SECONDS = 0.0  # a commit after every step, so that there are many moments to be killed at
     if fault is not None:
         faults._handler = faults.kill_at(*fault)
     circuit = rules.sal(circuits.mlp(64, 16, 10), areas=3)
