@@ -16,6 +16,7 @@ import xarray
 
 from neurosal.errors import StoreError
 from neurosal.record import Recorder, Status, background, blocks, faults, open_run, schema
+from neurosal.record.lock import LOCK_FILE
 from neurosal.record.store import Store
 from tests.record import recording
 
@@ -417,4 +418,6 @@ def test_the_recording_of_the_kill_tests_is_deterministic(tmp_path: Path) -> Non
 
 
 def contents_of(folder: Path) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """All files but the lock, which says who held it last."""
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != LOCK_FILE]
+    return {str(path): path.read_bytes() for path in files}
