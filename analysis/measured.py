@@ -65,13 +65,17 @@ def measured(
         raise ExperimentError(Problem(place=name, expected="a target, for it has a number for each unit", found="none"))
     topic, dim = TOPICS[entry.of]
     recorded = arm.finest(f"{schema.UNITS}/{target}" if entry.per else topic, name)
+    if recorded is not None and not entry.per:
+        # Statistics of one schedule share a group: targets of which only others were asked for are NaN.
+        known = recorded.dropna(dim, how="all")
+        recorded = known if known.sizes[dim] else recorded
     if recorded is not None and (entry.per or target is None or target in recorded[dim].values):
         return recorded if entry.per or target is None else recorded.sel({dim: [target]})
-    return _computed(arm, entry, target, dim, snapshots)
+    return computed(arm, entry, target, dim, snapshots)
 
 
-def _computed(
-    arm: ArmRecord, entry: Statistic, target: str | None, dim: str, snapshots: int | None
+def computed(
+    arm: ArmRecord, entry: Statistic, target: str | None, dim: str, snapshots: int | None = None
 ) -> xarray.DataArray | None:
     """From recorded weights, changes, activity or usage; of each target where they were recorded most often."""
     courses = {}

@@ -24,11 +24,12 @@ from neurosal.graph.models import Rate
 from neurosal.graph.value import shown
 from neurosal.settings.experiment import Arm, Experiment, overlaid
 from neurosal.settings.phases import Phase
-from neurosal.settings.probes import Probe
+from neurosal.settings.probes import KINDS, Probe
 from neurosal.settings.search import Search
 from neurosal.settings.training import Training
 
 LARGEST_SEED = 2**63 - 1
+STATISTICS_OF_PROJECTIONS = ("pair", "weight", "change", "update", "credit")
 OF_PROJECTIONS = ("weight", "update", "angle", "norm_ratio", "update_angle")
 
 
@@ -394,13 +395,21 @@ def _phases(
             yield from phase_problems(arm.phases, of([name], f"arms.{name}.phases", cycles))
 
 
+def _of_projections(what: str) -> bool:
+    if what in KINDS:
+        return what in OF_PROJECTIONS
+    from neurosal.stats.catalogue import find  # only where a statistic is recorded, for it brings xarray along
+
+    return find(what).of in STATISTICS_OF_PROJECTIONS
+
+
 def _targets(place: str, probes: Iterable[Probe], circuits: Iterable[Circuit]) -> Iterator[Problem]:
     circuits, seen = list(circuits), set()
     for index, probe in enumerate(probes):
         if probe in seen:
             yield Problem(place=f"{place}.{index}", expected="each probe once", found=repr(probe))
         seen.add(probe)
-        table = "projections" if probe.what in OF_PROJECTIONS else "populations"
+        table = "projections" if _of_projections(probe.what) else "populations"
         known = {name for circuit in circuits for name in getattr(circuit, table)}
         if probe.target is not None and probe.target not in known:
             yield Problem(

@@ -8,78 +8,28 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from functools import cached_property, partial
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from neurosal.engine.feeding import Part, Samples
+from neurosal.engine.feeding import Part
 from neurosal.engine.network import Network
 from neurosal.engine.sweep import no_grad
 from neurosal.errors import ExperimentError
-from neurosal.lower.paths import Pair, Route
 from neurosal.record import Recorder, schema
+from neurosal.runner.measuring import START, Asked, Measuring
+from neurosal.runner.moment import Moment, Values, host
 from neurosal.runner.recordable import Recordable
 from neurosal.runner.voting import unvotable, votes
-from neurosal.settings.probes import Probe, log_spaced
+from neurosal.settings.probes import KINDS, Probe, log_spaced
 from neurosal.settings.training import Training
 from neurosal.stats import base
+from neurosal.stats.catalogue import LIVE, Statistic, find
 
-Values = dict[str, np.ndarray[Any, Any]]
 Probes = dict[str, list[Probe]]  # kind → probes
 USAGE_SAMPLES = 2048
 MOST_ROWS = 1 << 15
-
-
-class Moment:
-    """A step's batch, and what the network makes of it: computed when first asked for, and once for all probes.
-
-    Args:
-        x, y: the batch; in a phase without data None, then `fallback` gives one.
-        proposed: the changes that a phase proposes, where other synapses are plastic in it than in the network.
-    """
-
-    def __init__(
-        self,
-        network: Network,
-        loss: str,
-        x: Samples | None,
-        y: Tensor | None,
-        fallback: Callable[[], tuple[Samples, Tensor]] | None = None,
-        proposed: Callable[[], dict[str, Tensor]] | None = None,
-    ) -> None:
-        self._network, self._loss, self._x, self._y = network, loss, x, y
-        self._fallback, self._proposed = fallback, proposed
-
-    @cached_property
-    def batch(self) -> tuple[Samples, Tensor]:
-        """The step's batch, or the one in its place."""
-        if self._x is not None and self._y is not None:
-            return self._x, self._y
-        assert self._fallback is not None
-        return self._fallback()
-
-    @cached_property
-    def updates(self) -> dict[str, Tensor]:
-        """Proposed changes."""
-        return self.updates_of(self._network) if self._proposed is None else self._proposed()
-
-    @cached_property
-    def signals(self) -> dict[str, dict[str, Tensor]]:
-        """Signals of all populations."""
-        x, y = self.batch
-        return self._network.signals(x, y, loss=self._loss)
-
-    def signals_of(self, network: Network) -> dict[str, dict[str, Tensor]]:
-        """Signals of another network on the same batch."""
-        x, y = self.batch
-        return network.signals(x, y, loss=self._loss)
-
-    def updates_of(self, network: Network) -> dict[str, Tensor]:
-        """Proposed changes of another network on the same batch."""
-        x, y = self.batch
-        return network.updates(x, y, loss=self._loss)
+Samples = dict[str, int | None]  # population → how many of a batch count
 
 
 class Prober:
@@ -105,6 +55,7 @@ class Prober:
         problems += unvotable(training.record, parts)
         if problems:
             raise ExperimentError(problems)
+        self.measuring = Measuring(network, self.recordable, training.record, lambda: self.reference, self._usage)
         self.dtype = str(network.dtype).removeprefix("torch.")
         self.groups: list[tuple[Probe, schema.Group, Callable[[Moment], Values]]] = []
         logs = {probe.log for probe in training.record if probe.log is not None}
@@ -114,30 +65,77 @@ class Prober:
             by_schedule[schema.schedule_name(probe)][probe.what].append(probe)
         for schedule, probes in by_schedule.items():
             self._statistics(schedule, probes)
+            self._units(schedule, probes)
             self._projections(schedule, probes)
             self._populations(schedule, probes)
 
     # Which groups ----------------------------------------------------------------------------------------------------
 
     def _statistics(self, schedule: str, probes: Probes) -> None:
-        symmetric = probes["angle"] + probes["norm_ratio"]
-        wanted = self.recordable.targets(symmetric)
-        if chosen := [pair for pair in self.recordable.pairs if pair.name in wanted]:
-            sizes = {pair.name: self._both_ways(pair)[0][0].numel() for pair in chosen}
-            self.groups.append((symmetric[0], schema.symmetry(schedule, sizes), partial(self._symmetry, chosen)))
+        samples = self._samples(probes)
+        if asked := self._whole(probes, "pair"):
+            sizes = {name: self.measuring.pair(name)[0][0].numel() for name in asked}
+            group = schema.symmetry(schedule, sizes, _attributes(asked))
+            self._add(schedule, probes, group, lambda moment: self.measuring.values(asked, moment, samples))
+        if moved := self._whole(probes, "weight", "change", "update"):
+            group = schema.plasticity(schedule, list(moved), _attributes(moved))
+            self._add(schedule, probes, group, lambda moment: self.measuring.values(moved, moment, samples))
+        if active := self._whole(probes, "activity", "activity_labels"):
+            group = schema.population_statistics(schedule, list(active), _attributes(active))
+            self._add(schedule, probes, group, lambda moment: self.measuring.values(active, moment, samples))
+        self._credit_group(schedule, probes)
+        self._routing_group(schedule, probes)
+
+    def _credit_group(self, schedule: str, probes: Probes) -> None:
         compared, misled = (self.recordable.targets(probes[what]) for what in ("update_angle", "error_angle"))
-        if compared or misled:
-            group = schema.credit(schedule, compared, misled)
-            first = (probes["update_angle"] + probes["error_angle"])[0]
-            self.groups.append((first, group, partial(self._credit, compared, misled)))
-        routing = {*self.recordable.targets(probes["usage"]), *self.recordable.targets(probes["vote"])}
+        asked = self._whole(probes, "credit")
+        if compared or misled or asked:
+            named = [name for name in self.recordable.compared if name in {*compared, *asked}]
+            more = _attributes(asked)
+            group = schema.credit(schedule, named, misled, angles=bool(compared), statistics=more)
+            credited = {name: asked.get(name, []) for name in named} if asked else {}
+            self._add(schedule, probes, group, partial(self._credit, named, compared, misled, credited))
+
+    def _routing_group(self, schedule: str, probes: Probes) -> None:
+        asked = self._whole(probes, "usage")
+        routing = {*self.recordable.targets(probes["usage"]), *self.recordable.targets(probes["vote"]), *asked}
         if routing:
             counts = {name: self.network.circuit.populations[name].areas for name in self.network.plan.routes}
             areas = {name: count for name, count in counts.items() if name in routing}
             voting = tuple(part for part in self.parts if part != "train") if probes["vote"] else ()
-            group = schema.routing(schedule, areas, usage=bool(probes["usage"]), votes=voting)
-            first = (probes["usage"] + probes["vote"])[0]
-            self.groups.append((first, group, partial(self._routing, areas, bool(probes["usage"]), voting)))
+            used, more = bool(probes["usage"]), _attributes(asked)
+            group = schema.routing(schedule, areas, usage=used, votes=voting, statistics=more)
+            measured = {name: asked.get(name, []) for name in areas} if asked else {}
+            self._add(schedule, probes, group, partial(self._routing, areas, used, voting, measured))
+
+    def _whole(self, probes: Probes, *sources: str) -> Asked:
+        """Statistics of these sources with one number a target."""
+        found = self.measuring.asked(probes, *sources)
+        return {target: kept for target, some in found.items() if (kept := [one for one in some if not one.per])}
+
+    def _units(self, schedule: str, probes: Probes) -> None:
+        """A group for each target of statistics with a number for each of its units."""
+        for target, some in self.measuring.asked(probes, *LIVE).items():
+            entries = [entry for entry in some if entry.per]
+            if not entries:
+                continue
+            dims = {entry.name: self.measuring.dimension(entry, target, self.training.loss) for entry in entries}
+            group = schema.unit_statistics(target, schedule, _attributes({target: entries}), dims)
+            self._add(schedule, probes, group, partial(self._each_unit, target, entries, self._samples(probes)))
+
+    def _add(self, schedule: str, probes: Probes, group: schema.Group, values: Callable[[Moment], Values]) -> None:
+        first = next(probe for some in probes.values() for probe in some)  # all of a schedule are due together
+        self.groups.append((first, group, values))
+
+    def _samples(self, probes: Probes) -> Samples:
+        """How many samples of a batch statistics of activity take, by population: as many as any of them asks for."""
+        counts: dict[str, list[int | None]] = defaultdict(list)
+        for what, some in probes.items():
+            if what not in KINDS and find(what).of.startswith("activity"):
+                for name in self.recordable.targets(some):
+                    counts[name] += [probe.samples for probe in some if probe.target in (None, name)]
+        limits = {name: [count for count in some if count is not None] for name, some in counts.items()}
+        return {name: max(limits[name]) if len(limits[name]) == len(some) else None for name, some in counts.items()}
 
     def _projections(self, schedule: str, probes: Probes) -> None:
         wanted: dict[str, list[Probe]] = defaultdict(list)
@@ -166,6 +164,18 @@ class Prober:
             group = schema.population(name, schedule, units=units, trials=trials[name], what=kinds, dtype=self.dtype)
             self.groups.append((some[0], group, partial(self._population, name, kinds, trials[name])))
 
+    @property
+    def kept(self) -> dict[str, Tensor]:
+        """What a resumed run must know of the first weights: it measures how far they went."""
+        return {f"{START}{name}": weight for name, weight in self.measuring.start.items()}
+
+    def take_up(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Take over what `kept` gave; returns the rest."""
+        for name, weight in self.measuring.start.items():
+            if f"{START}{name}" in state:
+                weight.copy_(state[f"{START}{name}"])
+        return {name: tensor for name, tensor in state.items() if not name.startswith(START)}
+
     # When ------------------------------------------------------------------------------------------------------------
 
     def declare(self, recorder: Recorder) -> None:
@@ -193,45 +203,28 @@ class Prober:
 
     # What ------------------------------------------------------------------------------------------------------------
 
-    def _both_ways(self, pair: Pair) -> tuple[Tensor, Tensor]:
-        """Effective weights of the forward path and of the feedback, both [R, K, target, source]."""
-        forward = self._sum(pair.forward)
-        both: tuple[Tensor, Tensor] = torch.broadcast_tensors(forward, self._sum(pair.feedback).mT)
-        return both
-
-    def _sum(self, routes: tuple[Route, ...]) -> Tensor:
-        first, *others = (self._along(route) for route in routes)
-        return sum(others, start=first)
-
-    def _along(self, route: Route) -> Tensor:
-        """Effective weights of a route, [R, K, post, pre] in float64; one-to-one projections count as diagonal
-        matrices."""
-        weights = (self.network.weights[name] for name in route)
-        product: Tensor = base.path(*(weight.diag_embed() if weight.dim() == 3 else weight for weight in weights))
-        return product
-
-    def _symmetry(self, chosen: list[Pair], _: Moment) -> Values:
-        both = [tuple(tensor.flatten(1) for tensor in self._both_ways(pair)) for pair in chosen]
-        angles = [base.angle(forward, back, axis=1) for forward, back in both]
-        ratios = [base.norm_ratio(forward, back, axis=1) for forward, back in both]
-        return {schema.ANGLE: _host(torch.stack(angles, 1)), schema.NORM_RATIO: _host(torch.stack(ratios, 1))}
+    def _each_unit(self, target: str, entries: list[Statistic], samples: Samples, moment: Moment) -> Values:
+        found = self.measuring.of(target, entries, moment, samples.get(target))
+        return {name: host(value) for name, value in found.items()}
 
     @cached_property
     def reference(self) -> Network:
         """The backpropagation form of the circuit on the same weights and routes."""
         return self.network.twin(self.recordable.reference)
 
-    def _credit(self, compared: list[str], misled: list[str], moment: Moment) -> Values:
-        values: Values = {}
+    def _credit(self, named: list[str], compared: list[str], misled: list[str], asked: Asked, moment: Moment) -> Values:
+        values = self.measuring.values(asked, moment, {}) if asked else {}
         # What a phase keeps from changing, or from hearing of an error, has no direction to compare.
         none_R = torch.full((self.network.replicas,), torch.nan, dtype=torch.float64, device=self.network.device)
         if compared:
             mine, other = moment.updates, moment.updates_of(self.reference)
             angles = [
-                base.angle(mine[name].flatten(1), other[name].flatten(1), axis=1) if name in mine else none_R
-                for name in compared
+                base.angle(mine[name].flatten(1), other[name].flatten(1), axis=1)
+                if name in mine and name in compared
+                else none_R
+                for name in named
             ]
-            values[schema.UPDATE_ANGLE] = _host(torch.stack(angles, 1))
+            values[schema.UPDATE_ANGLE] = host(torch.stack(angles, 1))
         if misled:
             here, there = moment.signals, moment.signals_of(self.reference)
             angles = [
@@ -240,32 +233,37 @@ class Prober:
                 else none_R
                 for name in misled
             ]
-            values[schema.ERROR_ANGLE] = _host(torch.stack(angles, 1))
+            values[schema.ERROR_ANGLE] = host(torch.stack(angles, 1))
         return values
 
-    def _routing(self, areas: dict[str, int], used: bool, voting: tuple[str, ...], _: Moment) -> Values:
-        values = self._usage(areas) if used else {}
+    def _routing(
+        self, areas: dict[str, int], used: bool, voting: tuple[str, ...], asked: Asked, moment: Moment
+    ) -> Values:
+        values = self.measuring.values(asked, moment, {}) if asked else {}
+        if used:
+            usage = torch.full((self.network.replicas, len(areas), max(areas.values())), torch.nan, dtype=torch.float64)
+            for index, (name, size) in enumerate(areas.items()):
+                usage[:, index, :size] = self._usage(name, moment)
+            values[schema.USAGE] = host(usage)
         if voting:
             found = votes(self.network, {name: self.parts[name] for name in ("train", *voting)}, areas)
             values |= {f"{part}_{schema.VOTE_ACCURACY}": accuracy for part, accuracy in found.items()}
         return values
 
-    def _usage(self, areas: dict[str, int]) -> Values:
-        replicas = self.network.replicas
-        batch = self.network.forward(self.part.first(max(1, min(USAGE_SAMPLES, MOST_ROWS // replicas))))
-        usage = torch.full((replicas, len(areas), max(areas.values())), torch.nan, dtype=torch.float64)
-        for index, (name, size) in enumerate(areas.items()):
-            groups = batch.groups[self.network.plan.routes[name]]
-            usage[:, index, :size] = (groups.counts_RK.double() / groups.samples).cpu()
-        return {schema.USAGE: usage.numpy()}
+    def _usage(self, name: str, moment: Moment) -> Tensor:
+        """Share of the first training samples that each area of a population takes, [R, K]."""
+        count = max(1, min(USAGE_SAMPLES, MOST_ROWS // self.network.replicas))
+        batch = moment.once("usage", lambda: self.network.forward(self.part.first(count)))
+        groups = batch.groups[self.network.plan.routes[name]]
+        return (groups.counts_RK.double() / groups.samples).cpu()
 
     def _projection(self, name: str, what: list[str], moment: Moment) -> Values:
         values: Values = {}
         if "weight" in what:
-            values[schema.WEIGHT] = _host(self.network.weights[name])
+            values[schema.WEIGHT] = host(self.network.weights[name])
         if "update" in what:
             change = moment.updates.get(name)
-            values[schema.UPDATE] = _host(torch.zeros_like(self.network.weights[name]) if change is None else change)
+            values[schema.UPDATE] = host(torch.zeros_like(self.network.weights[name]) if change is None else change)
         return values
 
     def _population(self, name: str, what: list[str], trials: int, moment: Moment) -> Values:
@@ -276,10 +274,11 @@ class Prober:
             if missing:  # the last batch of an epoch may be smaller
                 filling = -1 if kind == "area" else torch.nan
                 tensor = torch.cat([tensor, tensor.new_full((tensor.shape[0], missing, *tensor.shape[2:]), filling)], 1)
-            values[kind] = _host(tensor)
+            values[kind] = host(tensor)
         return values
 
 
-def _host(tensor: Tensor) -> np.ndarray[Any, Any]:
-    array: np.ndarray[Any, Any] = tensor.detach().cpu().numpy()
-    return array
+def _attributes(asked: Asked) -> dict[str, dict[str, str]]:
+    """Attributes of the variables, by name of the statistic."""
+    entries = {entry.name: entry for some in asked.values() for entry in some}
+    return {name: {"long_name": entry.title, "units": entry.units} for name, entry in entries.items()}

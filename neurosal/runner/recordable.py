@@ -12,7 +12,8 @@ from neurosal.graph import Circuit, Relay
 from neurosal.lower.paths import Pair, comparable
 from neurosal.lower.plan import Change, Plan, plan
 from neurosal.rules import bp
-from neurosal.settings.probes import Probe, What
+from neurosal.settings.probes import KINDS, Probe, What
+from neurosal.stats.catalogue import find
 
 
 @dataclass(frozen=True)
@@ -71,10 +72,35 @@ class Recordable:
                 return [name for name in self.plan.circuit.populations if name in reached]
             case "activity":
                 return [name for name in self.known("activity") if name not in self.plan.circuit.inputs]
+        return self._measurable(find(what).of)
+
+    def _measurable(self, of: str) -> list[str]:
+        """What a statistic can be taken of."""
+        match of:
+            case "pair":
+                return [pair.name for pair in self.pairs]
+            case "weight" | "change":
+                return self._matrices(self.plan.owners)
+            case "update":
+                return self._matrices(self.usual("update"))
+            case "credit":
+                return self._matrices(self.usual("update_angle"))
+            case "activity":
+                return self.usual("activity")
+            case "activity_labels":
+                return self.usual("activity") if self.loss == "cross_entropy" else []
+            case "usage":
+                return list(self.plan.routes)
+        return []
+
+    def _matrices(self, names: Iterable[str]) -> list[str]:
+        """Those with weights [post, pre]; one-to-one synapses are no matrix."""
+        edges = self.plan.circuit.projections
+        return [name for name in names if edges[self.plan.owners[name]].wiring.kind != "one_to_one"]
 
     def known(self, what: What) -> list[str]:
         """What a probe may name: also the activity of inputs."""
-        if what == "activity":
+        if what == "activity" or (what not in KINDS and find(what).of.startswith("activity") and self.usual(what)):
             return [name for name, e in self.plan.circuit.populations.items() if not isinstance(e.model, Relay)]
         return self.usual(what)
 

@@ -432,14 +432,16 @@ class Trainer:
     # Going on --------------------------------------------------------------------------------------------------------
 
     def _tensors(self) -> dict[str, np.ndarray[Any, Any]]:
-        return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in self.network.state_dict().items()}
+        tensors = self.network.state_dict() | self.prober.kept
+        return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
 
     def _meta(self) -> dict[str, Any]:
         failures = {str(replica): text for replica, text in self.failures.items()}
         return {"failures": failures, "place": self.place.to_dict(), "evaluated": self.evaluated_at}
 
     def _take_up(self, tensors: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
-        self.network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in tensors.items()})
+        state = {name: torch.from_numpy(np.array(array)) for name, array in tensors.items()}
+        self.network.load_state_dict(self.prober.take_up(state))
         self.failures = {int(replica): text for replica, text in meta.get("failures", {}).items()}
         # Runs from before there were phases say no place.
         usual = {"cycle": 0, "phase": 0, "done": self.network.steps, "begun": self.network.steps > 0}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
-from pydantic import Field, model_validator
-
-from neurosal.errors import ExperimentError
+from neurosal.errors import ExperimentError, near
 from neurosal.graph.value import Value
 
-What = Literal[
+What = str
+KINDS: tuple[str, ...] = (
     "weight",
     "activity",
     "error",
@@ -21,8 +21,7 @@ What = Literal[
     "error_angle",
     "usage",
     "vote",
-]
-KINDS: tuple[str, ...] = get_args(What)
+)
 
 
 class Probe(Value):
@@ -34,7 +33,9 @@ class Probe(Value):
             feedback path; "update_angle" between the circuit's change and the backpropagation change of the same state
             and batch, "error_angle" the same of the errors at a population (mean over samples); "vote" of populations
             with areas: the accuracy, on validation and test data, of answering with the commonest training label of
-            the area that a sample selects (a control: what routing alone knows of the classes).
+            the area that a sample selects (a control: what routing alone knows of the classes). Or any statistic of
+            ``neurosal list statistics`` that is of a pair, weights, their change or update, credit, activity or usage:
+            computed in float64 while the network trains.
         target: name of the projection or population; None takes all that fit.
         every: after every n-th step, and before the first.  epochs: after every n-th epoch, and before the first.  log:
             that many times a decade of steps.  Exactly one of the three.
@@ -48,6 +49,19 @@ class Probe(Value):
     epochs: int | None = Field(default=None, gt=0)
     log: int | None = Field(default=None, gt=0)
     samples: int | None = Field(default=None, gt=0)
+
+    @field_validator("what")
+    @classmethod
+    def _known(cls, what: str) -> str:
+        if what in KINDS:
+            return what
+        from neurosal.stats.catalogue import probes  # only here, for it brings xarray along
+
+        known = probes()
+        if what not in known:
+            expected = "a kind of record, or a statistic that can be taken while training"
+            raise PydanticCustomError("what", expected, {"remedy": near(what, {*KINDS, *known})})
+        return what
 
     @model_validator(mode="after")
     def _one_schedule(self) -> Probe:

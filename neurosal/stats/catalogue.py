@@ -102,6 +102,10 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
 )
 
 
+# What a network in training has at hand.
+LIVE = frozenset({"pair", "weight", "change", "update", "credit", "activity", "activity_labels", "usage"})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Statistic:
     """One statistic.
@@ -295,6 +299,18 @@ def measure(names: Iterable[str], *arrays: Any) -> dict[str, Any]:
     for together, some in shared.items():
         found |= together(some, *arrays)
     return {entry.name: found[entry.name] if entry.name in found else entry.measure(*arrays) for entry in chosen}
+
+
+def probes() -> dict[str, Statistic]:
+    """The statistics that a probe can take while a network trains: one array, of what the network has at hand.
+
+    Example:
+        >>> "drift" in probes(), "interquartile_mean" in probes()
+        (True, False)
+    """
+    import neurosal.stats  # noqa: F401 - every family registers its statistics when it is imported
+
+    return {name: entry for name, entry in _STATISTICS.items() if entry.of in LIVE and not entry.results}
 
 
 def _reference(function: Callable[..., Any]) -> str:

@@ -13,6 +13,9 @@ One group a topic and schedule, one growing dimension a group, the replica first
     /stats/routing/<schedule>               usage [replica, sample, population, area],
                                             test_vote_accuracy, ... [replica, sample, population]
     /projections/<projection>/<schedule>    weight, update [replica, snapshot, area, <post>, <pre>]
+    /stats/plasticity/<schedule>            stable_rank, drift, ... [replica, sample, projection]
+    /stats/population/<schedule>            participation_ratio, ... [replica, sample, population]
+    /stats/units/<target>/<schedule>        unit_angle, ... [replica, sample, <post>]
     /probes/<population>/<schedule>         activity, error [replica, sample, trial, <population>],
                                             area [replica, sample, trial]
 
@@ -22,6 +25,7 @@ and feedback weights align by name and a square pair cannot be compared the wron
 `epochs_1` or `log_8`.
 """
 
+from neurosal.record.schema.measures import plasticity, population_statistics, unit_statistics
 from neurosal.record.schema.names import (
     ACCURACY,
     ACTIVITY,
@@ -163,13 +167,16 @@ __all__ = [
     "evaluation_metrics",
     "graph",
     "phase_metrics",
+    "plasticity",
     "population",
+    "population_statistics",
     "projection",
     "routing",
     "schedule_name",
     "symmetry",
     "task_metrics",
     "training_metrics",
+    "unit_statistics",
     "units_dimension",
     "weight_dimensions",
 ]

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
+from neurosal.record.schema.measures import Attributes
+from neurosal.record.schema.measures import variables as measured
 from neurosal.record.schema.names import (
     ACCURACY,
     ACTIVITY,
@@ -134,26 +136,24 @@ def phase_metrics(phases: Sequence[str], parts: Sequence[str] = (), *, accuracy:
     )
 
 
-def symmetry(schedule: str, pairs: Mapping[str, int]) -> Group:
-    """Angle and norm ratio between forward projections and their effective feedback paths.
+def symmetry(schedule: str, pairs: Mapping[str, int], statistics: Attributes | None = None) -> Group:
+    """Statistics of forward projections and their effective feedback paths.
 
     Args:
         schedule: from `schedule_name`.
         pairs: name of each forward projection → its count of weights n (areas add up), for the chance band
             90° ± 57.3°/√n.
+        statistics: name → attributes; None: angle and norm ratio.
     """
-    dims = (REPLICA, SAMPLE, PAIR)
+    if statistics is None:
+        statistics = {
+            ANGLE: {"long_name": "angle between forward weights and feedback path", "units": "degree"},
+            NORM_RATIO: {"long_name": "norm of the feedback path over norm of forward weights", "units": "1"},
+        }
     return Group(
         path=f"{SYMMETRY}/{schedule}",
         growing=SAMPLE,
-        variables={
-            ANGLE: Variable(
-                dims=dims, attrs={"long_name": "angle between forward weights and feedback path", "units": "degree"}
-            ),
-            NORM_RATIO: Variable(
-                dims=dims, attrs={"long_name": "norm of the feedback path over norm of forward weights", "units": "1"}
-            ),
-        },
+        variables=measured(statistics, PAIR),
         coords={
             PAIR: Coordinate(dims=(PAIR,), values=tuple(pairs), attrs={"long_name": "forward projection"}),
             PAIR_WEIGHTS: Coordinate(
@@ -163,12 +163,25 @@ def symmetry(schedule: str, pairs: Mapping[str, int]) -> Group:
     )
 
 
-def credit(schedule: str, projections: Sequence[str], populations: Sequence[str] = ()) -> Group:
-    """Angles to backpropagation of the same state and batch: of changes by projection, of errors by population."""
-    variables, coords = {}, {}
+def credit(
+    schedule: str,
+    projections: Sequence[str],
+    populations: Sequence[str] = (),
+    *,
+    angles: bool = True,
+    statistics: Attributes | None = None,
+) -> Group:
+    """What is compared with backpropagation of the same state and batch: changes by projection, errors by population.
+
+    Args:
+        angles: with the angles between the changes of projections.
+        statistics: others of these changes, name → attributes.
+    """
+    variables, coords = measured(statistics or {}, PROJECTION), {}
     if projections:
         attrs = {"long_name": "angle between the change and that of backpropagation", "units": "degree"}
-        variables[UPDATE_ANGLE] = Variable(dims=(REPLICA, SAMPLE, PROJECTION), attrs=attrs)
+        if angles:
+            variables[UPDATE_ANGLE] = Variable(dims=(REPLICA, SAMPLE, PROJECTION), attrs=attrs)
         coords[PROJECTION] = Coordinate(dims=(PROJECTION,), values=tuple(projections))
     if populations:
         attrs = {"long_name": "angle between the error and that of backpropagation, mean over samples"}
@@ -177,7 +190,14 @@ def credit(schedule: str, projections: Sequence[str], populations: Sequence[str]
     return Group(path=f"{CREDIT}/{schedule}", growing=SAMPLE, variables=variables, coords=coords)
 
 
-def routing(schedule: str, areas: Mapping[str, int], *, usage: bool = True, votes: Sequence[str] = ()) -> Group:
+def routing(
+    schedule: str,
+    areas: Mapping[str, int],
+    *,
+    usage: bool = True,
+    votes: Sequence[str] = (),
+    statistics: Attributes | None = None,
+) -> Group:
     """What each population's router does.
 
     Args:
@@ -186,9 +206,10 @@ def routing(schedule: str, areas: Mapping[str, int], *, usage: bool = True, vote
         usage: with the share of the samples that each area took; NaN beyond a population's last area.
         votes: parts of the data with a `<part>_vote_accuracy`: that of answering with the commonest training label of
             the area that a sample takes.
+        statistics: of the usage, name → attributes.
     """
     dims = (REPLICA, SAMPLE, POPULATION)
-    variables = {}
+    variables = measured(statistics or {}, POPULATION)
     if usage:
         attrs = {"long_name": "share of samples that took the area", "units": "1"}
         variables[USAGE] = Variable(dims=(*dims, AREA), attrs=attrs)
