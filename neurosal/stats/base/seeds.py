@@ -74,7 +74,7 @@ def _each(rows: numpy.ndarray[Any, Any], function: Any, results: int = 1) -> num
     for number, pattern in enumerate(patterns):
         chosen = numpy.flatnonzero(which.ravel() == number)
         if pattern.any():
-            found[chosen] = numpy.stack(numpy.atleast_1d(function(rows[chosen][:, pattern])), -1).reshape(-1, results)
+            found[chosen] = numpy.asarray(function(rows[chosen][:, pattern])).reshape(results, -1).T
     return found if results > 1 else found[:, 0]
 
 
