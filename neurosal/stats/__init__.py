@@ -9,6 +9,16 @@ from neurosal.stats.activity import (
     population_sparsity,
 )
 from neurosal.stats.catalogue import Statistic, catalogue, find
+from neurosal.stats.connectivity import (
+    TRIADS,
+    Against,
+    configuration_null,
+    density,
+    excess_reciprocity,
+    reciprocity,
+    rewired,
+    triads,
+)
 from neurosal.stats.forgetting import average_accuracy, backward_transfer, forgetting, learning_accuracy
 from neurosal.stats.kernels import (
     activity_kernel,
@@ -68,6 +78,8 @@ from neurosal.stats.weights import (
 )
 
 __all__ = [
+    "TRIADS",
+    "Against",
     "Statistic",
     "active_share",
     "activity_kernel",
@@ -82,14 +94,17 @@ __all__ = [
     "centred_angle",
     "centred_unit_angle",
     "chance_band",
+    "configuration_null",
     "corrected_information",
     "dead_areas",
     "dead_units",
     "debiased_cka",
     "debiased_target_alignment",
+    "density",
     "dissimilarity",
     "drift",
     "effective_rank",
+    "excess_reciprocity",
     "find",
     "forgetting",
     "hoyer",
@@ -111,6 +126,8 @@ __all__ = [
     "population_sparsity",
     "principal_angles",
     "procrustes_distance",
+    "reciprocity",
+    "rewired",
     "rsa",
     "shared_bits",
     "shuffled_bits",
@@ -125,6 +142,7 @@ __all__ = [
     "tangent_kernel",
     "target_alignment",
     "treves_rolls",
+    "triads",
     "turnover",
     "unit_angle",
     "update_size",

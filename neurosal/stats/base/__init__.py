@@ -14,6 +14,19 @@ from neurosal.stats.base.activity import (
     population_sparsity,
 )
 from neurosal.stats.base.arrays import DEGREES, Axis, namespace, norm, wide
+from neurosal.stats.base.connectivity import (
+    TRIADS,
+    configuration_null,
+    density,
+    edge_reciprocity,
+    edge_triads,
+    edges,
+    excess_reciprocity,
+    reciprocity,
+    rewired,
+    triads,
+    z_score,
+)
 from neurosal.stats.base.forgetting import average_accuracy, backward_transfer, forgetting, learning_accuracy
 from neurosal.stats.base.kernels import (
     activity_kernel,
@@ -69,6 +82,7 @@ from neurosal.stats.base.weights import (
 
 __all__ = [
     "DEGREES",
+    "TRIADS",
     "Axis",
     "active_share",
     "activity_kernel",
@@ -83,14 +97,20 @@ __all__ = [
     "both_ways",
     "centred_angle",
     "centred_unit_angle",
+    "configuration_null",
     "corrected_information",
     "dead_areas",
     "dead_units",
     "debiased_cka",
     "debiased_target_alignment",
+    "density",
     "dissimilarity",
     "drift",
+    "edge_reciprocity",
+    "edge_triads",
+    "edges",
     "effective_rank",
+    "excess_reciprocity",
     "forgetting",
     "hoyer",
     "interquartile_mean",
@@ -111,6 +131,8 @@ __all__ = [
     "population_sparsity",
     "principal_angles",
     "procrustes_distance",
+    "reciprocity",
+    "rewired",
     "rsa",
     "shared_bits",
     "shuffled_bits",
@@ -125,10 +147,12 @@ __all__ = [
     "tangent_kernel",
     "target_alignment",
     "treves_rolls",
+    "triads",
     "turnover",
     "unit_angle",
     "update_size",
     "usage_entropy",
     "usage_peak",
     "wide",
+    "z_score",
 ]
