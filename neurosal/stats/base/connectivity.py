@@ -118,9 +118,9 @@ def _swap_once(pairs: Array, nodes: int, count: int, generator: numpy.random.Gen
     chosen = generator.permutation(len(pairs))[: 2 * count]
     first, second = chosen[:count], chosen[count:]
     new = numpy.stack([_key(pairs[first, 0], pairs[second, 1], nodes), _key(pairs[second, 0], pairs[first, 1], nodes)])
-    old = numpy.stack([_key(*pairs[first].T, nodes), _key(*pairs[second].T, nodes)])
+    old = numpy.stack([_key(pairs[first, 0], pairs[first, 1], nodes), _key(pairs[second, 0], pairs[second, 1], nodes)])
     looping = (pairs[first, 0] == pairs[second, 1]) | (pairs[second, 0] == pairs[first, 1])
-    known = numpy.sort(_key(*pairs.T, nodes))
+    known = numpy.sort(_key(pairs[:, 0], pairs[:, 1], nodes))
     proposed, times = numpy.unique(new, return_counts=True)
     taken = _within(new, known) | (times[numpy.searchsorted(proposed, new)] > 1) | _within(old, proposed)
     # A fair coin: without it two graphs that swap into each other would take turns for ever.
