@@ -66,6 +66,16 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
             arguments=("update", "reference"),
             dims=(_WEIGHTS, _WEIGHTS),
         ),
+        "step": Source(
+            says="gradient of a projection, a step of its weights, and the batch's loss before and after it",
+            arguments=("gradient", "step", "before", "after"),
+            dims=(_WEIGHTS, _WEIGHTS, (), ()),
+        ),
+        "sample_changes": Source(
+            says="error at a projection's target, activity of its source, class and area of each sample",
+            arguments=("error", "activity", "label", "area"),
+            dims=(("sample", "post"), ("sample", "pre"), ("sample",), ("sample",)),
+        ),
         "activity": Source(
             says="activity of a population over samples", arguments=("activity",), dims=(("sample", "unit"),)
         ),
