@@ -217,17 +217,19 @@ class Recorder:
                 Problem(place=group.path, expected=rule, found=repr(name), remedy=remedy) for name in clash
             )
         coords = {
-            name: schema.Coordinate(dims=(schema.REPLICA,), values=tuple(values)) for name, values in replicas.items()
+            name: schema.Coordinate(dims=(schema.REPLICA,), values=tuple(values))
+            for name, values in replicas.items()
+            if group.has_replicas
         }
         coords |= group.coords
         sizes = {**group.sizes, schema.REPLICA: len(replicas[schema.SEED])}
-        growing = dict(group.variables) | _along(group.growing)
+        growing = group.arrays
 
         def act() -> Rows:
             if self._store.has(group.path):
                 refuse_other_group(self._store, group, growing, coords, sizes)
             else:
-                labels = [*coords, schema.STEP, schema.EPOCH]
+                labels = [*coords, *(name for name in growing if name not in group.variables)]
                 with self._store.whole(group.path):
                     self._store.add_group(group.path, {"coordinates": " ".join(labels)})
                     for name, coordinate in coords.items():
@@ -266,6 +268,25 @@ class Recorder:
         self._last_step[path] = step
         if step >= self._background.reached[0]:
             self.reached(step=step, epoch=epoch)
+
+    def extend(self, path: str, values: Mapping[str, Any]) -> bool:
+        """Add many entries at once to every variable of a group. False where they were dropped.
+
+        Args:
+            path: of a declared group.
+            values: one array for each variable and each coordinate along the growing dimension, with as many entries
+                along that dimension in all of them: [replica, L, ...], and [L, ...] where there is no replica.
+        """
+        arrays, columns = self._groups[path].arrays, self._rows[path].columns
+        assert values.keys() == arrays.keys(), f"{path}: {sorted(values)} instead of {sorted(arrays)}"
+        rows: dict[str, Any] = {}
+        for name, variable in arrays.items():
+            value = values[name] if hasattr(values[name], "shape") else np.asarray(values[name])
+            rows[name] = value if variable.dims[0] == schema.REPLICA else value[None]
+            count = next(iter(rows.values())).shape[1]
+            shape, found = (columns[name].lead, count, *columns[name].rest), tuple(rows[name].shape)
+            assert found == shape, f"{path}/{name}: shape {found} instead of {shape}"
+        return count == 0 or self._background.put(path, rows, count)
 
     def commit(self) -> None:
         """Make everything that was appended visible to readers, in one step, and wait until it is."""
@@ -353,15 +374,6 @@ def _column(variable: schema.Variable, sizes: Mapping[str, int]) -> Column:
     axis = next(axis for axis, dim in enumerate(variable.dims) if dim in schema.GROWING)
     rest = tuple(sizes[dim] for dim in variable.dims[axis + 1 :])
     return Column(sizes[variable.dims[0]] if axis else 1, rest, variable.dtype)
-
-
-def _along(growing: str) -> dict[str, schema.Variable]:
-    return {
-        schema.STEP: schema.Variable(dims=(growing,), dtype="int64", attrs={"long_name": "steps done", "units": "1"}),
-        schema.EPOCH: schema.Variable(
-            dims=(growing,), attrs={"long_name": "passes over the training part", "units": "1"}
-        ),
-    }
 
 
 def _write_graph(store: Store, graph: Mapping[str, Sequence[Any]]) -> None:

@@ -29,12 +29,20 @@ AREA = "area"
 TRIAL = "trial"
 TASK = "task"
 PHASE = "phase"
-GROWING = frozenset({STEP, SAMPLE, SNAPSHOT})
+EVENT = "event"
+WINDOW = "window"
+SYNAPSE = "synapse"
+GROWING = frozenset({STEP, SAMPLE, SNAPSHOT, EVENT, WINDOW})
 
 # Coordinates that are not dimensions.
 EPOCH = "epoch"
 SEED = "seed"
 PAIR_WEIGHTS = "pair_weights"
+TIME_MS = "time_ms"
+START_MS = "start_ms"
+STOP_MS = "stop_ms"
+PRE = "pre"
+POST = "post"
 
 # Groups.
 GRAPH = "graph"
@@ -51,6 +59,9 @@ POPULATION_STATS = "stats/population"
 UNITS = "stats/units"
 PROJECTIONS = "projections"
 PROBES = "probes"
+SPIKES = "spikes"
+WINDOWS = "windows"
+TRACES = "traces"
 
 # Columns of /graph that list populations; all others list projections.
 POPULATION_COLUMNS = (POPULATION, "size", "areas", "model")
@@ -71,6 +82,10 @@ ACCURACY = "accuracy"
 WITHIN = "within"
 PHASE_INDEX = "phase_index"
 CYCLE = "cycle"
+UNIT = "unit"
+REPLICA_INDEX = "replica_index"
+FIRST_EVENT = "first_event"
+EVENTS = "events"
 
 # Names that a dimension of units cannot have, because they mean something else in some group.
 RESERVED = frozenset(
@@ -102,6 +117,18 @@ RESERVED = frozenset(
         WITHIN,
         PHASE_INDEX,
         CYCLE,
+        EVENT,
+        WINDOW,
+        SYNAPSE,
+        TIME_MS,
+        START_MS,
+        STOP_MS,
+        PRE,
+        POST,
+        UNIT,
+        REPLICA_INDEX,
+        FIRST_EVENT,
+        EVENTS,
     }
 )
 
