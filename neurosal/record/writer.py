@@ -237,6 +237,8 @@ class Recorder:
                         self._store.add_fixed(place, coordinate.values, coordinate.dims, coordinate.attrs)
                     for name, variable in growing.items():
                         self._store.add_growing(f"{group.path}/{name}", variable, sizes, expected)
+            if (open_already := self._rows.get(group.path)) is not None:
+                return open_already  # with rows that wait
             columns = {name: _column(variable, sizes) for name, variable in growing.items()}
             return Rows(columns, self._store.lengths[group.path])
 

@@ -85,6 +85,20 @@ def test_built_in_circuits_have_a_module(name: str) -> None:
     must_say_the_same(ns.compile(getattr(ns.circuits, name)(), seeds=(0, 1), device="cpu", dtype="float64"))
 
 
+@pytest.mark.parametrize("plasticity", ["fixed", "delta"])
+@pytest.mark.parametrize("areas", [1, 3])
+def test_a_bias_is_added_where_no_linear_layer_comes_first(areas: int, plasticity: str) -> None:
+    chain = chain_of(5, 5, 3)
+    first = Projection(source="input", target="hidden1", wiring=OneToOne(), plasticity={"kind": plasticity})
+    edges = {"skip": first, **chain.projections}
+    circuit = rules.kp(chain.replace(projections=edges)) if areas == 1 else rules.sal(
+        chain.replace(projections=edges), areas=areas, rank=3, readout="shared")  # fmt: skip
+    network = network_of(circuit)
+    network.biases["hidden1.bias"].normal_()
+    must_say_the_same(network)
+    assert "hidden1.bias" in network.to_module().state_dict()
+
+
 @pytest.mark.parametrize("areas", [1, 3])
 @pytest.mark.parametrize("wiring", [Dense(), OneToOne()])
 def test_lateral_populations_settle_in_the_module_too(areas: int, wiring: Any) -> None:
