@@ -188,7 +188,8 @@ def dense_weights(group: xarray.Dataset, variable: str = schema.WEIGHT) -> xarra
     for replica, values_TS in enumerate(weights_RTS.values):
         post_S, pre_S = (end.values[replica] if end.ndim == 2 else end.values for end in ends)
         real = post_S >= 0
-        np.add.at(found[replica], (..., post_S[real] * units[1] + pre_S[real]), values_TS[..., real])
+        place: Any = (..., post_S[real] * units[1] + pre_S[real])
+        np.add.at(found[replica], place, values_TS[..., real])
     dims = (*weights_RTS.dims[:-1], *names)
     coords = {name: values for name, values in weights_RTS.coords.items() if schema.SYNAPSE not in values.dims}
     return xarray.DataArray(

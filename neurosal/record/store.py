@@ -280,7 +280,11 @@ class Store:
         self._begun = ""
 
     def add_fixed(
-        self, path: str, values: Sequence[Any], dims: Sequence[str], attributes: Mapping[str, Any] | None = None
+        self,
+        path: str,
+        values: Sequence[Any] | np.ndarray[Any, Any],
+        dims: Sequence[str],
+        attributes: Mapping[str, Any] | None = None,
     ) -> None:
         """An array that is written once: text, or numbers."""
         data, dtype, shape = encode(values)
@@ -288,7 +292,7 @@ class Store:
         (self.root / path / ".".join(["c", *("0" for _ in shape)])).write_bytes(data)
         self._log.add(path, self._checksum.of(data))
 
-    def same_fixed(self, path: str, values: Sequence[Any], dims: Sequence[str]) -> bool:
+    def same_fixed(self, path: str, values: Sequence[Any] | np.ndarray[Any, Any], dims: Sequence[str]) -> bool:
         """Whether an array that is written once holds these values."""
         metadata = self._nodes.get(path)
         data, dtype, shape = encode(values)
@@ -466,7 +470,7 @@ def array_metadata(
     }
 
 
-def encode(values: Sequence[Any]) -> tuple[bytes, str, list[int]]:
+def encode(values: Sequence[Any] | np.ndarray[Any, Any]) -> tuple[bytes, str, list[int]]:
     """Bytes of a chunk that holds all values, their zarr type and their shape."""
     if all(isinstance(value, str) for value in values) and len(values):
         # Text of any length: fixed-length text has no specification in format 3.

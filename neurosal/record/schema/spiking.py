@@ -142,7 +142,7 @@ def synapses(
     coords = {}
     for entry, (population, units), numbers in ((POST, post, pairs[0]), (PRE, pre, pairs[1])):
         values = np.asarray(numbers, dtype="int32")
-        attrs = {"long_name": f"{entry}synaptic unit of {population}", "units": "1"}
+        attrs: dict[str, Any] = {"long_name": f"{entry}synaptic unit of {population}", "units": "1"}
         attrs |= {"population": population, "population_size": units}
         coords[entry] = Coordinate(dims=(REPLICA, SYNAPSE)[-values.ndim :], values=values, attrs=attrs)
     counts = {np.shape(coordinate.values) for coordinate in coords.values()}
