@@ -8,6 +8,7 @@ from neurosal.analysis.forgetting import forgetting
 from neurosal.analysis.learning_curves import learning_curves
 from neurosal.analysis.phases import phases
 from neurosal.analysis.plasticity import plasticity
+from neurosal.analysis.reciprocity import reciprocity
 from neurosal.analysis.reporting import report
 from neurosal.analysis.series import series
 from neurosal.analysis.symmetry import symmetry
@@ -21,6 +22,7 @@ __all__ = [
     "learning_curves",
     "phases",
     "plasticity",
+    "reciprocity",
     "report",
     "series",
     "symmetry",
