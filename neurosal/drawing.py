@@ -105,7 +105,7 @@ def _draw_route(axes: Any, route: Route) -> None:
     style, before = _style(route.edge), route.before
     end = route.points[-1]
     away = ((end[0] - before[0]) ** 2 + (end[1] - before[1]) ** 2) ** 0.5 or 1.0
-    tail = tuple(end[axis] - 0.09 * (end[axis] - before[axis]) / away for axis in (0, 1))
+    tail = (end[0] - 0.09 * (end[0] - before[0]) / away, end[1] - 0.09 * (end[1] - before[1]) / away)
     axes.add_patch(FancyArrowPatch(path=path, arrowstyle="-", zorder=2, fill=False, **style))
     axes.add_patch(
         FancyArrowPatch(

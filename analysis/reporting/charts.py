@@ -109,7 +109,7 @@ class Chart:
 
 @dataclass(frozen=True, kw_only=True)
 class Lines(Chart):
-    """Lines over a common horizontal axis, with levels drawn across, and a grey band of chance."""
+    """Lines over a common axis, with levels drawn across, a grey band of chance, and marks where something begins."""
 
     kind: ClassVar[str] = "lines"
 
@@ -118,10 +118,17 @@ class Lines(Chart):
     lines: Sequence[Line]
     levels: Sequence[tuple[float, str]] = ()
     chance: tuple[float, float] | None = None
+    marks: Sequence[tuple[float, str]] = ()
 
     def fields(self) -> dict[str, Any]:
         known = super().fields() | {"x": self.x.fields(), "y": self.y.fields()}
         known["lines"] = [line.fields() for line in self.lines]
+        # Arms are mostly recorded at the same steps: these are written once.
+        if known["lines"] and all(line["x"] == known["lines"][0]["x"] for line in known["lines"]):
+            known["along"] = known["lines"][0]["x"]
+            known["lines"] = [{name: value for name, value in line.items() if name != "x"} for line in known["lines"]]
+        if self.marks:
+            known["marks"] = [{"x": place, "label": label} for place, label in self.marks]
         if self.levels:
             known["levels"] = [{"y": level, "label": label} for level, label in self.levels]
         if self.chance is not None:

@@ -12,13 +12,13 @@ import xarray
 from neurosal.analysis.contenders import Contender
 from neurosal.analysis.decimation import HIGH, LOW, MEAN, decimated
 from neurosal.analysis.reporting.charts import Array, Axis, Line
+from neurosal.analysis.reporting.study import Study
 from neurosal.analysis.sources import ArmRecord
 from neurosal.analysis.stacking import epochs_of
 from neurosal.record import schema
 from neurosal.stats.base import mean_and_deviation
 
-FEWEST, MOST = 60, 600  # points of a line
-POINTS_IN_ALL = 12_000  # of a chart, shared by its lines
+FEWEST, MOST = 30, 600  # points of a line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,22 +94,21 @@ class Recorded:
         return [course for course in self.courses if course.entry == entry]
 
 
-def gather(
-    shown: Sequence[Contender], topic: str, variable: str, *, scale: float = 1.0, most: int = MOST
-) -> Recorded | None:
+def gather(study: Study, topic: str, variable: str, *, scale: float = 1.0, most: int = MOST) -> Recorded | None:
     """A recorded variable of all contenders that have it; None where none has.
 
     Args:
+        study: whose arms.
         topic: a group of the record; where it has schedules, the finest is read.
         scale: what values are multiplied with, such as 100 for percent.
         most: points of a line.
     """
-    found = [(place, one, array) for place, one in enumerate(shown)
+    found = [(place, one, array) for place, one in enumerate(study.shown)
              if (array := _recorded(one.arm, topic, variable)) is not None]  # fmt: skip
     if not found:
         return None
     most_lines = sum(array.size // max(array.shape[0] * array.shape[1], 1) for _, _, array in found)
-    points = int(numpy.clip(POINTS_IN_ALL // max(most_lines, 1), FEWEST, most))
+    points = max(min(study.points // max(most_lines, 1), most), FEWEST)
     courses: list[Course] = []
     shared, dimension = 1, ""
     attributes: dict[str, Any] = {}

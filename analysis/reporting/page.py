@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 
 from neurosal.analysis.reporting.charts import Chart
+from neurosal.analysis.reporting.drawings import drawings
+from neurosal.analysis.reporting.maps import areas, tasks, weights
 from neurosal.analysis.reporting.markup import Markup, script_json, tag
 from neurosal.analysis.reporting.overview import overview
 from neurosal.analysis.reporting.results import curves, results
 from neurosal.analysis.reporting.section import Section
+from neurosal.analysis.reporting.statistics import statistics
 from neurosal.analysis.reporting.study import Study
 from neurosal.analysis.style import COLOURS
 from neurosal.version import __version__
 
-SECTIONS: tuple[Callable[[Study], Section | None], ...] = (overview, results, curves)
+SMALL = 2_000_000  # bytes that a page has at most, if fewer points can help
+FEWEST_POINTS = 500
 LIBRARY = "plotly-cartesian.min.js.gz"
 # The same hues on a dark page, where the paper's dark ones would sink.
 DARK = ("#4BA3E3", "#F0803C", "#2CC295", "#E79CC6", "#F0B429", "#8FD0F5", "#B8BDC4")
@@ -41,10 +45,19 @@ class Page:
 
 
 def page_of(study: Study) -> Page:
-    """The page of a study."""
-    sections = [section for make in SECTIONS if (section := make(study)) is not None]
+    """The page of a study, with fewer points where it would be too large."""
+    sections = _sections(study)
     charts = [chart for section in sections for chart in section.charts]
-    return Page(title=study.title, charts=charts, html=_html(study, sections, charts))
+    page = Page(title=study.title, charts=charts, html=_html(study, sections, charts))
+    if len(page.html) > SMALL and study.points > FEWEST_POINTS:
+        return page_of(replace(study, points=study.points // 3))
+    return page
+
+
+def _sections(study: Study) -> list[Section]:
+    made = [overview(study), drawings(study), results(study), curves(study), *statistics(study), areas(study),
+            weights(study), tasks(study)]  # fmt: skip
+    return [section for section in made if section is not None]
 
 
 @cache

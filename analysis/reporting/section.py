@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from neurosal.analysis.reporting.charts import Chart
 from neurosal.analysis.reporting.markup import Content, Markup, table, tag
 
+NUMBERS = "The same in numbers"
+
 
 @dataclass(frozen=True)
 class Figures:
@@ -51,9 +53,9 @@ class Section:
 
 
 def _figures(figures: Figures) -> Markup:
-    boxes = tag(
-        "div", [_box(chart) for chart in figures.charts], class_="charts" + (" one" if len(figures.charts) == 1 else "")
-    )
+    maps = len(figures.charts) > 2 and all(chart.kind == "heatmap" for chart in figures.charts)
+    size = " one" if len(figures.charts) == 1 else " small" if maps else ""
+    boxes = tag("div", [_box(chart) for chart in figures.charts], class_=f"charts{size}")
     if figures.beside is None:
         return boxes
     title, content = figures.beside

@@ -17,6 +17,8 @@ from neurosal.errors import ExperimentError, NeurosalError
 from neurosal.record import schema
 from neurosal.record.card import standing
 
+POINTS = 8000  # of all lines of a chart: about 200 kB of the page
+
 
 @dataclass(frozen=True, kw_only=True)
 class ArmState:
@@ -50,11 +52,13 @@ class Study:
         runs: as they were opened; trees are not among them, for they say nothing of how they were made.
         records: of the arms that can be read, those of one name together.
         problems: what could not be read or put together, a sentence each.
+        points: that the lines of a chart have together, at most about.
     """
 
     runs: Sequence[Any]
     records: Sequence[ArmRecord]
     problems: Sequence[str]
+    points: int = POINTS
 
     @property
     def title(self) -> str:

@@ -48,7 +48,7 @@
 
   function axis(fields, more) {
     return {
-      title: { text: plain(fields.label), font: { size: 12 }, standoff: 8 }, type: fields.log ? "log" : undefined, nticks: fields.log ? 6 : undefined,
+      title: { text: plain(fields.label), font: { size: 12 }, standoff: 8 }, type: fields.log ? "log" : undefined, exponentformat: "power",
       gridcolor: css("--line"), zerolinecolor: css("--line"), linecolor: css("--line"), automargin: true,
       tickfont: { size: 11 }, fixedrange: touch, ...more,
     };
@@ -77,7 +77,8 @@
   function lines(chart, box) {
     const traces = [];
     const shown = chart.lines.filter((line) => !hidden.has(line.arm));
-    for (const line of shown) {
+    for (const held of shown) {
+      const line = { x: chart.along, ...held };
       const shade = colour(line.arm);
       if (line.low) traces.push(...band(line, shade, chart.y.log));
       const spread = line.low ? line.y.map((y, at) => (y === null ? "" : ` ± ${number(line.high[at] - y)}`)) : undefined;
@@ -99,13 +100,21 @@
       xref: "paper", x: 1, xanchor: "right", y: chart.y.log ? Math.log10(level.y) : level.y, yanchor: "bottom", text: plain(level.label), showarrow: false,
       font: { size: 10, color: css("--quiet") },
     }));
+    for (const mark of chart.marks || []) {
+      shapes.push({ type: "line", yref: "paper", y0: 0, y1: 1, x0: mark.x, x1: mark.x, line: { color: css("--quiet"), width: 1, dash: "dash" }, layer: "below" });
+      annotations.push({ x: mark.x, xanchor: "left", yref: "paper", y: 1, yanchor: "bottom", text: plain(short(mark.label, 12)), showarrow: false, font: { size: 10, color: css("--quiet") }, textangle: 0 });
+    }
     // A label of fifteen lines covers a small panel: there only the line that is pointed at speaks.
     const unified = shown.length <= 8;
     const layout = {
-      ...common(box), shapes, annotations, hovermode: unified ? "x unified" : "closest", hoverdistance: 40,
+      ...common(box), shapes, annotations, margin: { l: 48, r: 12, t: chart.marks ? 20 : 8, b: 40 }, hovermode: unified ? "x unified" : "closest", hoverdistance: unified ? -1 : 40,
       xaxis: axis(chart.x, { hoverformat: ".5~g", zeroline: false }), yaxis: axis(chart.y, { zeroline: false }),
     };
     if (!unified) for (const trace of traces) if (trace.hovertemplate) trace.hovertemplate = `<b>${trace.name}</b><br>${plain(chart.x.label)} %{x:.5~g}: %{y:.5~g}%{text}<extra></extra>`;
+    if (chart.y.log) {
+      const known = shown.flatMap((line) => line.y).filter((value) => value > 0);
+      if (Math.max(...known) > 30 * Math.min(...known)) layout.yaxis.dtick = 1; // decades alone: less crowded
+    }
     if (chart.y.low !== undefined && chart.y.high !== undefined) layout.yaxis.range = [chart.y.low, chart.y.high];
     return { traces, layout };
   }
@@ -148,7 +157,7 @@
     const name = kept.map((at) => chart.columns.map(() => plain(chart.rows[at])));
     const known = z.flat().filter((value) => value !== null);
     let [low, high] = [chart.colour.low ?? Math.min(...known), chart.colour.high ?? Math.max(...known)];
-    if (chart.middle !== undefined) {
+    if (chart.middle !== undefined && chart.colour.high === undefined) {
       const reach = Math.max(Math.abs(low - chart.middle), Math.abs(high - chart.middle)) || 1;
       [low, high] = [chart.middle - reach, chart.middle + reach];
     }
@@ -164,16 +173,16 @@
     // Columns are spaced evenly whatever steps they stand for: a logarithmic or uneven schedule leaves no slivers.
     const every = Math.max(1, Math.ceil(columns.length / (box.clientWidth > 560 ? 10 : 5)));
     const ticks = columns.map((_, at) => at).filter((at) => at % every === 0 || at === columns.length - 1);
-    const labels = ticks.map((at) => (texts ? plain(short(chart.columns[at], 14)) : number(columns[at])));
+    const labels = ticks.map((at) => (texts ? plain(short(chart.columns[at], 14)) : number(columns[at], 3)));
     const height = Math.max(170, Math.min(620, 84 + kept.length * (kept.length > 24 ? 17 : 22)));
     const layout = {
-      ...common(box), hovermode: "closest", height, xaxis: axis(chart.x, { tickvals: ticks, ticktext: labels, showgrid: false, zeroline: false }),
+      ...common(box), hovermode: "closest", height, xaxis: axis(chart.x, { tickvals: ticks, ticktext: labels, tickangle: texts ? undefined : 0, showgrid: false, zeroline: false }),
       yaxis: axis({ label: chart.y || "" }, { tickvals: kept.map((_, at) => at), ticktext: kept.map((at) => plain(short(chart.rows[at], most))), autorange: "reversed", showgrid: false, zeroline: false }),
     };
     if (kept.length > 34) { delete layout.yaxis.tickvals; delete layout.yaxis.ticktext; layout.yaxis.nticks = 10; }
     if (chart.written) {
       layout.annotations = z.flatMap((row, r) => row.map((value, c) => ({
-        x: c, y: r, text: value === null ? "" : number(value, 3), showarrow: false,
+        x: c, y: r, text: value === null ? "" : Math.abs(value) >= 10 ? value.toFixed(0) : number(value, 2), showarrow: false,
         font: { size: 11, color: (value - low) / (high - low || 1) > 0.6 ? "#111" : "#fff" },
       })));
     }

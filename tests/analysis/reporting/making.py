@@ -90,7 +90,10 @@ class Read(HTMLParser):
 
     def chart(self, name: str) -> dict[str, Any]:
         """The chart of that name."""
-        return next(chart for chart in self.numbers["charts"] if chart["name"] == name)
+        found: dict[str, Any] = next(chart for chart in self.numbers["charts"] if chart["name"] == name)
+        for line in found.get("lines", ()):
+            line.setdefault("x", found.get("along"))
+        return found
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
         """Attributes of all elements of a kind."""

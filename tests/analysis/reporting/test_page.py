@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import numpy
@@ -14,8 +15,20 @@ from neurosal.analysis import report
 from neurosal.analysis.reporting.page import LIBRARY, asset
 from neurosal.errors import StoreError
 from neurosal.record import ExperimentFolder, open_run, schema
-from tests.analysis.reporting.making import EVIL, SEEDS, STEPS, Read, experiment, killed, one_run
-from tests.analysis.synthetic import evaluation, stored_experiment
+from tests.analysis.reporting.making import (
+    EVIL,
+    SEEDS,
+    STEPS,
+    WEIGHTS,
+    Read,
+    circuit,
+    experiment,
+    groups,
+    killed,
+    one_run,
+)
+from tests.analysis.synthetic import evaluation, stored, stored_experiment
+from tests.analysis.synthetic import tree as synthetic_tree
 from tests.cli.invoking import invoke
 
 CLOSE = {"rtol": 5.01e-6, "atol": 1e-12}  # six digits
@@ -108,7 +121,7 @@ def test_every_figure_has_words_and_numbers_beside_it(read: Read) -> None:
     boxes = [attributes for _, attributes in read.elements if "data-chart" in attributes]
     assert {box["data-chart"] for box in boxes} == {chart["name"] for chart in read.numbers["charts"]}
     assert all(box["role"] == "img" and len(str(box["aria-label"])) > 20 for box in boxes)
-    assert len(read.all("figcaption")) == len(boxes)
+    assert len(read.all("figcaption")) == len(read.all("figure")) > len(boxes)  # circuits are figures too
     assert len({box["data-chart"] for box in boxes}) == len(boxes)
 
 
@@ -181,3 +194,129 @@ def test_the_command_writes_the_page_into_the_store_or_where_it_is_told(tmp_path
     assert "the folder of a run" in invoke("report", tmp_path / "none", code=4)[1]
     (tmp_path / "file").write_text("")
     assert "a file that can be written" in invoke("report", folder, "--out", tmp_path / "file" / "page.html", code=2)[1]
+
+
+# Statistics, areas, weights, tasks -------------------------------------------------------------------------------
+
+
+def test_symmetry_and_credit_on_the_page_are_those_of_the_store(folder: Path, read: Read) -> None:
+    arms = open_run(folder).arms
+    for topic, group, variable in (
+        ("symmetry", "every_10", "angle"),
+        ("symmetry", "every_10", "norm_ratio"),
+        ("credit", "epochs_1", "update_angle"),
+    ):
+        chart = read.chart(f"map-{topic}-{variable}".replace("_", "-"))
+        expected, rows = [], []
+        for label, arm in zip(("BP", "KP", "SAL"), arms.values(), strict=True):
+            array = arm.tree[f"stats/{topic}/{group}/{variable}"]
+            dim = array.dims[2]
+            expected += array.values.mean(axis=0).T.tolist()
+            rows += [f"{label} · {name}" for name in array[dim].values]
+        numpy.testing.assert_allclose(chart["values"], expected, **CLOSE)
+        assert chart["rows"] == rows
+        for row, values in zip(rows, expected, strict=True):
+            label, _, entry = row.partition(" · ")
+            line_chart = read.chart(f"line-{topic}-{variable}-{entry}".replace("_", "-"))
+            (line,) = [line for line in line_chart["lines"] if line["name"] == label]
+            numpy.testing.assert_allclose(line["y"], values, **CLOSE)
+
+
+def test_the_band_of_chance_is_that_of_the_weights_compared(read: Read) -> None:
+    for pair, count in WEIGHTS.items():
+        chart = read.chart(f"line-symmetry-angle-{pair}".replace("_", "-"))
+        numpy.testing.assert_allclose(
+            chart["chance"], [90 - 57.29578 / count**0.5, 90 + 57.29578 / count**0.5], rtol=1e-5
+        )
+
+
+def test_area_maps_are_the_use_of_one_seed_over_the_even_share(folder: Path, read: Read) -> None:
+    usage = open_run(folder).arms["sal"].tree["stats/routing/every_10/usage"].values
+    for place, (population, count) in enumerate({"hidden1": 4, "hidden2": 2}.items()):
+        chart = read.chart(f"areas-2-{population}")
+        numpy.testing.assert_allclose(chart["values"], count * usage[0, :, place, :count].T, **CLOSE)
+        assert (chart["arm"], len(chart["rows"])) == (2, count)
+    shares = usage[:, :, 0, :4]
+    entropy = -(shares * numpy.log2(shares)).sum(axis=-1) / 2
+    (line,) = read.chart("areas-evenness-0")["lines"]
+    numpy.testing.assert_allclose(line["y"], entropy.mean(axis=0), **CLOSE)
+
+
+def test_weights_are_shown_as_their_histogram(tmp_path: Path) -> None:
+    drawn = numpy.random.default_rng(0).normal(size=(2, 3, 1, 20, 30)).astype(numpy.float32)
+    group = schema.projection("hidden_to_out", "epochs_1", post=("out", 20), pre=("hidden", 30))
+    stored(tmp_path / "run", (group, [0, 5, 9], {"weight": drawn}), replicas={"seed": [0, 1]})
+    chart = page(tmp_path / "run").chart("weights-hidden-to-out")
+    start, end = chart["lines"]
+    assert (start["faint"], end.get("faint")) == (True, None)
+    width = end["x"][1] - end["x"][0]
+    for line, snapshot in ((start, 0), (end, 2)):
+        values = drawn[:, snapshot].ravel()
+        edges = numpy.array([*line["x"], line["x"][-1] + width]) - width / 2
+        counts = [((values >= low) & (values < high)).sum() for low, high in pairwise(edges)]
+        numpy.testing.assert_allclose(
+            line["y"], numpy.array(counts) / values.size / width, atol=3 / values.size / width
+        )
+        assert 0.99 < sum(line["y"]) * width <= 1.0001
+
+
+def test_tasks_are_shown_as_what_is_known_of_each_after_each(tmp_path: Path) -> None:
+    steps, accuracy = [0, 10, 20], numpy.random.default_rng(1).random((2, 3, 2))
+    tasks = (schema.task_metrics(["low", "high"]), steps, {"accuracy": accuracy, "within": accuracy})
+    begun = (schema.phase_metrics(["first", "second"]), [0, 10],
+             {"phase_index": numpy.array([[0, 1]] * 2), "cycle": numpy.zeros((2, 2), dtype=int)})  # fmt: skip
+    settings = {
+        "tasks": {"low": [0, 1], "high": [2, 3]},
+        "phases": [{"name": "first", "classes": [0, 1]}, {"name": "second", "classes": [2, 3]}],
+    }
+    stored(tmp_path / "run", tasks, begun, replicas={"seed": [0, 1]}, settings=settings)
+    read = page(tmp_path / "run")
+    matrix = read.chart("tasks-accuracy-0")
+    numpy.testing.assert_allclose(matrix["values"], 100 * accuracy[:, 1:].mean(axis=0), **CLOSE)
+    assert (matrix["columns"], matrix["rows"]) == (["low", "high"], ["after low", "after high"])
+    curve = read.chart("task-1")
+    numpy.testing.assert_allclose(curve["lines"][0]["y"], 100 * accuracy[:, :, 1].mean(axis=0), **CLOSE)
+    assert [mark["label"] for mark in curve["marks"]] == ["first", "second"]
+    assert [mark["x"] for mark in curve["marks"]] == [0, 1]
+
+
+def test_a_long_record_is_decimated_and_the_page_says_so(tmp_path: Path) -> None:
+    steps = list(range(5000))
+    angle = numpy.random.default_rng(2).random((2, 5000, 1))
+    group = schema.symmetry("every_1", {"a_to_b": 12})
+    tree = synthetic_tree((group, steps, {"angle": angle, "norm_ratio": angle}), replicas={"seed": [0, 1]})
+    read = Read(report(tree).html)
+    (line,) = read.chart("line-symmetry-angle-a-to-b")["lines"]
+    assert 300 < len(line["y"]) <= 600
+    assert (line["y"][0], line["y"][-1]) == pytest.approx((angle[:, 0].mean(), angle[:, -1].mean()), rel=1e-5)
+    assert (min(line["least"]), max(line["most"])) == pytest.approx((angle.min(), angle.max()), rel=1e-5)
+    assert "Decimated: a point is the mean of up to 9 records." in read.text
+
+
+# Circuits --------------------------------------------------------------------------------------------------------
+
+
+def test_circuits_are_drawn_with_every_projection_of_either_pathway(folder: Path, read: Read) -> None:
+    drawn: dict[str, set[str]] = {}
+    kinds = {
+        str(attributes["class"]) for tag, attributes in read.elements
+        if tag == "path" and str(attributes.get("class", "")).startswith("edge")
+    }  # fmt: skip
+    for attributes in (attributes for tag, attributes in read.elements if tag == "g"):
+        for what in ("data-projection", "data-population"):
+            if what in attributes:
+                drawn.setdefault(what, set()).add(str(attributes[what]))
+    for arm in open_run(folder).arms.values():
+        assert arm.circuit is not None
+        assert set(arm.circuit.projections) <= drawn["data-projection"]
+        assert set(arm.circuit.populations) <= drawn["data-population"]
+    assert {"edge feedforward solid", "edge feedback solid", "edge feedback dashdot", "edge modulatory dotted"} <= kinds
+
+
+def test_arms_with_one_circuit_share_a_drawing(tmp_path: Path) -> None:
+    arm = {"groups": groups("kp"), "replicas": {"seed": range(SEEDS)}, "circuit": circuit("kp")}
+    described = {"name": "twins", "arms": {"one": {}, "two": {}}}
+    read = page(stored_experiment(tmp_path / "run", described, {"one": arm, "two": arm}))
+    populations = [attributes for tag, attributes in read.elements if tag == "g" and "data-population" in attributes]
+    assert len(populations) == 4
+    assert "one, two" in read.text
