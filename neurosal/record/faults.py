@@ -16,11 +16,13 @@ VARIABLE = "NEUROSAL_FAULT"
 
 BLOCK_WRITE = "block write"  # half of the bytes of a block are in the file
 COMMIT = "commit"  # the new root is written aside, the old one is still in place
+COMMITTED = "committed"  # the new root is in place, the status does not say so yet
+GROW = "grow"  # new metadata of an array or group are written aside
 CHECKPOINT_BEGUN = "checkpoint begun"  # the tensors are written, the rest is not
 CHECKPOINT_WRITTEN = "checkpoint written"  # complete, but not yet under its name
 CHECKPOINT_RENAMED = "checkpoint renamed"  # under its name, older ones not yet removed
 TRIM = "trim"  # the last commit is made, an array's own shape not yet
-POINTS = (BLOCK_WRITE, COMMIT, CHECKPOINT_BEGUN, CHECKPOINT_WRITTEN, CHECKPOINT_RENAMED, TRIM)
+POINTS = (BLOCK_WRITE, COMMIT, COMMITTED, GROW, CHECKPOINT_BEGUN, CHECKPOINT_WRITTEN, CHECKPOINT_RENAMED, TRIM)
 
 Handler = Callable[[str], None]
 

@@ -360,6 +360,7 @@ class Store:
         aside.write_bytes(text_of(Root(self.attributes, tree, sums), self._checksum))
         faults.reach(faults.COMMIT)
         aside.replace(root)
+        faults.reach(faults.COMMITTED)
 
     def _finished(self) -> list[str]:
         """Paths of what may be committed: no half group, and none above it that would be empty (a reader looks for the
@@ -445,6 +446,7 @@ def write_metadata(folder: Path, metadata: Metadata) -> None:
     path = folder / ROOT
     aside = path.with_name(path.name + PARTIAL)
     aside.write_text(json.dumps(metadata))
+    faults.reach(faults.GROW)
     aside.replace(path)
 
 
