@@ -27,6 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from neurosal.errors import NeurosalError, Problem, StoreError
+from neurosal.record import checkpoint as checkpoints
+from neurosal.record import schema
 from neurosal.record.blocks import Rows
 from neurosal.record.clock import later
 from neurosal.record.files import store_errors
@@ -360,13 +362,13 @@ class Background:
         with suppress(OSError):  # the next commit, if there is something to commit, will tell
             self._say("running", "")
 
-    def _say(self, state: str, message: str) -> None:
+    def _say(self, state: str, message: str, *, last: bool = False) -> None:
         step, epoch = self.reached
         self._status = replace(
             self._status, state=state, message=message, step=step, epoch=epoch, updated=later(self._status.updated),
             dropped=dict(self.dropped),
         )  # fmt: skip
-        write_status(self.folder, self._status)
+        write_status(self.folder, self._status, last=last)
         self._beat_at = time.monotonic()
 
     def _end(self) -> None:
@@ -381,15 +383,17 @@ class Background:
         with self._condition:
             self._error = error
             self._condition.notify_all()
-        with suppress(OSError):  # the disk is full or gone: the error that is on its way says so
-            self._say("failed", f"{type(error).__name__}: {self._loss()}")
+        with suppress(OSError):
+            checkpoints.clear_unfinished(self.folder / schema.CHECKPOINTS)  # makes place on a full disk
+        with suppress(OSError):  # the folder is gone: the error that is on its way says so
+            self._say("failed", f"{type(error).__name__}: {self._loss()}", last=True)
         for rows in list(self._rows.values()):
             rows.forget()
         with self._condition:
             self._condition.wait_for(lambda: self._finish is not None)
         assert self._finish is not None
         with suppress(OSError):
-            self._say("failed", self._finish[1] or self._status.message)
+            self._say("failed", self._finish[1] or self._status.message, last=True)
 
 
 _running: weakref.WeakSet[Background] = weakref.WeakSet()

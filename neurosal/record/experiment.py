@@ -113,6 +113,9 @@ class ExperimentFolder:
         self._status = replace(self._status, state=status, message=message, updated=later(self._status.updated))
         try:
             with store_errors(self.folder, "write the status"):
-                write_status(self.folder, self._status)
+                write_status(self.folder, self._status, last=True)
+        except StoreError:
+            if status != "failed":  # otherwise an error is on its way that says more
+                raise
         finally:
             self._lock.release()

@@ -6,7 +6,7 @@ import errno
 import json
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +43,29 @@ def store_errors(place: Path, doing: str) -> Iterator[None]:
 def write_bytes(path: Path, data: bytes, *, durable: bool = False) -> None:
     """Replace a file in one step. `durable` waits until the bytes are on the disk."""
     aside = path.with_name(path.name + PARTIAL)
-    with aside.open("wb") as file:
-        file.write(data)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    aside.replace(path)
+    try:
+        with aside.open("wb") as file:
+            file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        aside.replace(path)
+    except OSError:
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)  # half of a file is of no use, and takes place on a full disk
+        raise
     if durable:
         sync_folder(path.parent)
+
+
+def write_over(path: Path, data: bytes) -> None:
+    """Write a small file over itself: for a disk that has no place for a second one."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.pwrite(descriptor, data, 0)
+        os.ftruncate(descriptor, len(data))
+    finally:
+        os.close(descriptor)
 
 
 def sync_folder(folder: Path) -> None:
@@ -64,7 +79,12 @@ def sync_folder(folder: Path) -> None:
 
 def write_json(path: Path, content: Mapping[str, Any], *, durable: bool = False) -> None:
     """Write a mapping as JSON for people to read."""
-    write_bytes(path, (json.dumps(content, indent=2) + "\n").encode(), durable=durable)
+    write_bytes(path, json_bytes(content), durable=durable)
+
+
+def json_bytes(content: Mapping[str, Any]) -> bytes:
+    """A mapping as JSON for people to read."""
+    return (json.dumps(content, indent=2) + "\n").encode()
 
 
 def read_json(path: Path) -> dict[str, Any]:

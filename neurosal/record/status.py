@@ -9,7 +9,7 @@ from typing import Any
 
 from neurosal.errors import Problem, StoreError
 from neurosal.record import schema
-from neurosal.record.files import damaged, read_json, write_json
+from neurosal.record.files import damaged, json_bytes, read_json, write_json, write_over
 from neurosal.record.lock import locked
 
 STATES = ("running", "done", "diverged", "interrupted", "failed")
@@ -46,12 +46,18 @@ class Status:
         return self.state in ("done", "diverged")
 
 
-def write_status(folder: Path, status: Status) -> None:
-    """Replace `status.json`."""
+def write_status(folder: Path, status: Status, *, last: bool = False) -> None:
+    """Replace `status.json`; a `last` word is written over it where the disk has no place for a second file."""
     fields = {name: value for name, value in vars(status).items() if name != "alive"}
     if not status.dropped:
         del fields["dropped"]
-    write_json(folder / schema.STATUS_FILE, {"schema": schema.VERSION, **fields})
+    content = {"schema": schema.VERSION, **fields}
+    try:
+        write_json(folder / schema.STATUS_FILE, content)
+    except OSError:
+        if not last:
+            raise
+        write_over(folder / schema.STATUS_FILE, json_bytes(content))
 
 
 def read_status(folder: str | Path) -> Status | None:

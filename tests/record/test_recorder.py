@@ -201,14 +201,6 @@ def test_a_file_in_the_way_is_refused(below: str, tmp_path: Path) -> None:
     assert (tmp_path / "file").read_text() == "mine"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written_is_refused(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(StoreError, match="Give yourself the right"):
-        create(tmp_path / "run")
-    tmp_path.chmod(0o700)
-
-
 def test_a_beginning_that_was_cut_short_is_begun_anew(tmp_path: Path) -> None:
     create(tmp_path / "run").close()
     (tmp_path / "run" / schema.STATUS_FILE).unlink()  # the file that is written last
