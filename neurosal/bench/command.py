@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from neurosal.bench import statistics
 from neurosal.bench.contenders import Work, agree, ours, theirs
 from neurosal.bench.timing import Timing, interleaved, matrix_rate
 from neurosal.errors import ExperimentError, Problem, near
@@ -25,6 +27,7 @@ COMPARISONS: dict[str, dict[Work, tuple[str, ...]]] = {
     },
     "replicas": {Work((784, 128, 128, 10), 32, replicas=8): ("bp", "dfa", "fa", "kp")},
 }
+OTHERS: dict[str, Callable[..., dict[str, Any]]] = {"statistics": statistics.compare}
 
 
 def main(
@@ -33,7 +36,8 @@ def main(
     """Run one comparison, or all; print a table of ratios to torch backpropagation and return what was measured.
 
     Args:
-        what: "rules" (a step under each rule) or "replicas" (8 seeds as one batch against one after another).
+        what: "rules" (a step under each rule), "replicas" (8 seeds as one batch against one after another) or
+            "statistics" (those of symmetry beside the steps between them).
         out: file for the figures as JSON.
         turns, seconds_a_turn: how often contenders take turns, and for how long.
 
@@ -41,9 +45,10 @@ def main(
         ExperimentError: for an unknown comparison. StoreError: for a file that cannot be written, before anything is
             measured.
     """
-    if what is not None and what not in COMPARISONS:
+    known = [*COMPARISONS, *OTHERS]
+    if what is not None and what not in known:
         raise ExperimentError(
-            Problem(place="bench", expected="a comparison", found=repr(what), remedy=near(what, COMPARISONS))
+            Problem(place="bench", expected="a comparison", found=repr(what), remedy=near(what, known))
         )
     if out is not None:
         with store_errors(Path(out), "write what was measured"):
@@ -51,7 +56,11 @@ def main(
     threads = tuple(sorted({1, min(2, os.cpu_count() or 1)}))
     report: dict[str, Any] = {"machine": _machine(), "threads": list(threads), "results": []}
     console = Console()
-    for name in [what] if what else list(COMPARISONS):
+    for name in [what] if what else known:
+        if name in OTHERS:
+            turn = {"threads": threads, "turns": turns, "seconds_a_turn": seconds_a_turn}
+            report["results"].append(OTHERS[name](console, **turn))
+            continue
         for work, rules in COMPARISONS[name].items():
             agree(work)
             contenders = {rival: theirs(work, fused=fused) for rival, fused in RIVALS.items()}

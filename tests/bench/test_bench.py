@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from neurosal.bench import command
+from neurosal.bench import command, statistics
 from neurosal.bench.contenders import RULES, Work, agree, ours, theirs, torch_model
 from neurosal.bench.timing import interleaved, matrix_rate
 from neurosal.engine.learning import Learner
@@ -24,6 +25,7 @@ SEEDS = Work((6, 5, 3), 8, replicas=3)
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Comparisons of milliseconds."""
     monkeypatch.setattr(command, "COMPARISONS", {"rules": {TINY: ("bp", "dfa")}, "replicas": {SEEDS: ("kp",)}})
+    monkeypatch.setattr(command, "OTHERS", {"statistics": functools.partial(statistics.compare, work=SEEDS)})
     monkeypatch.setattr(command, "matrix_rate", lambda threads: matrix_rate(threads, size=8))
     monkeypatch.setitem(command.main.__kwdefaults__, "turns", 3)
     monkeypatch.setitem(command.main.__kwdefaults__, "seconds_a_turn", 0.001)
@@ -37,7 +39,8 @@ def test_a_bench_prints_ratios_and_writes_what_it_measured(
     assert "6-5-4-3, batch 8: time a step over torch backpropagation" in printed
     assert "6-5-3, batch 8, 3 seeds" in printed
     assert json.loads((tmp_path / "bench.json").read_text()) == report
-    first, second = report["results"]
+    first, second, third = report["results"]
+    assert third["comparison"] == "statistics"
     assert list(first["contenders"]) == ["torch backprop", "torch backprop, fused SGD", "bp", "dfa"]
     assert (first["comparison"], second["comparison"]) == ("rules", "replicas")
     best = min(first["contenders"][name]["median_s"] for name in ("torch backprop", "torch backprop, fused SGD"))
@@ -46,6 +49,16 @@ def test_a_bench_prints_ratios_and_writes_what_it_measured(
         assert entry["ratio"] == pytest.approx(entry["median_s"] / best)
         assert entry["threads"] in report["threads"]
     assert report["machine"]["torch"] == torch.__version__
+
+
+def test_statistics_are_timed_beside_the_steps_between_them(tiny: None, capsys: pytest.CaptureFixture[str]) -> None:
+    (found,) = command.main("statistics")["results"]
+    assert "unit_angle" in found["statistics"]
+    assert "principal_angles" not in found["statistics"]  # too dear for every few steps
+    for rule in ("fa", "kp"):
+        step, taken = (found["contenders"][f"{rule} {what}"]["median_s"] for what in ("step", "statistics"))
+        assert found["added"][rule] == pytest.approx(taken / (10 * step))
+    assert f"{len(found['statistics'])} statistics of symmetry every 10 steps" in capsys.readouterr().out
 
 
 def test_the_command_line_measures_one_comparison_and_writes_it(tiny: None, tmp_path: Path) -> None:

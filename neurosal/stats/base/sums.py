@@ -1,14 +1,15 @@
 """Sums over the entries of forward weights and feedback, from which all vector-like measures of symmetry follow.
 
 One pass over blocks that stay in cache, float64 throughout: what is read from memory is the weights, once, in the type
-in which they are stored. A full float64 copy of both and a pass for each measure would move some 20 times as much.
+in which they are stored. Full float64 copies and passes for each measure would move some 20 times as much.
 
 Letters: M matrices (replica, area), O post, I pre.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -17,6 +18,9 @@ import numpy
 from neurosal.stats.base.arrays import Axis, namespace, wide
 
 BLOCK = 1 << 16  # entries: three float64 blocks are 1.5 MB
+SHARED = (1 << 15) - 1  # where threads share the blocks: torch shares out what is larger on its own
+WORTH_THREADS = 1 << 19  # entries
+Place = tuple[slice, slice]  # matrices, rows
 
 
 @dataclass(frozen=True)
@@ -64,27 +68,42 @@ def sums(w: Any, b: Any, *, axis: Axis) -> Sums:
 def row_sums(w: Any, b: Any) -> Sums:
     """Sums over the last axis of [..., post, pre], block by block."""
     matrices_w, matrices_b, lead = _matrices(w, b)
-    functions = namespace(matrices_w)
     rows = [_empty(matrices_w, matrices_w.shape[:2]) for _ in range(9)]
-    buffer_w, buffer_b, product = (_empty(matrices_w, (_buffer(matrices_w),)) for _ in range(3))
-    for chosen, some, block_w, block_b in _blocks(matrices_w, matrices_b):
-        wide_w, wide_b = _filled(buffer_w, block_w), _filled(buffer_b, block_b)
-        spare = product[: _size(block_w)].reshape(wide_w.shape)
-        found = [wide_w.sum(-1), wide_b.sum(-1)]
-        for one, other in ((wide_w, wide_w), (wide_b, wide_b), (wide_w, wide_b)):
-            found.append(functions.multiply(one, other, out=spare).sum(-1))
-        functions.sign(wide_w, out=wide_w)
-        functions.sign(wide_b, out=wide_b)
-        functions.multiply(wide_w, wide_b, out=spare)
-        found.append(spare.sum(-1))
-        functions.multiply(wide_w, spare, out=wide_w)  # the sign of b where w is not zero
-        functions.multiply(wide_b, spare, out=wide_b)
-        functions.multiply(spare, spare, out=spare)
-        found += [spare.sum(-1), wide_b.sum(-1), wide_w.sum(-1)]
-        for row, part in zip(rows, found, strict=True):
-            row[chosen, some] = part
+
+    def one(place: Place, block_w: Any, block_b: Any, spare: Any) -> None:
+        for row, part in zip(rows, _of_block(block_w, block_b, spare), strict=True):
+            row[place] = part
+
+    _for_blocks(matrices_w, matrices_b, one)
     shaped = [row.reshape(lead) for row in rows]
-    return Sums(functions.full_like(shaped[0], float(w.shape[-1])), *shaped)
+    return Sums(namespace(w).full_like(shaped[0], float(w.shape[-1])), *shaped)
+
+
+def _of_block(w: Any, b: Any, spare: Any) -> tuple[Any, ...]:
+    """The nine sums over the last axis, in the order of `Sums`; all three arrays are used up."""
+    functions = namespace(w)
+    plain = (w.sum(-1), b.sum(-1), _squares(w, spare), _squares(b, spare))
+    dot = functions.multiply(w, b, out=spare).sum(-1)
+    # Zeros are rare. Where the product has none (it may also be too small for a number), each sign counts.
+    if int(functions.count_nonzero(spare)) == _size(spare):
+        agreement = functions.sign(spare, out=spare).sum(-1)
+        signed = functions.full_like(agreement, float(w.shape[-1]))
+        w_signs, b_signs = functions.sign(w, out=w).sum(-1), functions.sign(b, out=b).sum(-1)
+        return (*plain, dot, agreement, signed, w_signs, b_signs)
+    functions.sign(w, out=w)
+    functions.sign(b, out=b)
+    agreement = functions.multiply(w, b, out=spare).sum(-1)
+    functions.multiply(w, spare, out=w)  # the sign of b where w is not zero
+    functions.multiply(b, spare, out=b)
+    signed = functions.multiply(spare, spare, out=spare).sum(-1)
+    return (*plain, dot, agreement, signed, b.sum(-1), w.sum(-1))
+
+
+def _squares(wide: Any, spare: Any) -> Any:
+    functions = namespace(wide)
+    if functions is numpy:
+        return numpy.multiply(wide, wide, out=spare).sum(-1)
+    return functions.linalg.vector_norm(wide, dim=-1) ** 2  # one pass, where a product and its sum are two
 
 
 def row_gaps(w: Any, b: Any, *, shift: tuple[Any, Any], scale: tuple[Any, Any]) -> tuple[Any, Any]:
@@ -95,23 +114,57 @@ def row_gaps(w: Any, b: Any, *, shift: tuple[Any, Any], scale: tuple[Any, Any]) 
     """
     matrices_w, matrices_b, lead = _matrices(w, b)
     functions = namespace(matrices_w)
-    shape = matrices_w.shape[:2]
     own = [_spread(entry, matrices_w, lead) for entry in (*shift, *scale)]
-    apart, along = _empty(matrices_w, shape), _empty(matrices_w, shape)
-    buffer_w, buffer_b, product = (_empty(matrices_w, (_buffer(matrices_w),)) for _ in range(3))
-    for chosen, some, block_w, block_b in _blocks(matrices_w, matrices_b):
-        wide_w, wide_b = _filled(buffer_w, block_w), _filled(buffer_b, block_b)
-        shift_w, shift_b, scale_w, scale_b = (entry[chosen, some][..., None] for entry in own)
-        wide_w -= shift_w
-        wide_w /= scale_w
-        wide_b -= shift_b
-        wide_b /= scale_b
-        spare = product[: _size(block_w)].reshape(wide_w.shape)
-        functions.subtract(wide_w, wide_b, out=spare)
-        apart[chosen, some] = functions.multiply(spare, spare, out=spare).sum(-1)
-        functions.add(wide_w, wide_b, out=spare)
-        along[chosen, some] = functions.multiply(spare, spare, out=spare).sum(-1)
+    apart, along = _empty(matrices_w, matrices_w.shape[:2]), _empty(matrices_w, matrices_w.shape[:2])
+
+    def one(place: Place, block_w: Any, block_b: Any, spare: Any) -> None:
+        shift_w, shift_b, scale_w, scale_b = (entry[place][..., None] for entry in own)
+        block_w -= shift_w
+        block_w /= scale_w
+        block_b -= shift_b
+        block_b /= scale_b
+        functions.subtract(block_w, block_b, out=spare)
+        apart[place] = functions.multiply(spare, spare, out=spare).sum(-1)
+        functions.add(block_w, block_b, out=spare)
+        along[place] = functions.multiply(spare, spare, out=spare).sum(-1)
+
+    _for_blocks(matrices_w, matrices_b, one)
     return apart.reshape(lead), along.reshape(lead)
+
+
+def _for_blocks(w: Any, b: Any, one: Callable[[Place, Any, Any, Any], None]) -> None:
+    """`one` for each block of [M, O, I] matrices: its place, both in float64, and room for a third.
+
+    As many threads as torch may use share the blocks. Each block is smaller than what torch itself would share out: its
+    threads meet after every operation, which is slow in small ones and ruinous where others want the processor too.
+    """
+    functions = namespace(w)
+    threads = 1 if functions is numpy or w.is_cuda else functions.get_num_threads()
+    if _size(w) < WORTH_THREADS:
+        threads = 1
+    most = SHARED if threads > 1 else BLOCK
+    places = list(_places(w, most << 8 if functions is not numpy and w.is_cuda else most))
+
+    def some(chosen: Sequence[Place]) -> None:
+        if not chosen:
+            return
+        buffers = [_empty(w, (_size(w[chosen[0]]),)) for _ in range(3)]  # the first place is the largest
+        for place in chosen:
+            first, second = w[place], b[place]
+            spare = buffers[2][: _size(first)].reshape(tuple(first.shape))
+            one(place, _filled(buffers[0], first), _filled(buffers[1], second), spare)
+
+    if threads < 2:
+        some(places)
+        return
+    inference = functions.is_inference_mode_enabled()
+
+    def alone(chosen: Sequence[Place]) -> None:
+        with functions.inference_mode(inference), functions.no_grad():  # both are of the thread that sets them
+            some(chosen)
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(alone, (places[number::threads] for number in range(threads))))
 
 
 def _matrices(w: Any, b: Any) -> tuple[Any, Any, tuple[int, ...]]:
@@ -124,24 +177,16 @@ def _matrices(w: Any, b: Any) -> tuple[Any, Any, tuple[int, ...]]:
     return w.reshape(shape), b.reshape(shape), lead
 
 
-def _blocks(w: Any, b: Any) -> Iterator[tuple[slice, slice, Any, Any]]:
-    """Parts of about `BLOCK` entries: several small matrices, or rows of a large one."""
-    count, posts, pres = w.shape
-    if posts * pres <= BLOCK:
-        several = max(1, BLOCK // max(1, posts * pres))
-        for start in range(0, count, several):
-            chosen = slice(start, start + several)
-            yield chosen, slice(None), w[chosen], b[chosen]
+def _places(matrices: Any, most: int) -> Iterator[Place]:
+    """Parts of about `most` entries: several small matrices, or rows of a large one; the first is the largest."""
+    count, posts, pres = matrices.shape
+    if posts * pres <= most:
+        several = max(1, most // max(1, posts * pres))
+        yield from ((slice(start, start + several), slice(None)) for start in range(0, count, several))
         return
-    rows = max(1, BLOCK // pres)
+    rows = max(1, most // pres)
     for matrix in range(count):
-        for start in range(0, posts, rows):
-            chosen, some = slice(matrix, matrix + 1), slice(start, start + rows)
-            yield chosen, some, w[chosen, some], b[chosen, some]
-
-
-def _buffer(matrices: Any) -> int:
-    return max(BLOCK, int(matrices.shape[-1]))
+        yield from ((slice(matrix, matrix + 1), slice(start, start + rows)) for start in range(0, posts, rows))
 
 
 def _size(block: Any) -> int:

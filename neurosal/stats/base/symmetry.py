@@ -227,16 +227,21 @@ def _ratio(part: Sums) -> Any:
 
 
 def _concordance(part: Sums) -> Any:
-    functions = namespace(part.signed)
-    return 0.5 + 0.5 * part.agreement / functions.where(part.signed == 0, functions.nan, part.signed)
+    return 0.5 + 0.5 * part.agreement / _counted(part)
 
 
 def _kappa(part: Sums) -> Any:
     """With shares of positive signs (1 + m) / 2 the agreement by chance is (1 + m_w m_b) / 2."""
-    functions = namespace(part.signed)
-    count = functions.where(part.signed == 0, functions.nan, part.signed)
+    functions, count = namespace(part.signed), _counted(part)
     by_chance = part.w_signs * part.b_signs / (count * count)
     return (part.agreement / count - by_chance) / functions.where(by_chance < 1, 1 - by_chance, functions.nan)
+
+
+def _counted(part: Sums) -> Any:
+    """How many pairs have signs; NaN for none, and where a weight is NaN (whose sign torch takes for 0)."""
+    functions = namespace(part.signed)
+    known = (part.signed > 0) & ~functions.isnan(part.ww) & ~functions.isnan(part.bb)
+    return functions.where(known, part.signed, functions.nan)
 
 
 def _slope(part: Sums) -> Any:
@@ -255,7 +260,8 @@ CLOSINGS: dict[str, Callable[[Sums], Any]] = {
 
 def _centred(array: Any, axis: Axis) -> Any:
     array = wide(array)
-    return array - kept(array.mean(axis), axis)
+    with numpy.errstate(all="ignore"):  # infinite weights have no mean
+        return array - kept(array.mean(axis), axis)
 
 
 def _row_space(matrix: Any, rank: int) -> Any:
