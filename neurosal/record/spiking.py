@@ -70,15 +70,17 @@ class SpikeRecord:
         limits = {"time": (start_ms, stop_ms), "unit": (0, self._units), "replica": (0, self._replicas)}
         for (name, (low, high)), values in zip(limits.items(), (time_L, unit_L, replica_L), strict=True):
             assert ((values >= low) & (values < high)).all(), f"{self._events.path}: a {name} out of [{low}, {high})"
-        order = np.lexsort((unit_L, time_L, replica_L))
+        if not _in_order(replica_L, time_L, unit_L):
+            order = np.lexsort((unit_L, time_L, replica_L))
+            time_L, unit_L, replica_L = time_L[order], unit_L[order], replica_L[order]
         events_R = np.bincount(replica_L, minlength=self._replicas)
         first_R = self._recorder.lengths[self._events.path] + np.cumsum(events_R) - events_R
         kept = self._recorder.extend(
             self._events.path,
             {
-                schema.TIME_MS: time_L[order],
-                schema.UNIT: unit_L[order],
-                schema.REPLICA_INDEX: replica_L[order],
+                schema.TIME_MS: time_L,
+                schema.UNIT: unit_L,
+                schema.REPLICA_INDEX: replica_L,
             },
         )
         self._recorder.extend(
@@ -91,6 +93,16 @@ class SpikeRecord:
             },
         )
         self._stop_ms = stop_ms
+
+
+def _in_order(*keys: Array) -> bool:
+    """Whether rows are sorted by the first key, then the second, and so on: simulators give them so, and to look costs
+    a tenth of sorting."""
+    later: Any = True
+    for key in reversed(keys):
+        step = np.diff(key)
+        later = (step > 0) | ((step == 0) & later)
+    return bool(np.all(later))
 
 
 def spikes_between(

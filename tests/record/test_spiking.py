@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 import neurosal as ns
 from neurosal.errors import DataError, StoreError
-from neurosal.record import Recorder, SpikeRecord, dense_weights, open_run, schema, spikes_between
+from neurosal.record import Recorder, SpikeRecord, dense_weights, faults, open_run, schema, spikes_between
 
 
 def recorded(folder: Path, windows: list[tuple[float, float, Any]], seeds: int = 2, units: int = 10) -> Any:
@@ -191,3 +192,35 @@ def test_other_synapses_are_refused_when_a_run_goes_on(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="post: expected the stored values"):
         recorder.declare(schema.synapses("a_to_b", "every_window", post=("b", 4), pre=("a", 3), pairs=([0, 2], [0, 1])))
     recorder.close()
+
+
+def test_windows_whose_events_were_dropped_say_so_and_are_not_taken_for_silence(tmp_path: Path) -> None:
+    """Events of one window fill the queue while the disk stands still, so those of the next find no room."""
+    begun, goes_on = threading.Event(), threading.Event()
+
+    def stand_still(point: str) -> None:
+        if point == faults.BLOCK_WRITE:
+            begun.set()
+            assert goes_on.wait(60)
+
+    many = {"time_ms": np.linspace(0, 9, 50_000), "unit": np.zeros(50_000)}
+    recorder = Recorder.create(
+        tmp_path / "run", circuit={}, settings={}, replicas={"seed": [0]}, queue_bytes=2**20, when_full="drop"
+    )
+    spikes = SpikeRecord(recorder, "cells", 10)
+    with faults.installed(stand_still):
+        spikes.put(0, 10, **many)
+        recorder.maybe_commit()
+        assert begun.wait(60)
+        spikes.put(10, 20, time_ms=many["time_ms"] + 10, unit=many["unit"])
+        goes_on.set()
+        recorder.commit()
+    spikes.put(20, 30, time_ms=[25.0], unit=[3])
+    with pytest.warns(UserWarning, match="50000 of spikes/cells"):
+        recorder.close()
+    tree = open_run(tmp_path / "run").tree
+    assert tree["windows/cells"].events.values.tolist() == [[50_000, -1, 1]]
+    assert spikes_between(tree, "cells", 0, 10).sizes["event"] == 50_000
+    assert rows_of(spikes_between(tree, "cells", 20, 30)) == {(25.0, 3, 0)}
+    with pytest.raises(DataError, match="times that were recorded, found none from 10 to 20 ms"):
+        spikes_between(tree, "cells", 5, 30)
