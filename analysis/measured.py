@@ -28,9 +28,15 @@ TOPICS: dict[str, tuple[str, str]] = {
     "change": (schema.PLASTICITY, schema.PROJECTION),
     "update": (schema.PLASTICITY, schema.PROJECTION),
     "credit": (schema.CREDIT, schema.PROJECTION),
+    "step": (schema.CREDIT, schema.PROJECTION),
+    "sample_changes": (schema.CREDIT, schema.PROJECTION),
+    "area_changes": (schema.CREDIT, schema.PROJECTION),
     "activity": (schema.POPULATION_STATS, schema.POPULATION),
     "activity_labels": (schema.POPULATION_STATS, schema.POPULATION),
+    "activities": (schema.POPULATION_STATS, schema.POPULATION),
     "usage": (schema.ROUTING, schema.POPULATION),
+    "routes": (schema.ROUTING, schema.POPULATION),
+    "routes_labels": (schema.ROUTING, schema.POPULATION),
 }
 Arrays = Callable[[list[int]], tuple[numpy.ndarray[Any, Any], ...]]
 

@@ -13,8 +13,10 @@ from torch import Tensor
 from neurosal.engine.network import Network
 from neurosal.lower.paths import Pair
 from neurosal.record import schema
+from neurosal.runner.fixed import FixedSamples
 from neurosal.runner.moment import Moment, Values, host
 from neurosal.runner.recordable import Recordable
+from neurosal.runner.trial import Trial
 from neurosal.settings.probes import KINDS, Probe
 from neurosal.stats import base
 from neurosal.stats.catalogue import Statistic, find, measure
@@ -30,7 +32,8 @@ class Measuring:
     Args:
         probes: of the run; where one asks how far weights went, the weights as they are now are kept.
         reference: gives the backpropagation form of the network.
-        usage: gives the share of samples that each area of a population takes.
+        fixed: the samples that are the same at every time.
+        trial: tries steps.
     """
 
     def __init__(
@@ -39,10 +42,11 @@ class Measuring:
         recordable: Recordable,
         probes: Iterable[Probe],
         reference: Callable[[], Network],
-        usage: Callable[[str, Moment], Tensor],
+        fixed: FixedSamples,
+        trial: Trial,
     ) -> None:
         self.network, self.recordable = network, recordable
-        self._reference, self._usage = reference, usage
+        self._reference, self.fixed, self._trial = reference, fixed, trial
         self._pairs: dict[str, Pair] = {pair.name: pair for pair in recordable.pairs}
         moved = [probe for probe in probes if probe.what not in KINDS and find(probe.what).of == "change"]
         names = {name for probe in moved for name in recordable.targets([probe])}
@@ -133,4 +137,23 @@ class Measuring:
             case "activity_labels":
                 activity, labels = moment.signals[target]["activity"], moment.batch[1]
                 return activity[:, :samples], labels.expand(activity.shape[:2])[:, :samples]
-        return (self._usage(target, moment),)
+            case "activities":
+                return self.fixed.activities(target, moment, samples)
+            case "routes":
+                return self.fixed.routes(target, moment)
+            case "routes_labels":
+                return self.fixed.area(target, moment), self.fixed.labels()
+            case "step":
+                return self._trial.of(target, moment)
+            case "sample_changes" | "area_changes":
+                return self._sample_changes(target, moment)
+        return (self.fixed.usage(target, moment),)
+
+    def _sample_changes(self, projection: str, moment: Moment) -> tuple[Tensor, ...] | None:
+        edge = self.network.circuit.projections[projection]
+        there, activity = moment.signals[edge.target], moment.signals[edge.source]["activity"]
+        if "error" not in there:
+            return None
+        labels = moment.batch[1].expand(activity.shape[:2])
+        area = there.get("area")
+        return there["error"], activity, labels, torch.zeros_like(labels) if area is None else area

@@ -17,9 +17,11 @@ from neurosal.engine.network import Network
 from neurosal.engine.sweep import no_grad
 from neurosal.errors import ExperimentError
 from neurosal.record import Recorder, schema
+from neurosal.runner.fixed import FixedSamples
 from neurosal.runner.measuring import START, Asked, Measuring
 from neurosal.runner.moment import Moment, Values, host
 from neurosal.runner.recordable import Recordable
+from neurosal.runner.trial import Trial
 from neurosal.runner.voting import unvotable, votes
 from neurosal.settings.probes import KINDS, Probe, log_spaced
 from neurosal.settings.training import Training
@@ -27,8 +29,6 @@ from neurosal.stats import base
 from neurosal.stats.catalogue import LIVE, Statistic, find
 
 Probes = dict[str, list[Probe]]  # kind → probes
-USAGE_SAMPLES = 2048
-MOST_ROWS = 1 << 15
 Samples = dict[str, int | None]  # population → how many of a batch count
 
 
@@ -55,7 +55,8 @@ class Prober:
         problems += unvotable(training.record, parts)
         if problems:
             raise ExperimentError(problems)
-        self.measuring = Measuring(network, self.recordable, training.record, lambda: self.reference, self._usage)
+        self.fixed, trial = FixedSamples(network, self.part), Trial(network, self.recordable, training)
+        self.measuring = Measuring(network, self.recordable, training.record, lambda: self.reference, self.fixed, trial)
         self.dtype = str(network.dtype).removeprefix("torch.")
         self.groups: list[tuple[Probe, schema.Group, Callable[[Moment], Values]]] = []
         logs = {probe.log for probe in training.record if probe.log is not None}
@@ -80,7 +81,7 @@ class Prober:
         if moved := self._whole(probes, "weight", "change", "update"):
             group = schema.plasticity(schedule, list(moved), _attributes(moved))
             self._add(schedule, probes, group, lambda moment: self.measuring.values(moved, moment, samples))
-        if active := self._whole(probes, "activity", "activity_labels"):
+        if active := self._whole(probes, "activity", "activity_labels", "activities"):
             group = schema.population_statistics(schedule, list(active), _attributes(active))
             self._add(schedule, probes, group, lambda moment: self.measuring.values(active, moment, samples))
         self._credit_group(schedule, probes)
@@ -88,7 +89,7 @@ class Prober:
 
     def _credit_group(self, schedule: str, probes: Probes) -> None:
         compared, misled = (self.recordable.targets(probes[what]) for what in ("update_angle", "error_angle"))
-        asked = self._whole(probes, "credit")
+        asked = self._whole(probes, "credit", "step", "sample_changes", "area_changes")
         if compared or misled or asked:
             named = [name for name in self.recordable.compared if name in {*compared, *asked}]
             more = _attributes(asked)
@@ -97,7 +98,7 @@ class Prober:
             self._add(schedule, probes, group, partial(self._credit, named, compared, misled, credited))
 
     def _routing_group(self, schedule: str, probes: Probes) -> None:
-        asked = self._whole(probes, "usage")
+        asked = self._whole(probes, "usage", "routes", "routes_labels")
         routing = {*self.recordable.targets(probes["usage"]), *self.recordable.targets(probes["vote"]), *asked}
         if routing:
             counts = {name: self.network.circuit.populations[name].areas for name in self.network.plan.routes}
@@ -131,7 +132,7 @@ class Prober:
         """How many samples of a batch statistics of activity take, by population: as many as any of them asks for."""
         counts: dict[str, list[int | None]] = defaultdict(list)
         for what, some in probes.items():
-            if what not in KINDS and find(what).of.startswith("activity"):
+            if what not in KINDS and find(what).of.startswith("activit"):
                 for name in self.recordable.targets(some):
                     counts[name] += [probe.samples for probe in some if probe.target in (None, name)]
         limits = {name: [count for count in some if count is not None] for name, some in counts.items()}
@@ -166,14 +167,18 @@ class Prober:
 
     @property
     def kept(self) -> dict[str, Tensor]:
-        """What a resumed run must know of the first weights: it measures how far they went."""
-        return {f"{START}{name}": weight for name, weight in self.measuring.start.items()}
+        """What a resumed run must know of the start: it measures how far weights, activities and routes went."""
+        first = {**self.measuring.start, **self.fixed.start}
+        return {f"{START}{name}": tensor for name, tensor in first.items()}
 
     def take_up(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Take over what `kept` gave; returns the rest."""
-        for name, weight in self.measuring.start.items():
-            if f"{START}{name}" in state:
-                weight.copy_(state[f"{START}{name}"])
+        first = {name.removeprefix(START): state[name] for name in state if name.startswith(START)}
+        for name, tensor in first.items():
+            if name in self.measuring.start:
+                self.measuring.start[name].copy_(tensor)
+            else:
+                self.fixed.start[name] = tensor.to(self.network.device)
         return {name: tensor for name, tensor in state.items() if not name.startswith(START)}
 
     # When ------------------------------------------------------------------------------------------------------------
@@ -243,19 +248,12 @@ class Prober:
         if used:
             usage = torch.full((self.network.replicas, len(areas), max(areas.values())), torch.nan, dtype=torch.float64)
             for index, (name, size) in enumerate(areas.items()):
-                usage[:, index, :size] = self._usage(name, moment)
+                usage[:, index, :size] = self.fixed.usage(name, moment)
             values[schema.USAGE] = host(usage)
         if voting:
             found = votes(self.network, {name: self.parts[name] for name in ("train", *voting)}, areas)
             values |= {f"{part}_{schema.VOTE_ACCURACY}": accuracy for part, accuracy in found.items()}
         return values
-
-    def _usage(self, name: str, moment: Moment) -> Tensor:
-        """Share of the first training samples that each area of a population takes, [R, K]."""
-        count = max(1, min(USAGE_SAMPLES, MOST_ROWS // self.network.replicas))
-        batch = moment.once("usage", lambda: self.network.forward(self.part.first(count)))
-        groups = batch.groups[self.network.plan.routes[name]]
-        return (groups.counts_RK.double() / groups.samples).cpu()
 
     def _projection(self, name: str, what: list[str], moment: Moment) -> Values:
         values: Values = {}

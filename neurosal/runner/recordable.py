@@ -89,9 +89,23 @@ class Recordable:
                 return self.usual("activity")
             case "activity_labels":
                 return self.usual("activity") if self.loss == "cross_entropy" else []
-            case "usage":
+            case "activities":
+                return self.usual("activity")
+            case "usage" | "routes":
                 return list(self.plan.routes)
+            case "routes_labels":
+                return list(self.plan.routes) if self.loss == "cross_entropy" else []
+            case "step":
+                return self._matrices(self.usual("update_angle"))
+            case "sample_changes" | "area_changes":
+                return [name for name in self.usual("update_angle") if self._by_sample(name, of)]
         return []
+
+    def _by_sample(self, projection: str, of: str) -> bool:
+        """Whether the change of a projection is a sum of products of one sample's error and activity, with classes."""
+        edge = self.plan.circuit.projections[projection]
+        areas = self.plan.circuit.populations[edge.target].areas
+        return self.loss == "cross_entropy" and edge.wiring.kind == "dense" and (areas > 1 or of == "sample_changes")
 
     def _matrices(self, names: Iterable[str]) -> list[str]:
         """Those with weights [post, pre]; one-to-one synapses are no matrix."""
@@ -100,7 +114,7 @@ class Recordable:
 
     def known(self, what: What) -> list[str]:
         """What a probe may name: also the activity of inputs."""
-        if what == "activity" or (what not in KINDS and find(what).of.startswith("activity") and self.usual(what)):
+        if what == "activity" or (what not in KINDS and find(what).of.startswith("activit") and self.usual(what)):
             return [name for name, e in self.plan.circuit.populations.items() if not isinstance(e.model, Relay)]
         return self.usual(what)
 

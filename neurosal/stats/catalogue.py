@@ -47,6 +47,7 @@ class Source:
 
 
 _WEIGHTS = ("area", "post", "pre")
+_SAMPLE_CHANGES = (("sample", "post"), ("sample", "pre"), ("sample",), ("sample",))
 SOURCES: Mapping[str, Source] = MappingProxyType(
     {
         "pair": Source(
@@ -74,7 +75,12 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
         "sample_changes": Source(
             says="error at a projection's target, activity of its source, class and area of each sample",
             arguments=("error", "activity", "label", "area"),
-            dims=(("sample", "post"), ("sample", "pre"), ("sample",), ("sample",)),
+            dims=_SAMPLE_CHANGES,
+        ),
+        "area_changes": Source(
+            says="the same, of a target with areas",
+            arguments=("error", "activity", "label", "area"),
+            dims=_SAMPLE_CHANGES,
         ),
         "activity": Source(
             says="activity of a population over samples", arguments=("activity",), dims=(("sample", "unit"),)
@@ -113,7 +119,12 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
 
 
 # What a network in training has at hand.
-LIVE = frozenset({"pair", "weight", "change", "update", "credit", "activity", "activity_labels", "usage"})
+LIVE = frozenset(
+    {
+        "pair", "weight", "change", "update", "credit", "step", "sample_changes", "area_changes",
+        "activity", "activity_labels", "activities", "usage", "routes", "routes_labels",
+    }
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

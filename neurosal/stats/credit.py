@@ -330,7 +330,7 @@ def absolute_interference(
 
 
 @statistic(
-    of="sample_changes",
+    of="area_changes",
     array=base.interference_within,
     title="mean cosine between the changes for different classes in the same area",
     formula="mean_k mean_{c ≠ d} cos(G_ck, G_dk)",
@@ -369,7 +369,7 @@ def interference_within(
 
 
 @statistic(
-    of="sample_changes",
+    of="area_changes",
     array=base.interference_across,
     title="mean cosine between the changes for different classes in different areas",
     formula="mean_{k ≠ l} mean_{c ≠ d} cos(G_ck, G_dl)",

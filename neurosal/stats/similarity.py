@@ -170,9 +170,10 @@ def rsa(
 
     Range −1 to 1 (cosine: 0 to 1, since distances are not negative). Chance level 0 for independent representations
     (cosine: near 1); pairs share samples, so its spread is not that of as many independent numbers: `shuffled_samples`
-    gives it. Rotation (metrics cosine and euclidean), scale, and any change that keeps the order of dissimilarities
-    (spearman, kendall) change nothing. NaN where one has only equal dissimilarities. Cost: samples² · units for the
-    distances and samples² log samples for the ranks, replica by replica on the CPU.
+    gives it. Ranks take dissimilarities that agree to 10 digits of the largest as equal. Rotation (metrics cosine and
+    euclidean), scale, and any change that keeps the order of dissimilarities (spearman, kendall) change nothing. NaN
+    where one has only equal dissimilarities. Cost: samples² · units for the distances and samples² log samples for the
+    ranks, replica by replica on the CPU.
 
     Args:
         x, y, dim: as for `linear_cka`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,16 @@ CIRCUITS = {"relays": rules.pfa(CHAIN, expansion=2), "areas": sal(feedback="kp")
 EVERY = 4  # of 10 steps; one of them is the last of an epoch, whose batch is smaller
 RECORDED = ("weight", "update", "activity", "usage")
 ONLINE = sorted(probes())
+BY_STEPS = {
+    "credit",
+    "step",
+    "sample_changes",
+    "area_changes",
+    "activity_labels",
+    "activities",
+    "routes",
+    "routes_labels",
+}
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +62,7 @@ def test_computed_while_training_is_computed_from_what_was_recorded(
         assert online is not None
         later = offline.computed(arm, entry, target, dim)
         if later is None:
-            assert entry.of in ("credit", "activity_labels")
+            assert entry.of in BY_STEPS
             later = by_steps(circuit, entry, target)
         one = online.values if entry.per else online.sel({dim: target}).values
         other = later if isinstance(later, np.ndarray) else later.values if entry.per else later.values[..., 0]
@@ -66,20 +77,58 @@ def test_computed_while_training_is_computed_from_what_was_recorded(
 
 
 def by_steps(circuit: str, entry: Any, target: str) -> np.ndarray[Any, Any]:
-    """What needs labels or backpropagation, which are not recorded: step by step on a network beside."""
+    """What needs labels, backpropagation or the same samples again, which are not recorded: step by step on a network
+    beside."""
     network = network_of(CIRCUITS[circuit], dtype="float32")
     data, training = data_of(), ns.Training(epochs=2, batch_size=5, optimizer=ns.SGD(lr=0.1))
-    network.fit_routers(torch.tensor(data.train.x).float())
+    first, label = torch.tensor(data.train.x).float(), torch.tensor(data.train.y)
+    network.fit_routers(first)
     twin = network.twin(recordable(CIRCUITS[circuit]).reference)
+    start: torch.Tensor | None = None
     found = []
     for step, x, y in by_hand(network, data, training):
         if step % EVERY == 0:
-            if entry.of == "credit":
-                arrays = network.updates(x, y)[target], twin.updates(x, y)[target]
-            else:
-                arrays = network.signals(x, y)[target]["activity"], y
+            arrays: tuple[Any, ...]
+            match entry.of:
+                case "credit":
+                    arrays = network.updates(x, y)[target], twin.updates(x, y)[target]
+                case "step":
+                    arrays = tried(network, x, y, target, twin.updates(x, y)[target])
+                case "sample_changes" | "area_changes":
+                    edge = network.circuit.projections[target]
+                    there, here = (network.signals(x, y)[name] for name in (edge.target, edge.source))
+                    arrays = there["error"], here["activity"], y, there.get("area", 0 * y)
+                case "activity_labels":
+                    arrays = network.signals(x, y)[target]["activity"], y
+                case _:
+                    kind = "activity" if entry.of == "activities" else "area"
+                    now = network.signals(first)[target][kind].clone()
+                    start = now if start is None else start
+                    others = {"activities": (now, start), "routes": (start, now)}
+                    arrays = others.get(entry.of, (now, label.expand(now.shape[:2])))
             found.append(measure([entry.name], *(array.numpy() for array in arrays))[entry.name])
     return np.stack(found, 1)
+
+
+def tried(network: ns.Network, x: Any, y: Any, projection: str, gradient: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """A step on a copy of the network."""
+    other = copy.deepcopy(network)
+    step = -0.1 * network.updates(x, y)[projection]
+    other.weights[projection].add_(step)
+    losses = [
+        torch.stack([
+            torch.nn.functional.cross_entropy(logits, labels)
+            for logits, labels in zip(one.predict(x).double(), y.expand(logits_of(one, x)), strict=True)
+        ])
+        for one in (network, other)
+    ]  # fmt: skip
+    return gradient, step, *losses
+
+
+def logits_of(network: ns.Network, x: Any) -> tuple[int, int]:
+    """Replicas and samples."""
+    replicas, samples, _ = network.predict(x).shape
+    return replicas, samples
 
 
 def test_every_statistic_that_can_be_a_probe_is_recorded_by_some_circuit() -> None:

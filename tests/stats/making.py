@@ -63,7 +63,7 @@ def plain(of: str, sizes: dict[str, int], seed: int = 0) -> list[numpy.ndarray[A
                 made.append((generator.uniform(size=shape) < 0.4).astype(float))
             case (("routes" | "routes_labels"), ("before" | "now" | "area")):
                 made.append(generator.integers(0, 4, shape))
-            case "sample_changes", "area":
+            case (("sample_changes" | "area_changes"), "area"):
                 made.append(generator.integers(0, 2, shape))
             case _, ("labels" | "label"):
                 made.append(generator.integers(0, LABELS, shape))

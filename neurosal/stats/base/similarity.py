@@ -11,6 +11,7 @@ from neurosal.stats.base.activity import centred, product_squared, rows
 from neurosal.stats.base.arrays import kept, namespace, wide
 
 METRICS = ("correlation", "cosine", "euclidean")
+DIGITS = 10  # of the largest dissimilarity, to which ranks tell two apart
 COMPARISONS = ("spearman", "kendall", "pearson", "cosine")
 
 
@@ -127,6 +128,9 @@ def _compared(first: Any, second: Any, compare: str) -> float:
 
     if not first.size or not (numpy.isfinite(first).all() and numpy.isfinite(second).all()):
         return numpy.nan
+    if compare in ("spearman", "kendall"):
+        # Samples with few active units have equal distances, of which rounding must not make an order.
+        first, second = (numpy.round(one / max(one.max(), 1e-300), DIGITS) for one in (first, second))
     if compare != "cosine" and ((first == first[0]).all() or (second == second[0]).all()):
         return numpy.nan
     if compare == "kendall":
