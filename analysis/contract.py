@@ -106,7 +106,8 @@ class Analysis:
         paths = [folder / f"{self.name}.{ending}" for ending in ("zarr", "png", "svg", "md")]
         # Text of fixed length has no specification in zarr's format 3, and warns.
         texts = {name: array.astype(object) for name, array in dataset.variables.items() if array.dtype.kind == "U"}
-        dataset.assign_coords(texts).to_zarr(paths[0], mode="w", consolidated=False, zarr_format=3)
+        # Without the encoding: that of a packed store (transposed chunks) does not fit what was computed from it.
+        dataset.assign_coords(texts).drop_encoding().to_zarr(paths[0], mode="w", consolidated=False, zarr_format=3)
         figure = self.figure(dataset)
         with styled():  # its salt for names inside SVG makes the same figure the same file
             figure.savefig(paths[1], dpi=PIXELS_PER_INCH)

@@ -222,6 +222,58 @@ def data(
         print_data_set(name, download=download)
 
 
+@app.command("ls")
+def list_runs(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="Where to look for runs.")] = Path("runs"),
+    form: Annotated[str, typer.Option("--format", metavar="table|json", help="How to show them.")] = "table",
+) -> None:
+    """List the runs below a folder, from their status files."""
+    from neurosal.cli.keeping import print_index
+
+    print_index(folder, form)
+
+
+@app.command()
+def watch(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="Folder of a run or an experiment.")],
+    show: Annotated[
+        list[str] | None, typer.Option("--show", metavar="GROUP/NAME", help="What to draw; several may be given.")
+    ] = None,
+    once: Annotated[bool, typer.Option("--once", help="Draw one frame and leave.")] = False,
+    every: Annotated[float, typer.Option("--every", min=0.1, help="Seconds between frames.")] = 2.0,
+) -> None:
+    """Draw the curves of a run in the terminal while it goes on."""
+    from neurosal.cli.watching import watch_store
+
+    watch_store(store, show or [], once=once, every=every)
+
+
+@app.command()
+def pack(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="Folder of a run or an experiment that is closed.")],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Put a packed copy there, and leave the original as it is.")
+    ] = None,
+) -> None:
+    """Lay a closed store out for reading through time, compressed where that pays."""
+    from neurosal.cli.keeping import pack_store
+
+    pack_store(store, out)
+
+
+@app.command()
+def doctor(
+    store: Annotated[Path, typer.Argument(metavar="STORE", help="Folder of a run or an experiment.")],
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Cut the record before the first damage, and put right what can be.")
+    ] = False,
+) -> None:
+    """Say whether a stored run is whole; exit code 4 where it is not."""
+    from neurosal.cli.keeping import doctor_store
+
+    doctor_store(store, repair=repair)
+
+
 @app.command()
 def bench(
     what: Annotated[str | None, typer.Argument(metavar="[WHAT]", help="One of the benchmarks; all by default.")] = None,

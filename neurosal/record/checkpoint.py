@@ -54,7 +54,7 @@ def save(folder: Path, checkpoint: Checkpoint) -> Path:
     from safetensors.numpy import save_file
 
     folder.mkdir(exist_ok=True)
-    existing = _numbered(folder)
+    existing = numbered(folder)
     final = folder / f"{max(existing, default=0) + 1:08d}"
     aside = final.with_name(final.name + PARTIAL)
     if aside.exists():
@@ -94,7 +94,7 @@ def newest(folder: Path) -> Checkpoint | None:
         StoreError: when there are some and none can be read, with what is wrong with each.
     """
     problems: list[Problem] = []
-    for _, path in sorted(_numbered(folder).items(), reverse=True):
+    for _, path in sorted(numbered(folder).items(), reverse=True):
         try:
             return load(path)
         except StoreError as error:
@@ -139,7 +139,8 @@ def clear_unfinished(folder: Path) -> None:
         shutil.rmtree(path)
 
 
-def _numbered(folder: Path) -> dict[int, Path]:
+def numbered(folder: Path) -> dict[int, Path]:
+    """Complete checkpoints of a folder, by number."""
     if not folder.is_dir():
         return {}
     return {int(path.name): path for path in folder.iterdir() if path.name.isdecimal() and path.is_dir()}

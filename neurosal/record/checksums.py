@@ -1,19 +1,20 @@
-"""Checksums of what was recorded: of every committed chunk, of the metadata, and of the small files of a run.
+"""Checksums of what was recorded: of every committed value, of the metadata, and of the small files of a run.
 
-Chunks are filled in place, so the checksum of one changes until it is full. One that is full gets an entry of 24 bytes
-in a log beside the store (``store.zarr.checksums``), which only grows; the running checksums of chunks that are half
-full, and how many entries of the log count, stand in the root's metadata. So the commit that replaces that one file
-commits checksums together with lengths. Where one chunk has several entries (it was cut and filled again) the last
-counts.
+Rows of a chunk share a checksum by pages of 4 KB; larger rows have one each. Chunks are filled in place, so the
+checksum of a page changes until it is full. One that is full gets an entry of 24 bytes in a log beside the store
+(``store.zarr.checksums``), which only grows; the running checksums of pages that are half full, and how many entries of
+the log count, stand in the root's metadata. So the commit that replaces that one file commits checksums together with
+lengths. Where one page has several entries (it was cut and filled again) the last counts.
 
-The checksum of rows of a chunk is that of the checksums of each replica's rows, because a replica's rows are what lies
-together on the disk: a chunk that grows never has to be read again.
+The checksum of a page is that of the checksums of each replica's rows, because a replica's rows are what lies together
+on the disk: a page that grows never has to be read again.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import struct
 import warnings
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -30,13 +31,14 @@ from neurosal.record.files import damaged, read_json, write_json
 LOG_SUFFIX = ".checksums"
 SUMS_FILE = "checksums.json"
 CRC32C, CRC32 = "crc32c", "crc32"
-ENTRY = np.dtype([("path", "<u8"), ("replica", "<u4"), ("chunk", "<u4"), ("sum", "<u4"), ("own", "<u4")])
+ENTRY = np.dtype([("path", "<u8"), ("replica", "<u4"), ("page", "<u4"), ("sum", "<u4"), ("own", "<u4")])
+_FIELDS = struct.Struct("<QIII")
 _OWN = ENTRY.itemsize - 4  # an entry's own checksum is that of the bytes before it
 PIECE = 2**18  # a checksum is computed in such pieces: other threads may run in between
 
 Bytes = np.ndarray[Any, Any]
 Sum = Callable[..., int]
-Key = tuple[int, int, int]  # path, replica chunk, chunk along the growing axis
+Key = tuple[int, int, int]  # path, replica chunk, page along the growing axis
 
 
 def _crc32c() -> tuple[Sum | None, bool]:
@@ -84,13 +86,13 @@ class Checksum:
         return self._extend(np.array(sums, dtype="<u4").tobytes(), 0)
 
 
-def key_of(path: str, replica: int = 0, chunk: int = 0) -> Key:
-    """How the log calls a chunk."""
-    return int.from_bytes(blake2b(path.encode(), digest_size=8).digest(), "little"), replica, chunk
+def key_of(path: str, replica: int = 0, page: int = 0) -> Key:
+    """How the log calls a page."""
+    return int.from_bytes(blake2b(path.encode(), digest_size=8).digest(), "little"), replica, page
 
 
 class Log:
-    """The log of full chunks beside a store. Entries count once they are committed."""
+    """The log of full pages beside a store. Entries count once they are committed."""
 
     def __init__(self, root: Path, checksum: Checksum, committed: int = 0) -> None:
         self.file = root.with_name(root.name + LOG_SUFFIX)
@@ -98,13 +100,10 @@ class Log:
         self.checksum = checksum
         self._new = bytearray()
 
-    def add(self, path: str, total: int, replica: int = 0, chunk: int = 0) -> None:
-        """Note a full chunk, or a file that is written once."""
-        entry = np.zeros((), ENTRY)
-        entry["path"], entry["replica"], entry["chunk"] = key_of(path, replica, chunk)
-        entry["sum"] = total
-        entry["own"] = self.checksum.of(entry.tobytes()[:_OWN])
-        self._new += entry.tobytes()
+    def add(self, path: int, total: int, replica: int = 0, page: int = 0) -> None:
+        """Note a full page, or a file that is written once; `path` is the first part of its key."""
+        entry = _FIELDS.pack(path, replica, page, total)
+        self._new += entry + self.checksum.of(entry).to_bytes(4, "little")
 
     def flush(self) -> None:
         """Write what is new past what is committed. The commit must follow."""
@@ -121,7 +120,7 @@ class Log:
         self._new.clear()
 
     def read(self) -> tuple[dict[Key, int], str]:
-        """The committed entries, the last of each chunk, and what is wrong with the log ("" where nothing is)."""
+        """The committed entries, the last of each page, and what is wrong with the log ("" where nothing is)."""
         raw = b""
         with suppress(OSError):
             raw = self.file.read_bytes()[: self.committed * ENTRY.itemsize]
@@ -132,7 +131,7 @@ class Log:
             if self.checksum.of(entry.tobytes()[:_OWN]) != int(entry["own"]):
                 bad += 1
                 continue
-            found[int(entry["path"]), int(entry["replica"]), int(entry["chunk"])] = int(entry["sum"])
+            found[int(entry["path"]), int(entry["replica"]), int(entry["page"])] = int(entry["sum"])
         return found, f"{bad} of them missing or damaged" if bad else ""
 
     def cut(self, keep: Callable[[Key], bool]) -> None:
@@ -141,7 +140,7 @@ class Log:
         entries = np.frombuffer(raw[: len(raw) // ENTRY.itemsize * ENTRY.itemsize], ENTRY)
         kept = len(entries)
         while kept and not keep((int(entries[kept - 1]["path"]), int(entries[kept - 1]["replica"]),
-                                 int(entries[kept - 1]["chunk"]))):  # fmt: skip
+                                 int(entries[kept - 1]["page"]))):  # fmt: skip
             kept -= 1
         self.committed = min(self.committed, kept)
         self._new.clear()

@@ -22,6 +22,7 @@ CHECKPOINT_BEGUN = "checkpoint begun"  # the tensors are written, the rest is no
 CHECKPOINT_WRITTEN = "checkpoint written"  # complete, but not yet under its name
 CHECKPOINT_RENAMED = "checkpoint renamed"  # under its name, older ones not yet removed
 TRIM = "trim"  # the last commit is made, an array's own shape not yet
+PACK = "pack"  # between two steps of packing; no recording comes to it
 POINTS = (BLOCK_WRITE, COMMIT, COMMITTED, GROW, CHECKPOINT_BEGUN, CHECKPOINT_WRITTEN, CHECKPOINT_RENAMED, TRIM)
 
 Handler = Callable[[str], None]

@@ -13,12 +13,9 @@ the loss of power only checkpoints are guarded: they wait for the disk. What dam
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import shutil
-import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,167 +24,17 @@ import numpy as np
 
 from neurosal.errors import Problem, StoreError
 from neurosal.record import faults, schema
-from neurosal.record.checksums import DEFAULT, LOG_SUFFIX, Checksum, Key, Log, key_of
+from neurosal.record.checksums import DEFAULT, LOG_SUFFIX, Checksum, Log, key_of
 from neurosal.record.files import PARTIAL, damaged, write_bytes
-from neurosal.record.root import ROOT, Root, group_metadata, keep_previous, previous, read_root, text_of
+from neurosal.record.growing import GrowingArray
+from neurosal.record.nodes import array_metadata, encode, write_metadata
+from neurosal.record.root import ROOT, Metadata, Root, group_metadata, keep_previous, previous, read_root, text_of
 from neurosal.record.status import check_version
 
 CHUNK_BYTES = 2**20  # small things are grouped to this along the growing dimension
 UNKNOWN_BYTES = 2**16  # the same where nobody said how many rows to expect: a short record must not look like megabytes
 REPLICA_BYTES = 2**26  # a row above this is cut into one chunk a replica
 TAILS, ENTRIES = "tails", "entries"
-
-Metadata = dict[str, Any]
-
-
-class GrowingArray:
-    """An array of a store that grows along one axis: axis 1 after `replica`, or axis 0 where there is none.
-
-    Letters: R replicas (1 where the array has no such axis), L rows along the growing axis.
-    """
-
-    def __init__(self, root: Path, path: str, metadata: Metadata, log: Log, tails: Sequence[int] = ()) -> None:
-        self.path = path
-        self.metadata = metadata
-        self._log = log
-        self._tails = list(tails)  # of the chunk that is half full: the committed checksum, by replica chunk
-        self._running: dict[int, list[int]] = {}  # the same since this process writes, row by row of the replica chunk
-        self._folder = root / path
-        dims = metadata["dimension_names"]
-        self.axis = next(axis for axis, dim in enumerate(dims) if dim in schema.GROWING)
-        shape, chunk = metadata["shape"], metadata["chunk_grid"]["configuration"]["chunk_shape"]
-        self.dtype = np.dtype(metadata["data_type"]).newbyteorder("<")
-        self.replicas = shape[0] if self.axis else 1
-        self.rest = tuple(shape[self.axis + 1 :])
-        self.chunk_replicas = chunk[0] if self.axis else 1
-        self.chunk_rows = chunk[self.axis]
-        self.row_bytes = self.dtype.itemsize * math.prod(self.rest)
-        self.chunk_bytes = self.chunk_replicas * self.chunk_rows * self.row_bytes
-        self.replica_chunks = -(-self.replicas // self.chunk_replicas)
-        self._capacity = shape[self.axis]
-
-    def write(self, start: int, values: np.ndarray[Any, Any]) -> None:
-        """Write values [R, rows, ...] at rows `start` and following."""
-        rows = values.shape[1]
-        if start + rows > self._capacity:
-            self._capacity = max(start + rows, 2 * self._capacity, self.chunk_rows)
-            self._write_metadata(self._capacity)
-        values = np.ascontiguousarray(values, dtype=self.dtype)
-        first = start
-        while first < start + rows:
-            chunk, offset = divmod(first, self.chunk_rows)
-            count = min(self.chunk_rows - offset, start + rows - first)
-            for replica in range(0, self.replicas, self.chunk_replicas):
-                block = values[replica : replica + self.chunk_replicas, first - start : first - start + count]
-                self._write_block(self.chunk_file(replica // self.chunk_replicas, chunk), offset, block)
-                self._note(replica // self.chunk_replicas, chunk, offset, block)
-            first += count
-
-    def _note(self, replica: int, chunk: int, offset: int, block: np.ndarray[Any, Any]) -> None:
-        """Take a block that was written at row `offset` of a chunk into the chunk's checksum."""
-        running = self._running_sums(replica, chunk, offset) if offset else [0] * len(block)
-        running = [self._log.checksum.of(rows, start) for rows, start in zip(block, running, strict=True)]
-        self._running[replica] = running
-        if offset + block.shape[1] == self.chunk_rows:
-            self._log.add(self.path, self._log.checksum.together(running), replica, chunk)
-            self._running[replica] = []
-
-    def _running_sums(self, replica: int, chunk: int, rows: int) -> list[int]:
-        """Of the first rows of a chunk; read from the disk, and held against what was committed, after opening."""
-        if not self._running.get(replica):
-            found = self.sums(replica, chunk, rows)
-            if self._tails and self._log.checksum.together(found) != self._tails[replica]:
-                raise self.altered(replica, chunk)
-            self._running[replica] = found
-        return self._running[replica]
-
-    def sums(self, replica: int, chunk: int, rows: int) -> list[int]:
-        """Checksums of the first rows of a chunk as they are on the disk: one for each replica in it.
-
-        Raises:
-            StoreError: for a file that is too short. OSError: for one that cannot be read.
-        """
-        file = self.chunk_file(replica, chunk)
-        raw = np.fromfile(file, np.uint8)
-        if raw.size != self.chunk_bytes:
-            raise damaged(file, f"{self.chunk_bytes} bytes", f"{raw.size}")
-        slabs = raw.reshape(self.chunk_replicas, self.chunk_rows * self.row_bytes)
-        return [self._log.checksum.of(slab[: rows * self.row_bytes]) for slab in slabs]
-
-    def altered(self, replica: int, chunk: int) -> StoreError:
-        """The error for a chunk that does not hold what was written."""
-        return damaged(self.chunk_file(replica, chunk), "the values that were recorded", "others (see neurosal doctor)")
-
-    def tails(self, length: int) -> list[int]:
-        """Checksums of the chunk that is half full at that length, by replica chunk; [] where there is none."""
-        chunk, rows = divmod(length, self.chunk_rows)
-        if not rows:
-            return []
-        if not self._running and self._tails:
-            return self._tails  # nothing was written since it was opened
-        parts = range(self.replica_chunks)
-        return [self._log.checksum.together(self._running_sums(part, chunk, rows)) for part in parts]
-
-    def cut(self, length: int, new: int, logged: Mapping[Key, int]) -> None:
-        """Go back to a length. A chunk that the cut goes through is checked before the part that is kept gets its sum.
-
-        Raises:
-            StoreError: when it does not hold what was written.
-        """
-        chunk, rows = divmod(new, self.chunk_rows)
-        if new == length or not rows:
-            self._tails = self._tails if new == length else []
-            self._running = {}
-            return
-        was = min(length - chunk * self.chunk_rows, self.chunk_rows)
-        for part in range(self.replica_chunks):
-            whole = logged.get(key_of(self.path, part, chunk))
-            if was < self.chunk_rows:
-                running = self._running.get(part)
-                known = self._tails[part] if self._tails else None
-                whole = self._log.checksum.together(running) if running else known
-            if whole is not None and self._log.checksum.together(self.sums(part, chunk, was)) != whole:
-                raise self.altered(part, chunk)
-            self._running[part] = self.sums(part, chunk, rows)
-        self._tails = []
-
-    def chunk_file(self, replica: int, chunk: int) -> Path:
-        key = [replica, chunk] if self.axis else [chunk]
-        return self._folder / ".".join(["c", *(str(part) for part in key), *("0" for _ in self.rest)])
-
-    def _write_block(self, file: Path, offset: int, block: np.ndarray[Any, Any]) -> None:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            if block.shape[1] == self.chunk_rows:
-                write_at(descriptor, np.ascontiguousarray(block), 0)
-                return
-            # zarr reads whole chunks only; what is not written yet takes no place on the disk.
-            if os.fstat(descriptor).st_size < self.chunk_bytes:
-                os.ftruncate(descriptor, self.chunk_bytes)
-            for index, rows in enumerate(block):
-                write_at(descriptor, rows, (index * self.chunk_rows + offset) * self.row_bytes)
-        finally:
-            os.close(descriptor)
-
-    def trim(self, length: int) -> None:
-        """Give the array its final shape and drop chunks past it. Comes after the commit of that length."""
-        faults.reach(faults.TRIM)
-        self._capacity = length
-        self._write_metadata(length)
-        chunks = -(-length // self.chunk_rows)
-        for file in self._folder.iterdir():
-            parts = file.name.split(".")
-            if parts[0] == "c" and len(parts) > 1 and int(parts[1 + self.axis]) >= chunks:
-                file.unlink()
-
-    def with_length(self, length: int) -> Metadata:
-        """The metadata with that length."""
-        shape = list(self.metadata["shape"])
-        shape[self.axis] = length
-        return {**self.metadata, "shape": shape}
-
-    def _write_metadata(self, length: int) -> None:
-        write_metadata(self._folder, self.with_length(length))
 
 
 class Store:
@@ -290,7 +137,7 @@ class Store:
         data, dtype, shape = encode(values)
         self._write_node(path, array_metadata(shape, shape, dtype, dims, attributes or {}))
         (self.root / path / ".".join(["c", *("0" for _ in shape)])).write_bytes(data)
-        self._log.add(path, self._checksum.of(data))
+        self._log.add(key_of(path)[0], self._checksum.of(data))
 
     def same_fixed(self, path: str, values: Sequence[Any] | np.ndarray[Any, Any], dims: Sequence[str]) -> bool:
         """Whether an array that is written once holds these values."""
@@ -392,7 +239,7 @@ class Store:
         for group, arrays in self._growing.items():
             for array in arrays.values():
                 array.cut(self.lengths[group], new[group], logged)
-                full[key_of(array.path)[0]] = new[group] // array.chunk_rows
+                full[key_of(array.path)[0]] = array.page_at(new[group])[0]
         self._log.cut(lambda key: key[2] < full.get(key[0], 1))
         self.lengths = new
         self.commit()
@@ -421,64 +268,3 @@ class Store:
                 self.root, path, metadata, self._log, self._tails.get(path, ())
             )
             self.lengths.setdefault(group, 0)
-
-
-def write_at(descriptor: int, block: np.ndarray[Any, Any], offset: int) -> None:
-    """Write a contiguous block at an offset of a file."""
-    view = block.reshape(-1).view(np.uint8).data
-    if faults.armed():
-        half = len(view) // 2
-        offset += _write_all(descriptor, view[:half], offset)
-        faults.reach(faults.BLOCK_WRITE)
-        view = view[half:]
-    _write_all(descriptor, view, offset)
-
-
-def _write_all(descriptor: int, view: memoryview, offset: int) -> int:
-    done = 0
-    while done < len(view):
-        done += os.pwrite(descriptor, view[done:], offset + done)
-    return done
-
-
-def write_metadata(folder: Path, metadata: Metadata) -> None:
-    """Replace the metadata of one node."""
-    path = folder / ROOT
-    aside = path.with_name(path.name + PARTIAL)
-    aside.write_text(json.dumps(metadata))
-    faults.reach(faults.GROW)
-    aside.replace(path)
-
-
-def array_metadata(
-    shape: Sequence[int], chunk: Sequence[int], dtype: str, dims: Iterable[str], attributes: Mapping[str, Any]
-) -> Metadata:
-    """Metadata of an uncompressed array with its chunks flat in one folder."""
-    text = dtype == "string"
-    fill: Any = "" if text else {"f": "NaN", "b": False}.get(np.dtype(dtype).kind, 0)
-    codec = {"name": "vlen-utf8"} if text else {"name": "bytes", "configuration": {"endian": "little"}}
-    return {
-        "zarr_format": 3,
-        "node_type": "array",
-        "shape": list(shape),
-        "data_type": dtype,
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [max(extent, 1) for extent in chunk]}},
-        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
-        "fill_value": fill,
-        "codecs": [codec],
-        "attributes": dict(attributes),
-        "dimension_names": list(dims),
-        "storage_transformers": [],
-    }
-
-
-def encode(values: Sequence[Any] | np.ndarray[Any, Any]) -> tuple[bytes, str, list[int]]:
-    """Bytes of a chunk that holds all values, their zarr type and their shape."""
-    if all(isinstance(value, str) for value in values) and len(values):
-        # Text of any length: fixed-length text has no specification in format 3.
-        encoded = [value.encode() for value in values]
-        data = struct.pack("<I", len(encoded)) + b"".join(struct.pack("<I", len(entry)) + entry for entry in encoded)
-        return data, "string", [len(encoded)]
-    array = np.asarray(values)
-    assert array.dtype.kind in "iufb", f"numbers or text, found {array.dtype}"
-    return array.astype(array.dtype.newbyteorder("<")).tobytes(), array.dtype.name, list(array.shape)

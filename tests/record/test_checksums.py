@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import zlib
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from neurosal.errors import StoreError
-from neurosal.record import checksums, faults
+from neurosal.record import checksums, faults, growing
 from neurosal.record import store as module
 from neurosal.record.checksums import CRC32, CRC32C, ENTRY, Checksum, key_of, write_sums, wrong_files
 from neurosal.record.root import ROOT, SUMS, previous, read_root
@@ -32,7 +33,7 @@ def slow_crc32c(data: bytes) -> int:
 
 
 def expected(folder: Path) -> tuple[dict[tuple[str, int, int], int], dict[str, list[int]]]:
-    """Checksums of full chunks and of half-full ones, from the files and the committed shapes alone."""
+    """Checksums of full pages and of half-full ones, from the files and the committed shapes alone."""
     root = read_root(folder / ROOT)
     full: dict[tuple[str, int, int], int] = {}
     half: dict[str, list[int]] = {}
@@ -46,17 +47,25 @@ def expected(folder: Path) -> tuple[dict[tuple[str, int, int], int], dict[str, l
             full[path, 0, 0] = of(file.read_bytes())
             continue
         axis = node["dimension_names"].index("sample")
+        pages: list[tuple[int, int]] = []  # first row and end of every page, chunk after chunk
+        row = math.prod(chunk) // chunk[axis] * np.dtype(node["data_type"]).itemsize
+        size = max(1, min(growing.PAGE_BYTES // row, chunk[axis]))
+        for begin in range(0, max(shape[axis], 1), chunk[axis]):
+            pages += [(begin + at, begin + min(at + size, chunk[axis])) for at in range(0, chunk[axis], size)]
         for part in range(-(-shape[0] // chunk[0]) if axis else 1):
-            for number in range(-(-shape[axis] // chunk[axis])):
+            for page, (first, end) in enumerate(pages):
+                if first >= shape[axis]:
+                    break
+                number = first // chunk[axis]
                 key = [part, number] if axis else [number]
                 file = folder / path / ".".join(["c", *map(str, key), *("0" for _ in shape[axis + 1 :])])
                 data = np.frombuffer(file.read_bytes(), node["data_type"]).reshape(chunk)
                 data = data if axis else data[None]
-                rows = min(chunk[axis], shape[axis] - number * chunk[axis])
-                sums = [of(replica[:rows].tobytes()) for replica in data]
+                base = number * chunk[axis]
+                sums = [of(replica[first - base : min(end, shape[axis]) - base].tobytes()) for replica in data]
                 total = of(b"".join(value.to_bytes(4, "little") for value in sums))
-                if rows == chunk[axis]:
-                    full[path, part, number] = total
+                if end <= shape[axis]:
+                    full[path, part, page] = total
                 else:
                     half.setdefault(path, []).append(total)
     return full, half
@@ -77,17 +86,19 @@ def must_be_summed(folder: Path) -> None:
     counts=st.lists(st.integers(1, 9), min_size=1, max_size=6),
     chunk_bytes=st.sampled_from([1, 24, 100, 240, 10_000]),
     replica_bytes=st.sampled_from([1, 10_000]),
+    page_bytes=st.sampled_from([1, 50, 4096]),
     reopened=st.sets(st.integers(0, 6)),
     cuts=st.lists(st.floats(0, 1), max_size=3),
     algorithm=st.sampled_from([CRC32, CRC32C]),
 )
 def test_every_committed_value_has_its_checksum(
-    counts: list[int], chunk_bytes: int, replica_bytes: int, reopened: set[int], cuts: list[float], algorithm: str,
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    counts: list[int], chunk_bytes: int, replica_bytes: int, page_bytes: int, reopened: set[int], cuts: list[float],
+    algorithm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(module, "CHUNK_BYTES", chunk_bytes)
     monkeypatch.setattr(module, "UNKNOWN_BYTES", chunk_bytes)
     monkeypatch.setattr(module, "REPLICA_BYTES", replica_bytes)
+    monkeypatch.setattr(growing, "PAGE_BYTES", page_bytes)
     monkeypatch.setattr(module, "DEFAULT", algorithm)
     store, done = make(tmp_path / "s"), 0
     for index, count in enumerate(counts):
@@ -122,13 +133,14 @@ def test_checksums_are_what_their_names_say() -> None:
         Checksum("md5", place)
 
 
-def test_an_entry_takes_24_bytes_and_a_chunk_takes_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "UNKNOWN_BYTES", 240)  # ten rows of the activity, thirty of the steps
+def test_the_log_takes_an_entry_of_24_bytes_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "UNKNOWN_BYTES", 960)  # forty rows of the activity, 120 of the steps
+    monkeypatch.setattr(growing, "PAGE_BYTES", 240)  # ten, and thirty
     store = make(tmp_path / "s")
     for index in range(95):
         write(store, index, 1)
         store.commit()
-    entries = 1 + 9 + 3  # the seeds, full chunks of either
+    entries = 1 + 9 + 3  # the seeds, full pages of either
     assert (tmp_path / "s.checksums").stat().st_size == entries * ENTRY.itemsize == entries * 24
     assert len(store._log.read()[0]) == entries
 
