@@ -31,6 +31,8 @@ TOPICS: dict[str, tuple[str, str]] = {
     "step": (schema.CREDIT, schema.PROJECTION),
     "sample_changes": (schema.CREDIT, schema.PROJECTION),
     "area_changes": (schema.CREDIT, schema.PROJECTION),
+    "kernels": (schema.CREDIT, schema.PROJECTION),
+    "kernel_labels": (schema.CREDIT, schema.PROJECTION),
     "activity": (schema.POPULATION_STATS, schema.POPULATION),
     "activity_labels": (schema.POPULATION_STATS, schema.POPULATION),
     "activities": (schema.POPULATION_STATS, schema.POPULATION),

@@ -45,16 +45,17 @@ class FixedSamples:
     def routes(self, population: str, moment: Moment) -> tuple[Tensor, Tensor]:
         """Area of a population that each sample took at the start and takes now, each [R, N]."""
         now = self.area(population, moment)
-        return self._at_start(f"area/{population}", now), now
+        return self.at_start(f"area/{population}", now), now
 
     def activities(self, population: str, moment: Moment, samples: int | None) -> tuple[Tensor, Tensor]:
         """Activity of a population now and at the start, each [R, N, units]."""
         count = samples or ACTIVE
         signals = moment.once(("activity", count), lambda: self.network.signals(self.part.first(count)))
         now: Tensor = signals[population]["activity"]
-        return now, self._at_start(f"activity/{count}/{population}", now)
+        return now, self.at_start(f"activity/{count}/{population}", now)
 
-    def _at_start(self, key: str, now: Tensor) -> Tensor:
+    def at_start(self, key: str, now: Tensor) -> Tensor:
+        """What a signal was when this was first asked for."""
         if key not in self.start:
             self.start[key] = now.detach().clone()
         return self.start[key]

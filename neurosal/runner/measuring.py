@@ -16,6 +16,7 @@ from neurosal.record import schema
 from neurosal.runner.fixed import FixedSamples
 from neurosal.runner.moment import Moment, Values, host
 from neurosal.runner.recordable import Recordable
+from neurosal.runner.tangent import Tangent
 from neurosal.runner.trial import Trial
 from neurosal.settings.probes import KINDS, Probe
 from neurosal.stats import base
@@ -47,6 +48,7 @@ class Measuring:
     ) -> None:
         self.network, self.recordable = network, recordable
         self._reference, self.fixed, self._trial = reference, fixed, trial
+        self._tangent = Tangent(network, fixed, reference)
         self._pairs: dict[str, Pair] = {pair.name: pair for pair in recordable.pairs}
         moved = [probe for probe in probes if probe.what not in KINDS and find(probe.what).of == "change"]
         names = {name for probe in moved for name in recordable.targets([probe])}
@@ -143,6 +145,10 @@ class Measuring:
                 return self.fixed.routes(target, moment)
             case "routes_labels":
                 return self.fixed.area(target, moment), self.fixed.labels()
+            case "kernels":
+                return self._tangent.kernels(target, moment, samples)
+            case "kernel_labels":
+                return self._tangent.kernel(target, moment, samples), self._tangent.labels(samples)
             case "step":
                 return self._trial.of(target, moment)
             case "sample_changes" | "area_changes":

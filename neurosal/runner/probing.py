@@ -28,6 +28,7 @@ from neurosal.settings.training import Training
 from neurosal.stats import base
 from neurosal.stats.catalogue import LIVE, Statistic, find
 
+CREDIT = ("credit", "step", "sample_changes", "area_changes", "kernels", "kernel_labels")  # sources of /stats/credit
 Probes = dict[str, list[Probe]]  # kind → probes
 Samples = dict[str, int | None]  # population → how many of a batch count
 
@@ -89,13 +90,14 @@ class Prober:
 
     def _credit_group(self, schedule: str, probes: Probes) -> None:
         compared, misled = (self.recordable.targets(probes[what]) for what in ("update_angle", "error_angle"))
-        asked = self._whole(probes, "credit", "step", "sample_changes", "area_changes")
+        asked = self._whole(probes, *CREDIT)
         if compared or misled or asked:
             named = [name for name in self.recordable.compared if name in {*compared, *asked}]
             more = _attributes(asked)
             group = schema.credit(schedule, named, misled, angles=bool(compared), statistics=more)
             credited = {name: asked.get(name, []) for name in named} if asked else {}
-            self._add(schedule, probes, group, partial(self._credit, named, compared, misled, credited))
+            values = partial(self._credit, named, compared, misled, credited, self._samples(probes))
+            self._add(schedule, probes, group, values)
 
     def _routing_group(self, schedule: str, probes: Probes) -> None:
         asked = self._whole(probes, "usage", "routes", "routes_labels")
@@ -132,7 +134,7 @@ class Prober:
         """How many samples of a batch statistics of activity take, by population: as many as any of them asks for."""
         counts: dict[str, list[int | None]] = defaultdict(list)
         for what, some in probes.items():
-            if what not in KINDS and find(what).of.startswith("activit"):
+            if what not in KINDS and find(what).of.startswith(("activit", "kernel")):
                 for name in self.recordable.targets(some):
                     counts[name] += [probe.samples for probe in some if probe.target in (None, name)]
         limits = {name: [count for count in some if count is not None] for name, some in counts.items()}
@@ -217,8 +219,10 @@ class Prober:
         """The backpropagation form of the circuit on the same weights and routes."""
         return self.network.twin(self.recordable.reference)
 
-    def _credit(self, named: list[str], compared: list[str], misled: list[str], asked: Asked, moment: Moment) -> Values:
-        values = self.measuring.values(asked, moment, {}) if asked else {}
+    def _credit(
+        self, named: list[str], compared: list[str], misled: list[str], asked: Asked, samples: Samples, moment: Moment
+    ) -> Values:
+        values = self.measuring.values(asked, moment, samples) if asked else {}
         # What a phase keeps from changing, or from hearing of an error, has no direction to compare.
         none_R = torch.full((self.network.replicas,), torch.nan, dtype=torch.float64, device=self.network.device)
         if compared:

@@ -97,15 +97,16 @@ class Recordable:
                 return list(self.plan.routes) if self.loss == "cross_entropy" else []
             case "step":
                 return self._matrices(self.usual("update_angle"))
-            case "sample_changes" | "area_changes":
+            case "sample_changes" | "area_changes" | "kernels" | "kernel_labels":
                 return [name for name in self.usual("update_angle") if self._by_sample(name, of)]
         return []
 
     def _by_sample(self, projection: str, of: str) -> bool:
-        """Whether the change of a projection is a sum of products of one sample's error and activity, with classes."""
+        """Whether the gradient of a projection is a sum of products of one sample's error and activity, and there are
+        the areas and classes that a source asks for."""
         edge = self.plan.circuit.projections[projection]
-        areas = self.plan.circuit.populations[edge.target].areas
-        return self.loss == "cross_entropy" and edge.wiring.kind == "dense" and (areas > 1 or of == "sample_changes")
+        areas = of != "area_changes" or self.plan.circuit.populations[edge.target].areas > 1
+        return edge.wiring.kind == "dense" and areas and (self.loss == "cross_entropy" or of == "kernels")
 
     def _matrices(self, names: Iterable[str]) -> list[str]:
         """Those with weights [post, pre]; one-to-one synapses are no matrix."""

@@ -34,12 +34,15 @@ class Probe(Value):
             and batch, "error_angle" the same of the errors at a population (mean over samples); "vote" of populations
             with areas: the accuracy, on validation and test data, of answering with the commonest training label of
             the area that a sample selects (a control: what routing alone knows of the classes). Or any statistic of
-            ``neurosal list statistics`` that is of a pair, weights, their change or update, credit, activity or usage:
-            computed in float64 while the network trains.
+            ``neurosal list statistics`` that a circuit has at hand, computed in float64 while the network trains: of
+            pairs, weights, changes and updates; credit, steps and changes of single samples; activity and usage, and
+            how far activity, routes and tangent kernels on the first training samples went since the start.
         target: name of the projection or population; None takes all that fit.
         every: after every n-th step, and before the first.  epochs: after every n-th epoch, and before the first.  log:
             that many times a decade of steps.  Exactly one of the three.
-        samples: how many samples of the step's batch "activity", "error" and "area" keep; None keeps all.
+        samples: how many samples of the step's batch "activity", "error", "area" and statistics of activity keep; None
+            keeps all. For what is compared with the start how many first training samples: None takes 256 for
+            activities, 64 for kernels.
     """
 
     error = ExperimentError

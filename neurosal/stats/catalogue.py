@@ -96,9 +96,14 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
             dims=(("sample", "unit"), ("sample", "other_unit")),
         ),
         "kernels": Source(
-            says="kernels between the same samples at two times",
+            says="a kernel between samples now and at the start; while training the tangent kernel of a projection",
             arguments=("kernel", "before"),
             dims=(("sample", "other_sample"),) * 2,
+        ),
+        "kernel_labels": Source(
+            says="a kernel between samples, and the classes of these",
+            arguments=("kernel", "label"),
+            dims=(("sample", "other_sample"), ("sample",)),
         ),
         "usage": Source(says="share or count of samples that each area takes", arguments=("usage",), dims=(("area",),)),
         "routes": Source(
@@ -122,7 +127,7 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
 LIVE = frozenset(
     {
         "pair", "weight", "change", "update", "credit", "step", "sample_changes", "area_changes",
-        "activity", "activity_labels", "activities", "usage", "routes", "routes_labels",
+        "activity", "activity_labels", "activities", "usage", "routes", "routes_labels", "kernels", "kernel_labels",
     }
 )  # fmt: skip
 

@@ -93,7 +93,8 @@ def kernel_distance(kernel: xarray.DataArray, before: xarray.DataArray, *, dim: 
 
     Range 0 to 1 for kernels (positive semi-definite). Null level 0: a lazy network does not move its tangent kernel.
     Kernels of independent features are *not* at 1, since all share a diagonal: two of U Gaussian units each over n
-    samples are at ``1 − U/(n + U + 1)``. Computed from the difference of unit vectors, so that small moves keep their
+    samples are at ``1 − U/(n + U + 1)``. The probe takes the tangent kernel of a projection between the first training
+    samples, now and at the start. Computed from the difference of unit vectors, so that small moves keep their
     precision. NaN for a zero kernel. Cost: a few passes over samples².
 
     Args:
@@ -232,12 +233,23 @@ def debiased_target_alignment(
     return lift_matrix(base.debiased_target_alignment, activity, label, dims=[dim, [dim[0]]], name=name, attrs=attrs)
 
 
+@statistic(
+    of="kernel_labels",
+    array=base.kernel_target_alignment,
+    title="alignment of a kernel with the classes",
+    formula="⟨K_c, YYᵀ⟩ / (‖K_c‖ ‖(YYᵀ)_c‖), centred, Y one-hot",
+    range=(-1, 1),
+    null="that of `target_alignment` for kernels of independent features",
+    form="matrix",
+    labels={"dim": ("sample", "other_sample")},
+)
 def kernel_target_alignment(
     kernel: xarray.DataArray, label: xarray.DataArray, *, dim: Sequence[Hashable]
 ) -> xarray.DataArray:
     """`target_alignment` of any kernel, e.g. a `tangent_kernel`: ``⟨K_c, YYᵀ⟩ / (‖K_c‖ ‖(YYᵀ)_c‖)``, centred.
 
-    Range 0 to 1 for kernels. Null level as there. Cost: a few passes over samples².
+    Range 0 to 1 for kernels, which are positive. Null level as there; the probe takes the tangent kernel of a
+    projection. Labels below 0 are samples that do not exist. Cost: a few passes over samples².
 
     Args:
         kernel: labelled array.

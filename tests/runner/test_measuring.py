@@ -24,15 +24,9 @@ EVERY = 4  # of 10 steps; one of them is the last of an epoch, whose batch is sm
 RECORDED = ("weight", "update", "activity", "usage")
 ONLINE = sorted(probes())
 BY_STEPS = {
-    "credit",
-    "step",
-    "sample_changes",
-    "area_changes",
-    "activity_labels",
-    "activities",
-    "routes",
-    "routes_labels",
-}
+    "credit", "step", "sample_changes", "area_changes", "kernels", "kernel_labels", "activity_labels", "activities",
+    "routes", "routes_labels",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +94,10 @@ def by_steps(circuit: str, entry: Any, target: str) -> np.ndarray[Any, Any]:
                     arrays = there["error"], here["activity"], y, there.get("area", 0 * y)
                 case "activity_labels":
                     arrays = network.signals(x, y)[target]["activity"], y
+                case "kernels" | "kernel_labels":
+                    now = tangent(network, twin, target, first)
+                    start = now if start is None else start
+                    arrays = (now, start) if entry.of == "kernels" else (now, label.expand(now.shape[:2]))
                 case _:
                     kind = "activity" if entry.of == "activities" else "area"
                     now = network.signals(first)[target][kind].clone()
@@ -123,6 +121,20 @@ def tried(network: ns.Network, x: Any, y: Any, projection: str, gradient: torch.
         for one in (network, other)
     ]  # fmt: skip
     return gradient, step, *losses
+
+
+def tangent(network: ns.Network, twin: ns.Network, projection: str, x: torch.Tensor) -> torch.Tensor:
+    """The kernel sample by sample, from the error that each output alone sends back."""
+    edge, output = network.circuit.projections[projection], network.predict(x)
+    signals = network.signals(x)
+    activity, area = signals[edge.source]["activity"].double(), signals[edge.target].get("area")
+    kernel = torch.zeros(len(output), len(x), len(x), dtype=torch.float64)
+    for unit in range(output.shape[-1]):
+        target = output - output.shape[-1] / 2 * torch.eye(output.shape[-1])[unit]
+        error = twin.signals(x, target, loss="mse")[edge.target]["error"].double()
+        made = torch.einsum("rno,rni->rnoi", error, activity).flatten(2)
+        kernel += made @ made.mT
+    return kernel if area is None else kernel * (area[:, :, None] == area[:, None])
 
 
 def logits_of(network: ns.Network, x: Any) -> tuple[int, int]:

@@ -12,7 +12,10 @@ import torch
 
 import neurosal as ns
 from neurosal import rules
+from neurosal.engine.feeding import Part
 from neurosal.errors import ExperimentError
+from neurosal.runner.moment import Moment
+from neurosal.runner.probing import Prober
 from neurosal.runner.recordable import recordable
 from tests.runner.making import CHAIN, data_of, must_be_equal, must_hold_the_same, sal, trained
 
@@ -136,4 +139,52 @@ def test_what_a_circuit_or_its_loss_lacks_is_refused() -> None:
     nothing = recordable(rules.fa(CHAIN), "none")
     assert nothing.misfit(ns.probe("decrease_ratio")) is not None
     with pytest.raises(ExperimentError, match="a statistic that can be taken while training"):
-        ns.probe("kernel_distance")
+        ns.probe("reciprocity")
+
+
+@pytest.mark.parametrize("circuit", [rules.fa(CHAIN), sal(feedback="kp", readout="shared")], ids=("plain", "areas"))
+def test_tangent_kernels_are_those_of_autograd(circuit: Any) -> None:
+    network = ns.compile(circuit, seeds=(0, 1), device="cpu", dtype="float64")
+    data = data_of()
+    network.fit_routers(torch.tensor(data.train.x).double())
+    training = ns.Training(loss="cross_entropy", record=[ns.probe("kernel_distance", every=1)])
+    prober = Prober(network, training, {"train": Part(data.train, network, "cross_entropy", place="train")}, 1, 1)
+    moment = Moment(network, "cross_entropy", None, None)
+    compared = prober.recordable.compared
+    assert len(compared) == 3
+    x = torch.tensor(data.train.x[:7]).double()
+    for replica in range(2):
+        module = network.to_module(replica).double()
+        kernels = {name: np.zeros((7, 7)) for name in compared}
+        weights = {name: weight for name, weight in module.named_parameters() if not name.endswith("bias")}
+        gradients: dict[str, list[list[torch.Tensor]]] = {name: [[] for _ in range(7)] for name in compared}
+        for n in range(7):
+            for value in module(x[n : n + 1])[0]:
+                found = torch.autograd.grad(value, list(weights.values()), retain_graph=True, allow_unused=True)
+                for (name, weight), gradient in zip(weights.items(), found, strict=True):
+                    projection = next(one for one in compared if one in name)
+                    whole = torch.zeros_like(weight) if gradient is None else gradient
+                    gradients[projection][n].append(whole.flatten())
+        for name in compared:
+            for n, m in np.ndindex(7, 7):
+                kernels[name][n, m] = sum(
+                    float(a @ b) for a, b in zip(gradients[name][n], gradients[name][m], strict=True)
+                )
+            ours = prober.measuring._tangent.kernel(name, moment, 7)[replica]
+            np.testing.assert_allclose(ours, kernels[name], rtol=1e-9, atol=1e-12)
+            assert kernels[name].any()
+
+
+def test_lazy_learning_moves_no_tangent_kernel_and_rich_learning_does(tmp_path: Path) -> None:
+    moved = []
+    for lr in (1e-7, 1.0):
+        run = recorded(
+            rules.bp(CHAIN), tmp_path / str(lr), "kernel_distance", "kernel_target_alignment",
+            optimizer=ns.SGD(lr=lr), epochs=6,
+        )  # fmt: skip
+        group = run.tree["stats/credit/every_4"]
+        assert group.kernel_distance.values[:, 0] == pytest.approx(0, abs=1e-15)
+        assert np.isfinite(group.kernel_target_alignment).all()
+        moved.append(group.kernel_distance.values[:, -1])
+    assert (moved[0] < 1e-9).all()
+    assert (moved[1] > 1e-3).all()

@@ -55,7 +55,7 @@ def plain(of: str, sizes: dict[str, int], seed: int = 0) -> list[numpy.ndarray[A
                 made.append(generator.dirichlet(numpy.ones(shape[-1]), shape[0]))
             case "tasks", _:
                 made.append(generator.uniform(size=shape))
-            case "kernels", _:
+            case (("kernels" | "kernel_labels"), ("kernel" | "before")):
                 rows = generator.standard_normal((*shape[:-1], sizes["unit"]))
                 made.append(rows @ rows.swapaxes(-1, -2))
             case "graph", _:
