@@ -11,7 +11,7 @@ from neurosal.bench.contenders import LEARNING_RATE, RULES, Step, Work
 from neurosal.bench.timing import interleaved
 from neurosal.engine.network import compile
 from neurosal.engine.sweep import no_grad
-from neurosal.runner.measuring import Measuring
+from neurosal.runner.measuring import both_ways
 from neurosal.runner.recordable import Recordable
 from neurosal.settings.optimizers import SGD
 from neurosal.stats.catalogue import catalogue, measure
@@ -63,11 +63,10 @@ def _pair_of(work: Work, rule: str) -> dict[str, Step]:
     x, y = work.data()
     optimizer, names = SGD(lr=LEARNING_RATE), cheap()
     recordable = Recordable(network.plan)
-    measuring = Measuring(network, recordable, [], lambda: network, lambda *_: x)
 
     def statistics() -> None:
         with no_grad():
             for pair in recordable.pairs:
-                measure(names, *measuring.pair(pair.name))
+                measure(names, *both_ways(network, pair))
 
     return {f"{rule} step": lambda: network.step(x, y, optimizer=optimizer), f"{rule} statistics": statistics}

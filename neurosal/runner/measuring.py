@@ -100,11 +100,7 @@ class Measuring:
 
     def pair(self, name: str) -> tuple[Tensor, Tensor]:
         """Effective weights of the forward path and of the feedback, both [R, K, target, source]."""
-        pair = self._pairs[name]
-        used = {name for route in (*pair.forward, *pair.feedback) for name in route}
-        weights = {name: self.network.weights[name] for name in used}
-        there, back = base.both_ways(pair.forward, pair.feedback, weights)
-        return there, back
+        return both_ways(self.network, self._pairs[name])
 
     def dimension(self, entry: Statistic, target: str, loss: str) -> tuple[str, int]:
         """The own dimension of a statistic of a target, and its length."""
@@ -163,3 +159,11 @@ class Measuring:
         labels = moment.batch[1].expand(activity.shape[:2])
         area = there.get("area")
         return there["error"], activity, labels, torch.zeros_like(labels) if area is None else area
+
+
+def both_ways(network: Network, pair: Pair) -> tuple[Tensor, Tensor]:
+    """Effective weights of the forward path and of the feedback, both [R, K, target, source]."""
+    used = {name for route in (*pair.forward, *pair.feedback) for name in route}
+    weights = {name: network.weights[name] for name in used}
+    there, back = base.both_ways(pair.forward, pair.feedback, weights)
+    return there, back
