@@ -127,12 +127,12 @@ def record(folder: str | Path, *, seed: int = 0, windows: int = 10, window_ms: f
 
 
 def main(folder: str) -> None:
-    """Record a second, then say what is in the record."""
-    record(folder)
+    """Record half a second, then say what is in the record."""
+    record(folder, windows=5)
     run = ns.open_run(folder)
     print(run.tree["spikes/excitatory"].to_dataset())
-    late = spikes_between(run.tree, "excitatory", 500, 1000)
-    print(f"rate in the second half: {late.sizes['event'] / SETTINGS['neurons'] / 0.5:.1f} Hz")
+    late = spikes_between(run.tree, "excitatory", 250, 500)
+    print(f"rate in the second half: {late.sizes['event'] / SETTINGS['neurons'] / 0.25:.1f} Hz")
     weights = dense_weights(run.tree["projections/input_to_excitatory/every_window"].to_dataset())
     print(weights.isel(replica=0, snapshot=-1))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import io
 import pickle
 from typing import Any
 
@@ -218,17 +217,6 @@ def test_it_is_copied_pickled_and_called_with_any_leading_axes(name: str) -> Non
         assert torch.equal(other(x), module(x))
     assert torch.equal(module(input=x), module(x))
     assert torch.equal(module(x.reshape(7, 1, 4))[:, 0], module(x))
-
-
-def test_torch_exports_it_for_any_number_of_samples() -> None:
-    module = network_of(named("sal_per_population").make(CHAIN)).to_module()
-    x = torch.randn(7, 4, dtype=torch.float64)
-    file = io.BytesIO()
-    torch.export.save(torch.export.export(module, (x,), dynamic_shapes=({0: torch.export.Dim("N")},)), file)
-    file.seek(0)
-    again = torch.export.load(file).module()
-    more = torch.randn(11, 4, dtype=torch.float64)
-    assert (again(more) - module(more)).abs().max() < EXACT
 
 
 def test_names_that_python_or_torch_have_taken_are_changed_and_come_back() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from neurosal.record.monitors import Simulation
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* deprecated(,| -) use:DeprecationWarning")  # how Brian2 parses
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "brian2_stdp.py"
-WINDOWS, WINDOW_MS = 5, 40.0
+WINDOWS, WINDOW_MS = 5, 100.0  # of the example as it is run from the command line
 
 
 @pytest.fixture(scope="module")
@@ -33,15 +35,18 @@ def example() -> Any:
 
 @pytest.fixture(scope="module")
 def run(example: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    folder = tmp_path_factory.mktemp("spiking") / "run"
-    example.record(folder, seed=4, windows=WINDOWS, window_ms=WINDOW_MS)
+    folder, said = tmp_path_factory.mktemp("spiking") / "run", io.StringIO()
+    with contextlib.redirect_stdout(said):
+        example.main(str(folder))
+    for text in ("(event: ", "rate in the second half", "(excitatory: 20, input: 100)"):
+        assert text in said.getvalue()
     return ns.open_run(folder)
 
 
 @pytest.fixture(scope="module")
 def whole(example: Any) -> dict[str, Any]:
     """The same simulation in one piece, with monitors that nobody empties."""
-    made: dict[str, Any] = example.build(4, example.SETTINGS)
+    made: dict[str, Any] = example.build(0, example.SETTINGS)
     weights = example.brian2.StateMonitor(made["synapses"], "w", record=True, dt=WINDOW_MS * example.brian2.ms)
     made["network"].add(weights)
     made["network"].run(WINDOWS * WINDOW_MS * example.brian2.ms)
@@ -67,8 +72,8 @@ def test_every_sample_of_the_trace_is_in_the_record(run: Any, whole: dict[str, A
     assert found.v_mv.dims == ("replica", "sample", "excitatory")
     assert found.excitatory.values.tolist() == [0, 3]
     assert np.array_equal(found.v_mv.values[0], np.array(whole["potential"].v_).T / 1e-3)
-    assert np.array_equal(found.step.values, np.arange(0, WINDOWS * 400, 10))
-    assert np.allclose(found.time_ms.values, np.arange(WINDOWS * 40))
+    assert np.array_equal(found.step.values, np.arange(0, WINDOWS * 1000, 10))
+    assert np.allclose(found.time_ms.values, np.arange(WINDOWS * 100))
 
 
 def test_every_weight_is_in_the_record_before_and_after_each_window(run: Any, whole: dict[str, Any]) -> None:
@@ -91,8 +96,8 @@ def test_windows_say_what_was_recorded_and_stretches_of_time_are_read_by_them(ru
     assert index.stop_ms.values.tolist() == [(window + 1) * WINDOW_MS for window in range(WINDOWS)]
     assert index.events.values.sum() == whole["spikes"].num_spikes
     steps = np.rint(np.array(whole["spikes"].t_) / 1e-4)
-    found = spikes_between(run.tree, "excitatory", 50, 130)
-    assert found.sizes["event"] == ((steps >= 500) & (steps < 1300)).sum()
+    found = spikes_between(run.tree, "excitatory", 150, 330)
+    assert found.sizes["event"] == ((steps >= 1500) & (steps < 3300)).sum()
 
 
 def test_monitors_hold_no_more_than_one_window(example: Any, tmp_path: Path) -> None:
@@ -113,9 +118,11 @@ def test_monitors_hold_no_more_than_one_window(example: Any, tmp_path: Path) -> 
 
 
 def test_it_opens_beside_a_trained_circuit_with_plain_xarray_and_as_a_run(run: Any, tmp_path: Path) -> None:
-    network = ns.compile(rules.kp(ns.circuits.mlp(64, 8, 10)), seeds=(0, 1), device="cpu")
+    network = ns.compile(rules.kp(ns.circuits.mlp(6, 8, 3)), seeds=(0, 1), device="cpu")
+    random = np.random.default_rng(0)
+    data = ns.data.from_arrays(random.normal(size=(60, 6)), random.integers(3, size=60))
     record = [ns.probe("weight", "input_to_hidden1", epochs=1)]
-    ns.train(network, ns.data.load("digits"), epochs=1, optimizer=ns.SGD(lr=0.1), record=record, store=tmp_path / "run")
+    ns.train(network, data, epochs=1, optimizer=ns.SGD(lr=0.1), record=record, store=tmp_path / "run")
     trained = ns.open_run(tmp_path / "run")
     both = xarray.DataTree(children={"spiking": run.tree, "trained": trained.tree})
     assert both["spiking/spikes/excitatory"].unit.dims == ("event",)
@@ -126,9 +133,9 @@ def test_it_opens_beside_a_trained_circuit_with_plain_xarray_and_as_a_run(run: A
     for group in ("spikes/input", "windows/input", "traces/excitatory/every_10"):
         with xarray.open_dataset(run.folder / schema.STORE, group=group, engine="zarr") as alone:
             assert alone.identical(run.tree[group].to_dataset())
-    assert (run.status.state, run.status.step) == ("done", WINDOWS * 400)
+    assert (run.status.state, run.status.step) == ("done", WINDOWS * 1000)
     assert run.settings["rate_hz"] == 20.0
-    assert "done at step 2000" in repr(run)
+    assert "done at step 5000" in repr(run)
     with pytest.raises(NeurosalError):  # it has no such curves, and says so
         run.plot("learning_curves")
 

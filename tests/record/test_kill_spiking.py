@@ -1,8 +1,12 @@
-"""Killed at any moment, a record of spikes opens at the end of a window, and resumes to the same bits."""
+"""Killed at any moment, a record of spikes opens at the end of a window, and resumes to the same bits.
+
+``NEUROSAL_KILLS`` sets how many times it is killed (default 20).
+"""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import random
 import signal
 import time
@@ -16,6 +20,9 @@ from neurosal.record import Recorder, faults, schema
 from neurosal.record.store import ROOT
 from tests.record import spiking
 from tests.record.recording import contents
+
+KILLS = int(os.environ.get("NEUROSAL_KILLS", "20"))
+FAULTS_A_POINT = max(2, KILLS // 2 // len(faults.POINTS))
 
 
 @pytest.fixture(scope="module")
@@ -87,12 +94,17 @@ def test_a_record_of_spikes_is_killed_again_and_again_and_ends_with_the_same_bit
     assert run_in(context, tmp_path / "timed") == 0
     seconds = time.monotonic() - start
     moments = random.Random(0)
-    for _ in range(12):
-        if run_in(context, tmp_path / "run", kill_after=moments.uniform(0, seconds)) == 0:
-            break
-        must_be_at_the_end_of_a_window(tmp_path / "run", reference)
-    assert run_in(context, tmp_path / "run") == 0
-    must_be_whole(tmp_path / "run", reference)
+    killed = run = 0
+    while killed < KILLS // 2 and run < 10 * KILLS:
+        here = tmp_path / str(run)
+        if run_in(context, here, kill_after=moments.uniform(0, seconds)) == 0:
+            must_be_whole(here, reference)
+            run += 1
+        else:
+            killed += 1
+            must_be_at_the_end_of_a_window(here, reference)
+    assert run_in(context, tmp_path / str(run)) == 0
+    must_be_whole(tmp_path / str(run), reference)
 
 
 @pytest.mark.parametrize("point", faults.POINTS)
@@ -101,7 +113,7 @@ def test_killed_inside_a_write_it_stands_at_the_end_of_a_window(
 ) -> None:
     counts = random.Random(point)
     farthest = {faults.BLOCK_WRITE: 60, faults.COMMIT: 10, faults.TRIM: 8}.get(point, 3)
-    for count in (1, counts.randint(2, farthest)):
+    for count in (1, *(counts.randint(2, farthest) for _ in range(FAULTS_A_POINT - 1))):
         status = run_in(context, tmp_path / "run", fault=(point, count))
         must_be_at_the_end_of_a_window(tmp_path / "run", reference)
         assert status in (-signal.SIGKILL, 0)

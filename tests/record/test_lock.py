@@ -81,9 +81,7 @@ def test_the_same_process_is_told_that_it_is_itself(tmp_path: Path) -> None:
         Recorder.resume(tmp_path / "run")
 
 
-def test_another_machine_is_told_apart_and_no_machine_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_machine_is_told_apart_and_no_machine_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     held = Lock(tmp_path)
     text = (tmp_path / LOCK_FILE).read_text()
     assert json.loads(text)["pid"] == os.getpid()

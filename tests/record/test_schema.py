@@ -49,8 +49,10 @@ def test_every_name_of_a_dimension_or_coordinate_is_reserved() -> None:
         schema.routing("s", {"h": 2}),
         schema.population("h", "s", units=1, trials=1, what=("activity", "error", "area")),
         schema.projection("p", "s", post=("h", 1), pre=("g", 1), what=("weight", "update")),
+        schema.spikes("h", 3), schema.spike_windows("h"), schema.traces("h", "s", units=(0,), variables={}),
+        schema.synapses("p", "s", post=("h", 1), pre=("g", 1), pairs=([0], [0])),
     ]  # fmt: skip
-    used = {name for group in groups for name in (*group.variables, *group.coords, *group.sizes)} - {"h", "g"}
+    used = {name for group in groups for name in (*group.arrays, *group.coords, *group.sizes)} - {"h", "g"}
     assert used <= schema.RESERVED
 
 
@@ -59,6 +61,8 @@ def test_groups_of_different_things_never_share_a_path() -> None:
         schema.TRAIN, schema.EVALUATION, schema.symmetry("s", {"p": 1}).path, schema.credit("s", ["p"]).path,
         schema.routing("s", {"h": 2}).path, schema.population("h", "s", units=1, trials=1).path,
         schema.projection("h", "s", post=("h", 1), pre=None).path,
+        schema.spikes("h", 1).path, schema.spike_windows("h").path,
+        schema.traces("h", "s", units=(0,), variables={}).path,
     ]  # fmt: skip
     assert len(set(paths)) == len(paths)
     assert not any(other.startswith(f"{path}/") for path, other in pairwise(sorted(paths)))
@@ -85,3 +89,13 @@ def test_the_graph_lists_what_the_circuit_is() -> None:
     assert columns["source"] == ["a", "b", "c"]
     assert columns["pathway"] == ["feedforward", "feedforward", "feedback"]
     assert columns["pair"] == ["", "c_to_b", "b_to_c"]
+
+
+def test_events_have_no_replicas_and_carry_no_progress_of_training() -> None:
+    events = schema.spikes("cells", 5)
+    assert not events.has_replicas
+    assert set(events.arrays) == {"time_ms", "unit", "replica_index"}
+    assert set(schema.training_metrics().arrays) == {"loss", "step", "epoch"}
+    traces = schema.traces("cells", "every_10", units=(1, 4), variables={"v_mv": "potential"})
+    assert set(traces.arrays) == {"v_mv", "step", "time_ms"}
+    assert traces.coords["cells"].values == (1, 4)
