@@ -80,7 +80,7 @@ def slowed(work: Work, turns: int) -> dict[str, Any]:
 
     def alone(_: Path) -> float:
         start = time.perf_counter()
-        for _ in range(STEPS):
+        for _step in range(STEPS):
             network.step(x, y, optimizer=optimizer)
         return time.perf_counter() - start
 
