@@ -40,6 +40,7 @@ SETTINGS: dict[str, Any] = {
     "lines.solid_capstyle": "round",
     "figure.facecolor": "white",
     "svg.fonttype": "path",
+    "pdf.fonttype": 42,  # TrueType, embedded: journals refuse the bitmaps of type 3
     "svg.hashsalt": "neurosal",
 }
 
@@ -53,11 +54,9 @@ def styled() -> AbstractContextManager[None]:
 
 def panels(rows: int, columns: int, *, width: float = 10.0, height: float = 3.3, **options: Any) -> tuple[Figure, Any]:
     """A figure without a window and its axes [rows, columns]."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    from neurosal.shown import ShownFigure
 
-    figure = Figure(figsize=(width, height * rows), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = ShownFigure(figsize=(width, height * rows), layout="constrained")
     return figure, figure.subplots(rows, columns, squeeze=False, **options)
 
 

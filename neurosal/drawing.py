@@ -42,13 +42,14 @@ def draw(circuit: Circuit, path: str | Path | None = None) -> Figure:
         >>> figure = draw(rules.pfa(circuits.mlp(4, 3, 2)))
     """
     from matplotlib import rc_context
-    from matplotlib.figure import Figure
+
+    from neurosal.shown import ShownFigure
 
     picture = placed(circuit)
     legend = _legend(circuit)
     width = max(picture.right - picture.left + 2 * MARGIN, 1.6 * len(legend))
     height = picture.high - picture.low + 2 * MARGIN + LEGEND
-    figure = Figure(figsize=(width, height), dpi=110, facecolor="white")
+    figure = ShownFigure(figsize=(width, height), dpi=110, facecolor="white")
     axes = figure.add_axes((0, 0, 1, 1))
     centre = (picture.left + picture.right) / 2
     axes.set(xlim=(centre - width / 2, centre + width / 2), ylim=(picture.low - MARGIN - LEGEND, picture.high + MARGIN))

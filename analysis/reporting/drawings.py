@@ -21,15 +21,11 @@ NAMED = 4  # arms in the title of a drawing
 
 def drawings(study: Study) -> Section | None:
     """Every circuit once, with the arms that have it and a table of its synapses."""
-    groups: dict[str, list[tuple[str, Circuit]]] = {}
-    for record in study.records:
-        if record.circuit is not None:
-            groups.setdefault(_likeness(record.circuit), []).append((record.title, record.circuit))
-    if not groups:
+    found = circuits_of(study)
+    if not found:
         return None
     cards = []
-    for group in groups.values():
-        titles, circuit = [title for title, _ in group], group[0][1]
+    for titles, circuit in found:
         named = ", ".join(titles[:NAMED]) + (f" and {len(titles) - NAMED} more" if len(titles) > NAMED else "")
         drawn = svg(circuit, named) if len(circuit.populations) <= LARGEST else tag("p", "Too large to draw.")
         synapses = details("Its synapses", _synapses(circuit))
@@ -39,6 +35,15 @@ def drawings(study: Study) -> Section | None:
         "Feedforward synapses run to the right, feedback synapses of their own return below. Point at a line for more."
     )
     return Section(name="circuits", title="Circuits", body=body, lead=lead)
+
+
+def circuits_of(study: Study) -> list[tuple[list[str], Circuit]]:
+    """Every circuit once, with the titles of the arms that have it."""
+    groups: dict[str, tuple[list[str], Circuit]] = {}
+    for record in study.records:
+        if record.circuit is not None:
+            groups.setdefault(_likeness(record.circuit), ([], record.circuit))[0].append(record.title)
+    return list(groups.values())
 
 
 def _likeness(circuit: Circuit) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from neurosal.analysis.reporting.page import Page, page_of
+from neurosal.analysis.reporting.page import Page, page_of, sections_of
 from neurosal.analysis.reporting.study import study_of
 
 FILE = "report.html"
@@ -40,6 +40,25 @@ class Report:
     def save(self, page: Page, folder: str | Path) -> list[Path]:
         """Write ``report.html`` into `folder`, which is made; an older one is replaced."""
         return [self.write(page, Path(folder) / FILE)]
+
+    def figures(self, run: Any, folder: str | Path) -> list[Path]:
+        """Write what the page shows as figures for papers: circuits and charts, each as PDF with its fonts embedded and
+        as SVG with letters as outlines; older ones are replaced.
+
+        Args:
+            run: as for the page.
+            folder: is made.
+
+        Returns:
+            The paths.
+
+        Raises:
+            StoreError: for a folder that holds no run.
+        """
+        from neurosal.analysis.reporting.paper import write_figures  # matplotlib, which the page does without
+
+        study = study_of(run)
+        return write_figures(sections_of(study), study, Path(folder))
 
     def write(self, page: Page, path: str | Path) -> Path:
         """Write the page to a file; its folder is made."""

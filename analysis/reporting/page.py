@@ -46,7 +46,7 @@ class Page:
 
 def page_of(study: Study) -> Page:
     """The page of a study, with fewer points where it would be too large."""
-    sections = _sections(study)
+    sections = sections_of(study)
     charts = [chart for section in sections for chart in section.charts]
     page = Page(title=study.title, charts=charts, html=_html(study, sections, charts))
     if len(page.html) > SMALL and study.points > FEWEST_POINTS:
@@ -54,7 +54,8 @@ def page_of(study: Study) -> Page:
     return page
 
 
-def _sections(study: Study) -> list[Section]:
+def sections_of(study: Study) -> list[Section]:
+    """The parts of the page that there is something to say in."""
     made = [overview(study), drawings(study), results(study), curves(study), *statistics(study), areas(study),
             weights(study), tasks(study)]  # fmt: skip
     return [section for section in made if section is not None]

@@ -197,11 +197,14 @@ def report(
     out: Annotated[
         Path | None, typer.Option("--out", help="The file to write; report.html in the first store by default.")
     ] = None,
+    figures: Annotated[
+        Path | None, typer.Option("--figures", metavar="DIR", help="Write its figures as PDF and SVG too, for papers.")
+    ] = None,
 ) -> None:
     """Write all that runs recorded as one HTML page that opens offline."""
     from neurosal.cli.running import write_report
 
-    write_report(stores, out)
+    write_report(stores, out, figures)
 
 
 @app.command()

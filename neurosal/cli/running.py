@@ -171,8 +171,8 @@ def analyse_stores(name: str, stores: list[Path], out: Path | None, options: Ite
         typer.echo(f"Wrote {path}")
 
 
-def write_report(stores: list[Path], out: Path | None) -> None:
-    """Write the page of one run, or of several, and say what it holds.
+def write_report(stores: list[Path], out: Path | None, figures: Path | None = None) -> None:
+    """Write the page of one run, or of several, and say what it holds; with `figures` also its figures for papers.
 
     Raises:
         NeurosalError: for a folder without a run, and a file that cannot be written.
@@ -182,6 +182,9 @@ def write_report(stores: list[Path], out: Path | None) -> None:
     path = out or stores[0] / f"{REPORT}.html"
     try:
         found.write(page, path)
+        typer.echo(f"{page}\nWrote {path}")
+        if figures is not None:
+            drawn = found.figures(stores, figures)
+            typer.echo(f"Wrote {len(drawn)} files into {figures}")
     except OSError as wrong:
-        raise unwritable(path, wrong) from None
-    typer.echo(f"{page}\nWrote {path}")
+        raise unwritable(Path(wrong.filename or path), wrong) from None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from neurosal.errors import NeurosalError, Problem, StoreError, near
 from neurosal.graph.circuit import Circuit
 from neurosal.record import schema
+from neurosal.record.card import card, standing
 from neurosal.record.files import damaged, read_json, read_yaml_file, store_errors
 from neurosal.record.root import ROOT, read_root
 from neurosal.record.status import Status, check_version, read_status
@@ -70,14 +71,15 @@ class Run:
 
     @property
     def plot(self) -> Plot:
-        """The analyses of the library on this run: ``run.plot.symmetry()`` or ``run.plot("symmetry")``."""
+        """Figures of this run by the library's analyses: ``run.plot.symmetry()`` or ``run.plot("symmetry")``."""
         return Plot(self)
 
+    def _repr_html_(self) -> str:
+        return card(self)
+
     def __repr__(self) -> str:
-        status = self.status
-        state = "stopped without saying why" if status.state == "running" and not status.alive else status.state
         if self.of_experiment:
-            lines = [f"Run({str(self.folder)!r}, {state}, {len(self.arms)} arms)"]
+            lines = [f"Run({str(self.folder)!r}, {standing(self.status)}, {len(self.arms)} arms)"]
             width = max(map(len, self.arms), default=0)
             lines += [f"  {name:{width}}  {run._summary()}" for name, run in self.arms.items()]
             return "\n".join(lines)
@@ -85,30 +87,41 @@ class Run:
 
     def _summary(self) -> str:
         status = self.status
-        state = "stopped without saying why" if status.state == "running" and not status.alive else status.state
-        return f"{self.circuit!r}, {state} at step {status.step}, epoch {status.epoch:.4g}"
+        return f"{self.circuit!r}, {standing(status)} at step {status.step}, epoch {status.epoch:.4g}"
+
+
+ALIASES = {"curves": "learning_curves"}
 
 
 class Plot:
-    """Calls the library's analyses by name."""
+    """Draws the library's analyses of a run, by name: ``run.plot.symmetry()`` is a figure that a notebook shows."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
 
     def __call__(self, name: str, **options: Any) -> Any:
-        """What the analysis `name` makes of the run.
+        """The figure that the analysis `name` draws of the run; what it returns where it draws none.
+
+        The numbers themselves are what the analysis returns: ``neurosal.analysis.symmetry(run)``.
+
+        Args:
+            name: of an analysis, or "curves" for learning_curves.
+            options: of that analysis.
 
         Raises:
             NeurosalError: when there is none of that name, with near names.
         """
         from neurosal import library
 
-        return library.find("analyses", name)(self._run, **options)
+        analysis = library.find("analyses", ALIASES.get(name, name))
+        found = analysis(self._run, **options)
+        figure = getattr(analysis, "figure", None)
+        return found if figure is None else figure(found)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         from neurosal import library
 
-        known = library.names("analyses")
+        known = [*library.names("analyses"), *ALIASES]
         if name not in known:  # AttributeError, so that hasattr, copy and completion work
             raise AttributeError(f"no analysis is called {name!r}. {near(name, known)}")
         return partial(self, name)
@@ -116,7 +129,7 @@ class Plot:
     def __dir__(self) -> list[str]:
         from neurosal import library
 
-        return library.names("analyses")
+        return sorted([*library.names("analyses"), *ALIASES])
 
 
 def open_run(folder: str | Path) -> Run:
