@@ -12,7 +12,13 @@ import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 SAYS = {
+    "compare_rules": ("shallow − bp", "report.html", "results.pdf"),
+    "train_and_look": ("angle of feedback to forward weights", "report.html"),
     "ways_out": ("loaded again, the same outputs: True", "['replica', 'area', 'hidden1', 'input']", "def forward"),
+}
+LEAVES = {
+    "compare_rules": ("runs/compare_rules/report.html", "runs/compare_rules/figures/circuit-1.svg"),
+    "train_and_look": ("runs/train_and_look/curves.png", "runs/train_and_look/symmetry.pdf"),
 }
 RUN_ELSEWHERE = {"brian2_stdp": "tests/record/test_brian2.py"}  # which compares what it records with Brian2's own
 SCRIPTS = [script for script in sorted(EXAMPLES.glob("*.py")) if script.stem not in RUN_ELSEWHERE]
@@ -28,6 +34,8 @@ def test_a_script_runs_and_says_what_it_promises(script: Path, tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     for text in SAYS.get(script.stem, ()):
         assert text in done.stdout
+    for path in LEAVES.get(script.stem, ()):
+        assert (tmp_path / path).stat().st_size > 1000
     if script.stem == "ways_out":
         gaps = [float(gap) for gap in re.findall(r"^largest difference of .*: (\S+)$", done.stdout, flags=re.MULTILINE)]
         assert len(gaps) == 2

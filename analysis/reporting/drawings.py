@@ -90,7 +90,8 @@ def svg(circuit: Circuit, title: str) -> Markup:
     width, height = (picture.right - picture.left + 2 * MARGIN), (picture.high - picture.low + 2 * MARGIN)
     return tag(
         "svg", *parts, viewBox=f"0 0 {SCALE * width:.0f} {SCALE * height:.0f}", role="img",
-        style=f"width:{width * 76:.0f}px", aria_label=f"Circuit of {title}: {_words(circuit)}",
+        aria_label=f"Circuit of {title}: {_words(circuit)}",
+        style=f"width:{width * 76:.0f}px;min-width:{width * 46:.0f}px",
     )  # fmt: skip
 
 

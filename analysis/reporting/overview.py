@@ -118,7 +118,7 @@ def _arms(study: Study) -> Markup:
 
 def _tells(column: str, cells: list[Content]) -> bool:
     if column in ("circuit", "rule"):
-        return len(cells) == 1 or len(set(map(str, cells))) > 1
+        return any(cells) and (len(cells) == 1 or len(set(map(str, cells))) > 1)
     return any(cell not in ("", "–") for cell in cells)
 
 

@@ -107,8 +107,9 @@ def _lines(panel: Axes, chart: Lines) -> None:
             panel.plot(x[known], y[known], color=style["color"], linestyle=":", linewidth=0.9, alpha=0.6)
             continue
         panel.plot(x[known], y[known], **style, marker="o" if known.sum() <= 6 else None, markersize=3)
-        if line.low is not None and line.high is not None:
-            low, high = numpy.asarray(line.low)[known], numpy.asarray(line.high)[known]
+        edges = (line.low, line.high) if line.low is not None else (line.least, line.most)
+        if edges[0] is not None and edges[1] is not None:
+            low, high = (numpy.asarray(edge)[known] for edge in edges)
             if chart.y.logarithmic:
                 low = numpy.where(low > 0, low, y[known] / 2)
             panel.fill_between(x[known], low, high, color=style["color"], alpha=0.15, linewidth=0)

@@ -220,4 +220,7 @@ def curve_chart(
 
 def decimation(found: Recorded) -> str:
     """Says where a point stands for several records."""
-    return f"Decimated: a point is the mean of up to {found.shared:,} records." if found.shared > 1 else ""
+    if found.shared <= 1:
+        return ""
+    shade = " The band: lowest to highest." if all(len(course.seeds) == 1 for course in found.courses) else ""
+    return f"Decimated: a point is the mean of up to {found.shared:,} records.{shade}"

@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from neurosal.bench import recording, statistics
+from neurosal.bench import recording, reports, statistics
 from neurosal.bench.contenders import Work, agree, ours, theirs
 from neurosal.bench.timing import Timing, interleaved, matrix_rate
 from neurosal.errors import ExperimentError, Problem, near
@@ -27,7 +27,11 @@ COMPARISONS: dict[str, dict[Work, tuple[str, ...]]] = {
     },
     "replicas": {Work((784, 128, 128, 10), 32, replicas=8): ("bp", "dfa", "fa", "kp")},
 }
-OTHERS: dict[str, Callable[..., dict[str, Any]]] = {"statistics": statistics.compare, "recording": recording.compare}
+OTHERS: dict[str, Callable[..., dict[str, Any]]] = {
+    "statistics": statistics.compare,
+    "recording": recording.compare,
+    "report": reports.compare,
+}
 
 
 def main(
@@ -37,8 +41,8 @@ def main(
 
     Args:
         what: "rules" (a step under each rule), "replicas" (8 seeds as one batch against one after another),
-            "statistics" (those of symmetry beside the steps between them) or "recording" (what it adds to training, its
-            rate, and what a kill loses).
+            "statistics" (those of symmetry beside the steps between them), "recording" (what it adds to training, its
+            rate, and what a kill loses) or "report" (of a million recorded steps).
         out: file for the figures as JSON.
         turns, seconds_a_turn: how often contenders take turns, and for how long.
 

@@ -81,6 +81,7 @@
       const line = { x: chart.along, ...held };
       const shade = colour(line.arm);
       if (line.low) traces.push(...band(line, shade, chart.y.log));
+      else if (line.least) traces.push(...band({ ...line, low: line.least, high: line.most }, shade, chart.y.log));
       const spread = line.low ? line.y.map((y, at) => (y === null ? "" : ` ± ${number(line.high[at] - y)}`)) : undefined;
       const range = line.least ? line.y.map((_, at) => ` (${number(line.least[at])} to ${number(line.most[at])})`) : undefined;
       const more = line.y.map((_, at) => (spread ? spread[at] : "") + (range ? range[at] : ""));
