@@ -115,7 +115,7 @@ class Simulation:
         for record, monitor in self._spikes:
             step_L, unit_L = drain_spikes(monitor, self._dt_ms)
             edges = (self.step * self._dt_ms, stop * self._dt_ms)
-            record.put(*edges, time_ms=step_L * self._dt_ms, unit=unit_L)
+            record.put(*edges, step=stop, time_ms=step_L * self._dt_ms, unit=unit_L)
         for path, monitor, variables in self._traces:
             step_T, values = drain_trace(monitor, self._dt_ms, dict(variables.values()))
             rows = {name: values[variable][None] for name, (variable, _) in variables.items()}

@@ -7,6 +7,7 @@ so that what stays is the record as it was then. Labels, metadata and checksums 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -225,20 +226,30 @@ def _repair_values(store: Path, looked: Looked, done: list[str], lost: Lost) -> 
         good[group] = min(good[group], one.rows)
         if name == schema.STEP:
             steps_good[group] = min(steps_good[group], one.rows)
-    # Events have times in place of steps, and are cut where they are damaged themselves.
+    cut = {one.node.rpartition("/")[0] for one in damaged}
+    # Events have times in place of steps: they are cut with their windows, and windows with their events.
+    ends = {windows: _ends(store, windows, good[windows]) for windows in _windows(good).values()}
+    for events, windows in _windows(good).items():
+        if (kept := int(np.searchsorted(ends[windows], good[events], side="right"))) < good[windows]:
+            good[windows] = kept
+            cut.add(windows)
     steps = {
         group: _steps(store, root, group, count) for group, count in steps_good.items()
         if f"{group}/{schema.STEP}" in root.nodes
     }  # fmt: skip
     new = dict(good)
-    for group in {one.node.rpartition("/")[0] for one in damaged} & steps.keys():
+    for group in cut & steps.keys():
         first = good[group]
-        if first < len(steps[group]):  # the step of the first entry that is lost: all before it stays
+        if (
+            first < len(steps[group]) and group not in ends
+        ):  # the step of the first entry that is lost: all before it stays
             bound, side = int(steps[group][first]), "left"
         else:
             bound, side = (int(steps[group][first - 1]), "right") if first else (-1, "right")
         for other in steps:
             new[other] = min(new[other], int(np.searchsorted(steps[other], bound, side=side)))  # type: ignore[call-overload]
+    for events, windows in _windows(good).items():
+        new[events] = int(ends[windows][new[windows] - 1]) if new[windows] else 0
     before = looked.lengths
     _keep(store / ROOT, store.with_name(f"{store.name}.{ROOT}"))
     _set_lengths(store, root, new)
@@ -250,6 +261,25 @@ def _repair_values(store: Path, looked: Looked, done: list[str], lost: Lost) -> 
         if count < before[group]
     ]  # fmt: skip
     return text
+
+
+def _windows(groups: Collection[str]) -> dict[str, str]:
+    """Groups of events → groups of their windows."""
+    below = f"{schema.SPIKES}/"
+    known = {group: f"{schema.WINDOWS}/{group.removeprefix(below)}" for group in groups if group.startswith(below)}
+    return {events: windows for events, windows in known.items() if windows in groups}
+
+
+def _ends(store: Path, windows: str, count: int) -> np.ndarray[Any, Any]:
+    """How many events there are up to the end of each of the first windows."""
+    import zarr
+
+    if not count:
+        return np.zeros(0, dtype=np.int64)
+    group: Any = zarr.open_group(store, mode="r", use_consolidated=True)[windows]
+    first, events = (np.asarray(group[name][:, :count]) for name in (schema.FIRST_EVENT, schema.EVENTS))
+    found: np.ndarray[Any, Any] = np.maximum.accumulate(np.where(events > 0, first + events, 0).max(0))
+    return found
 
 
 def _repair_clock(store: Path, looked: Looked, done: list[str]) -> None:

@@ -37,9 +37,9 @@ class SpikeRecord:
         >>> folder = tempfile.mkdtemp()
         >>> with Recorder.create(folder, circuit={}, settings={}, replicas={"seed": [0]}) as recorder:
         ...     spikes = SpikeRecord(recorder, "excitatory", 3)
-        ...     spikes.put(0, 100, time_ms=[12.5, 40.0], unit=[2, 0])
-        ...     spikes.put(100, 200, time_ms=[], unit=[])
-        ...     spikes.put(200, 300, time_ms=[250.0], unit=[2])
+        ...     spikes.put(0, 100, step=1000, time_ms=[12.5, 40.0], unit=[2, 0])
+        ...     spikes.put(100, 200, step=2000, time_ms=[], unit=[])
+        ...     spikes.put(200, 300, step=3000, time_ms=[250.0], unit=[2])
         >>> tree = open_run(folder).tree
         >>> tree["spikes/excitatory"].unit.values, tree["windows/excitatory"].events.values
         (array([2, 0, 2], dtype=int32), array([[2, 0, 1]]))
@@ -55,11 +55,12 @@ class SpikeRecord:
         recorder.declare(self._windows)
         self._stop_ms = -np.inf
 
-    def put(self, start_ms: float, stop_ms: float, *, time_ms: Any, unit: Any, replica: Any = 0) -> None:
+    def put(self, start_ms: float, stop_ms: float, *, step: int, time_ms: Any, unit: Any, replica: Any = 0) -> None:
         """Record all spikes of a window of time, from `start_ms` up to but not at `stop_ms`; it may have none.
 
         Args:
             start_ms, stop_ms: the window, at or after the end of the one before.
+            step: how many steps of the simulation were done at its end.
             time_ms: [L], in any order.
             unit: [L].
             replica: [L], or one for all.
@@ -88,6 +89,7 @@ class SpikeRecord:
             {
                 schema.FIRST_EVENT: first_R[:, None] if kept else np.zeros_like(first_R)[:, None],
                 schema.EVENTS: events_R[:, None] if kept else np.full_like(events_R, DROPPED)[:, None],
+                schema.STEP: [step],
                 schema.START_MS: [start_ms],
                 schema.STOP_MS: [stop_ms],
             },
@@ -137,6 +139,11 @@ def spikes_between(
     places = windows.isel({schema.WINDOW: asked[[0, -1]]}).load()
     first = int(places[schema.FIRST_EVENT].values[0, 0])
     last = int(places[schema.FIRST_EVENT].values[-1, -1] + places[schema.EVENTS].values[-1, -1])
+    if last > events.sizes[schema.EVENT]:
+        raise DataError(
+            Problem(place=f"{schema.SPIKES}/{population}", expected=f"{last} events, as its windows say",
+                    found=f"{events.sizes[schema.EVENT]}", remedy="`neurosal doctor` examines the record.")
+        )  # fmt: skip
     found = events.isel({schema.EVENT: slice(first, last)}).load()
     time = found[schema.TIME_MS].values
     keep = (time >= start_ms) & (time < stop_ms)

@@ -33,7 +33,7 @@ def record(folder: str, fault: tuple[str, int] | None = None) -> None:
         state = np.sin(3 * state + window)
         start = (window - 1) * WINDOW_MS
         time_ms, unit, replica = events(state, window)
-        spikes.put(start, start + WINDOW_MS, time_ms=start + time_ms, unit=unit, replica=replica)
+        spikes.put(start, start + WINDOW_MS, step=5 * window, time_ms=start + time_ms, unit=unit, replica=replica)
         clock = {"step": np.arange(5) + 5 * window, "time_ms": start + 10.0 * np.arange(5)}
         recorder.extend(TRACES.path, {"v_mv": 70 * state[:, :15].reshape(2, 5, 3), **clock})
         weights = np.resize(state, (2, 1, SYNAPSES))

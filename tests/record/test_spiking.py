@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,10 @@ from hypothesis import strategies as st
 
 import neurosal as ns
 from neurosal.errors import DataError, StoreError
-from neurosal.record import Recorder, SpikeRecord, dense_weights, faults, open_run, schema, spikes_between
+from neurosal.record import Recorder, SpikeRecord, dense_weights, faults, growing, open_run, schema, spikes_between
+from neurosal.record.repair import repair
+from tests.record import spiking
+from tests.record.recording import contents
 
 
 def recorded(folder: Path, windows: list[tuple[float, float, Any]], seeds: int = 2, units: int = 10) -> Any:
@@ -23,7 +27,7 @@ def recorded(folder: Path, windows: list[tuple[float, float, Any]], seeds: int =
         spikes = SpikeRecord(recorder, "cells", units)
         for start, stop, rows in windows:
             time_ms, unit, replica = np.reshape(rows, (-1, 3)).T
-            spikes.put(start, stop, time_ms=time_ms, unit=unit, replica=replica)
+            spikes.put(start, stop, step=round(stop), time_ms=time_ms, unit=unit, replica=replica)
     return open_run(folder).tree
 
 
@@ -103,10 +107,10 @@ def test_what_cannot_be_is_not_recorded(wrong: dict[str, Any], tmp_path: Path) -
     with Recorder.create(tmp_path / "run", circuit={}, settings={}, replicas={"seed": [0, 1]}) as recorder:
         spikes = SpikeRecord(recorder, "cells", 10)
         with pytest.raises(AssertionError):
-            spikes.put(0.0, given.pop("stop"), **given)
-        spikes.put(0.0, 10.0, time_ms=[], unit=[])
+            spikes.put(0.0, given.pop("stop"), step=1, **given)
+        spikes.put(0.0, 10.0, step=1, time_ms=[], unit=[])
         with pytest.raises(AssertionError, match="a window from 5"):
-            spikes.put(5.0, 20.0, time_ms=[], unit=[])
+            spikes.put(5.0, 20.0, step=2, time_ms=[], unit=[])
     assert len(open_run(tmp_path / "run").tree["spikes/cells"].time_ms) == 0
 
 
@@ -209,13 +213,13 @@ def test_windows_whose_events_were_dropped_say_so_and_are_not_taken_for_silence(
     )
     spikes = SpikeRecord(recorder, "cells", 10)
     with faults.installed(stand_still):
-        spikes.put(0, 10, **many)
+        spikes.put(0, 10, step=1, **many)
         recorder.maybe_commit()
         assert begun.wait(60)
-        spikes.put(10, 20, time_ms=many["time_ms"] + 10, unit=many["unit"])
+        spikes.put(10, 20, step=2, time_ms=many["time_ms"] + 10, unit=many["unit"])
         goes_on.set()
         recorder.commit()
-    spikes.put(20, 30, time_ms=[25.0], unit=[3])
+    spikes.put(20, 30, step=3, time_ms=[25.0], unit=[3])
     with pytest.warns(UserWarning, match="50000 of spikes/cells"):
         recorder.close()
     tree = open_run(tmp_path / "run").tree
@@ -224,3 +228,50 @@ def test_windows_whose_events_were_dropped_say_so_and_are_not_taken_for_silence(
     assert rows_of(spikes_between(tree, "cells", 20, 30)) == {(25.0, 3, 0)}
     with pytest.raises(DataError, match="times that were recorded, found none from 10 to 20 ms"):
         spikes_between(tree, "cells", 5, 30)
+
+
+# Damage --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(growing, "PAGE_BYTES", 240)  # so small that damage in the middle leaves something before it
+        spiking.record(str(folder))
+    return folder
+
+
+@pytest.mark.parametrize("damaged", ["spikes/cells/time_ms", "spikes/cells/unit", "windows/cells/events",
+                                     spiking.TRACES.path + "/v_mv"])  # fmt: skip
+def test_a_repair_cuts_events_windows_and_traces_at_the_end_of_one_window(
+    damaged: str, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(growing, "PAGE_BYTES", 240)
+    folder = tmp_path / "run"
+    shutil.copytree(whole, folder)
+    before = {group: array.shape for group, array in contents(folder).items()}
+    file = min((folder / schema.STORE / damaged).glob("c.*"))
+    content = bytearray(file.read_bytes())
+    content[np.prod(before[damaged]) * 4 // 2] ^= 1  # in the middle of what is there, or before it
+    file.write_bytes(content)
+    repaired = repair(folder)
+    assert repaired.after.healthy
+    arrays = contents(folder)
+    windows, events = len(arrays["windows/cells/step"]), len(arrays["spikes/cells/unit"])
+    assert 0 < windows < spiking.WINDOWS
+    assert arrays["windows/cells/events"].sum() == events
+    assert arrays["spikes/cells/time_ms"].max() < arrays["windows/cells/stop_ms"][-1]
+    assert arrays[f"{spiking.TRACES.path}/step"].max() <= arrays["windows/cells/step"][-1] + 4
+    whole_arrays = contents(whole)
+    for name in ("time_ms", "unit", "replica_index"):
+        assert np.array_equal(arrays[f"spikes/cells/{name}"], whole_arrays[f"spikes/cells/{name}"][:events])
+    assert spikes_between(open_run(folder).tree, "cells").sizes["event"] == events
+
+
+def test_events_that_are_fewer_than_windows_say_are_not_read_as_all(tmp_path: Path) -> None:
+    tree = recorded(tmp_path, [(0, 10, [(5, 1, 1), (6, 0, 0)])])
+    short = tree["spikes/cells"].to_dataset().isel(event=slice(0, 1))
+    broken = xarray.DataTree.from_dict({"spikes/cells": short, "windows/cells": tree["windows/cells"].to_dataset()})
+    with pytest.raises(DataError, match="expected 2 events, as its windows say, found 1"):
+        spikes_between(broken, "cells", 0, 10)

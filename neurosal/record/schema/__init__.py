@@ -26,11 +26,11 @@ Simulations in time have
     /traces/<population>/<schedule>         v_mv, ... [replica, sample, <population>]
     /projections/<projection>/<schedule>    weight [replica, snapshot, synapse], with pre and post of each synapse
 
-where windows carry `start_ms` and `stop_ms`, and samples and snapshots `step` and `time_ms`. In all others, every
-growing dimension carries the coordinates `step` (so many steps were done; 0 is before training) and `epoch`. `replica`
-carries `seed` and each varied setting. Dimensions of units carry the population's name, so that feedforward and
-feedback weights align by name and a square pair cannot be compared the wrong way round. <schedule> is `every_10`,
-`epochs_1` or `log_8`.
+where windows carry `step` (done at their end), `start_ms` and `stop_ms`, and samples and snapshots `step` and
+`time_ms`. In all others, every growing dimension carries the coordinates `step` (so many steps were done; 0 is before
+training) and `epoch`. `replica` carries `seed` and each varied setting. Dimensions of units carry the population's
+name, so that feedforward and feedback weights align by name and a square pair cannot be compared the wrong way round.
+<schedule> is `every_10`, `epochs_1` or `log_8`.
 """
 
 from neurosal.record.schema.measures import plasticity, population_statistics, unit_statistics

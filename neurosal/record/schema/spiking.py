@@ -82,6 +82,7 @@ def spike_windows(population: str) -> Group:
             EVENTS: Variable(dims=dims, dtype="int64", attrs={"long_name": "how many events it has", "units": "1"}),
         },
         along={
+            STEP: time_along(WINDOW)[STEP],
             START_MS: Variable(dims=(WINDOW,), attrs={"long_name": "beginning of the window", "units": "ms"}),
             STOP_MS: Variable(dims=(WINDOW,), attrs={"long_name": "end of the window", "units": "ms"}),
         },
