@@ -240,9 +240,8 @@ def _repair_values(store: Path, looked: Looked, done: list[str], lost: Lost) -> 
     new = dict(good)
     for group in cut & steps.keys():
         first = good[group]
-        if (
-            first < len(steps[group]) and group not in ends
-        ):  # the step of the first entry that is lost: all before it stays
+        # The step of the first entry that is lost: all before it stays. A window ends at its step.
+        if first < len(steps[group]) and group not in ends:
             bound, side = int(steps[group][first]), "left"
         else:
             bound, side = (int(steps[group][first - 1]), "right") if first else (-1, "right")
