@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,10 @@ import neurosal as ns
 from neurosal import rules
 from neurosal.errors import NeurosalError
 from neurosal.record import Recorder, dense_weights, schema, spikes_between
+from neurosal.record.doctor import examine
+from neurosal.record.following import Follower
 from neurosal.record.monitors import Simulation
+from neurosal.record.pack import pack
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* deprecated(,| -) use:DeprecationWarning")  # how Brian2 parses
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "brian2_stdp.py"
@@ -138,6 +142,18 @@ def test_it_opens_beside_a_trained_circuit_with_plain_xarray_and_as_a_run(run: A
     assert "done at step 5000" in repr(run)
     with pytest.raises(NeurosalError):  # it has no such curves, and says so
         run.plot("learning_curves")
+
+
+def test_what_looks_after_records_takes_it_as_any_other(run: Any, tmp_path: Path) -> None:
+    assert examine(run.folder).healthy
+    assert Follower(run.folder).look()
+    shutil.copytree(run.folder, tmp_path / "packed")
+    pack(tmp_path / "packed")
+    assert examine(tmp_path / "packed").healthy
+    packed = ns.open_run(tmp_path / "packed").tree
+    for node in run.tree.subtree:
+        if node.variables:
+            assert packed[node.path].to_dataset(inherit=False).identical(node.to_dataset(inherit=False)), node.path
 
 
 @pytest.mark.parametrize(("pre_ms", "post_ms", "change"), [(10, 20, 0.42846), (20, 10, -0.20290)])
