@@ -13,7 +13,7 @@ from neurosal.engine.feeding import Samples
 from neurosal.engine.network import Network
 
 T = TypeVar("T")
-Values = dict[str, np.ndarray[Any, Any]]
+Values = dict[str, np.ndarray[Any, Any] | Tensor]
 
 
 class Moment:

@@ -260,12 +260,13 @@ class Prober:
         return values
 
     def _projection(self, name: str, what: list[str], moment: Moment) -> Values:
+        """As tensors where they are: the recorder copies them straight into its queue."""
         values: Values = {}
         if "weight" in what:
-            values[schema.WEIGHT] = host(self.network.weights[name])
+            values[schema.WEIGHT] = self.network.weights[name].detach()
         if "update" in what:
             change = moment.updates.get(name)
-            values[schema.UPDATE] = host(torch.zeros_like(self.network.weights[name]) if change is None else change)
+            values[schema.UPDATE] = torch.zeros_like(self.network.weights[name]) if change is None else change
         return values
 
     def _population(self, name: str, what: list[str], trials: int, moment: Moment) -> Values:

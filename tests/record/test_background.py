@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -51,6 +52,25 @@ def test_recording_goes_on_while_the_disk_stands_still_until_the_queue_is_full(t
         fifth.join(60)
         assert not fifth.is_alive()
     assert steps(tmp_path / "run", BIG.path) == [0, 1, 2, 3, 4]
+
+
+def test_tensors_are_copied_when_they_are_given_wherever_they_are(tmp_path: Path) -> None:
+    import torch
+
+    class Away(torch.Tensor):
+        """As if it was on a device: nothing but torch may copy it."""
+
+        device = property(lambda _: SimpleNamespace(type="cuda"))  # type: ignore[assignment]
+
+        def __array__(self, *_: object, **__: object) -> np.ndarray:
+            raise TypeError("not on this side")
+
+    with create(tmp_path / "run") as recorder, stuck():
+        for step, kind in enumerate((torch.Tensor, Away)):
+            live = torch.full((2, 1, 256, 512), float(step), dtype=torch.float64).as_subclass(kind)
+            recorder.append(BIG.path, step=step, epoch=0, values={"weight": live})
+            live += 7
+    assert steps(tmp_path / "run", BIG.path) == [0, 1]
 
 
 def test_a_row_larger_than_the_queue_goes_through_alone(tmp_path: Path) -> None:
