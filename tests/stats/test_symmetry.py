@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from neurosal import stats
 from neurosal.stats import base
 from neurosal.stats.base import sums as blocks
+from neurosal.stats.base import symmetry
 from neurosal.stats.base.symmetry import CLOSINGS, together
 from neurosal.stats.catalogue import catalogue, measure
 
@@ -122,15 +123,34 @@ def test_threads_that_share_the_blocks_give_the_same_to_the_bit(monkeypatch: pyt
 
 
 @pytest.mark.parametrize("tilt", [1e-2, 1e-4, 1e-6, 1e-9, 0.0])
-def test_one_pass_keeps_the_digits_of_small_angles(tilt: float) -> None:
+@pytest.mark.parametrize("kind", ["scaled", "offset", "units", "areas"])
+def test_one_pass_keeps_the_digits_of_small_angles(kind: str, tilt: float) -> None:
     w, across = pair((2, 2, 5, 30), seed=4)
     b = 3 * w + tilt * across
+    if kind == "offset":
+        b = b + 0.7
+    if kind in ("units", "areas"):  # each has a strength of its own
+        b = b * numpy.linspace(1, 1.001, 10).reshape((1, 1, 10, 1) if kind == "units" else (1, 2, 5, 1))[:, :, :5]
     for sign in (1, -1):
         found = together(NAMES, w, sign * b)
         for name in (name for name in NAMES if name not in CLOSINGS):
             expected = catalogue()[name].measure(w, sign * b)
             low, high = (found[name], expected) if sign > 0 else (180 - found[name], 180 - expected)
-            numpy.testing.assert_allclose(low, high, rtol=1e-6 if sign > 0 else 1e-2, atol=2e-13)
+            numpy.testing.assert_allclose(low, high, rtol=1e-6 if sign > 0 else 1e-2, atol=2e-13, err_msg=name)
+
+
+def test_nearly_parallel_weights_take_one_more_pass_for_all_angles(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = []
+    monkeypatch.setattr(symmetry, "row_sums", lambda *arrays: taken.append("sums") or blocks.row_sums(*arrays))
+    monkeypatch.setattr(symmetry, "row_residuals", lambda *a: taken.append(len(a[0])) or blocks.row_residuals(*a))
+    monkeypatch.setattr(symmetry, "angle", lambda *_, **__: pytest.fail("it took whole arrays"))
+    w, b = pair((3, 2, 5, 30))
+    together(NAMES, w, b)
+    assert taken == ["sums"]
+    b[1] = w[1]  # as tied feedback has it, in one replica
+    found = together(NAMES, w, b)
+    assert taken == ["sums", "sums", 1]
+    assert found["angle"][1] == found["unit_angle"][1].max() == 0
 
 
 def test_one_pass_falls_back_where_squares_or_means_leave_no_digits() -> None:

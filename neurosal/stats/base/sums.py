@@ -106,30 +106,27 @@ def _squares(wide: Any, spare: Any) -> Any:
     return functions.linalg.vector_norm(wide, dim=-1) ** 2  # one pass, where a product and its sum are two
 
 
-def row_gaps(w: Any, b: Any, *, shift: tuple[Any, Any], scale: tuple[Any, Any]) -> tuple[Any, Any]:
-    """Σ(u − v)² and Σ(u + v)² over the last axis of [..., post, pre], with u = (w − shift) / scale and v so of b.
+def row_residuals(w: Any, b: Any, slope: Any) -> tuple[Any, Any, Any]:
+    """Σr², Σr b and Σr over the last axis of [..., post, pre], with r = w − slope · b.
 
     Args:
-        shift, scale: for w and b, [...] up to [..., post].
+        slope: [...] up to [..., post].
     """
     matrices_w, matrices_b, lead = _matrices(w, b)
     functions = namespace(matrices_w)
-    own = [_spread(entry, matrices_w, lead) for entry in (*shift, *scale)]
-    apart, along = _empty(matrices_w, matrices_w.shape[:2]), _empty(matrices_w, matrices_w.shape[:2])
+    slopes = _spread(slope, matrices_w, lead)
+    rows = [_empty(matrices_w, matrices_w.shape[:2]) for _ in range(3)]
 
     def one(place: Place, block_w: Any, block_b: Any, spare: Any) -> None:
-        shift_w, shift_b, scale_w, scale_b = (entry[place][..., None] for entry in own)
-        block_w -= shift_w
-        block_w /= scale_w
-        block_b -= shift_b
-        block_b /= scale_b
-        functions.subtract(block_w, block_b, out=spare)
-        apart[place] = functions.multiply(spare, spare, out=spare).sum(-1)
-        functions.add(block_w, block_b, out=spare)
-        along[place] = functions.multiply(spare, spare, out=spare).sum(-1)
+        functions.multiply(block_b, slopes[place][..., None], out=spare)
+        block_w -= spare
+        rows[1][place] = functions.multiply(block_w, block_b, out=spare).sum(-1)
+        rows[2][place] = block_w.sum(-1)
+        rows[0][place] = _squares(block_w, spare)
 
     _for_blocks(matrices_w, matrices_b, one)
-    return apart.reshape(lead), along.reshape(lead)
+    squares, products, plain = (row.reshape(lead) for row in rows)
+    return squares, products, plain
 
 
 def _for_blocks(w: Any, b: Any, one: Callable[[Place, Any, Any, Any], None]) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy
 
 from neurosal.stats.base.arrays import DEGREES, Axis, direction, kept, namespace, norm, root_of_squares, wide
-from neurosal.stats.base.sums import Sums, row_gaps, row_sums, sums
+from neurosal.stats.base.sums import Sums, row_residuals, row_sums, sums
 
-# An angle from sums is off by about 1e-16 / sin², so that below this sin² (0.06°) it is taken from differences.
+# An angle from sums is off by about 1e-16 / sin², so that below this sin² (0.06°) it is taken from what one vector has
+# beside the other.
 NEARLY_PARALLEL = 1e-6
 TINY, HUGE = 1e-200, 1e200  # between them squares keep their precision
 
@@ -156,18 +157,15 @@ def alignment_p(w: Any, b: Any, *, axis: Axis, permutations: int = 199, seed: in
 
 
 def together(names: Sequence[str], w: Any, b: Any) -> dict[str, Any]:
-    """Several vector-like statistics of [R, K, post, pre] weights from one pass over them: [R], or [R, post] of those
-    for each unit. The same numbers as the functions above to 1e-9."""
+    """Several vector-like statistics of [R, K, post, pre] weights from one pass over them (from two where some are
+    nearly parallel): [R], or [R, post] of those for each unit. The same numbers as the functions above to 1e-9."""
     with numpy.errstate(all="ignore"):
         rows = row_sums(w, b)
         units, whole = rows.over(-2), rows.over((-2, -1))
-        found: dict[str, Any] = {}
-        for name in names:
-            per_unit, centred = "unit" in name, "centred" in name
-            if name in CLOSINGS:
-                found[name] = CLOSINGS[name](whole)
-            else:
-                found[name] = _angle_of(units if per_unit else whole, w, b, per_unit=per_unit, centred=centred)
+        found: dict[str, Any] = {name: CLOSINGS[name](whole) for name in names if name in CLOSINGS}
+        angles = [_Angle(name, units if "unit" in name else whole) for name in names if name not in CLOSINGS]
+        _sharpen(angles, units, w, b)
+        found |= {one.name: _mended(one.found, one.wild, EXACT[one.name], w, b) for one in angles}
         wild = ~(_tame(whole.ww) & _tame(whole.bb))
         if "norm_ratio" in found:
             found["norm_ratio"] = _mended(found["norm_ratio"], wild, norm_ratio, w, b)
@@ -177,27 +175,60 @@ def together(names: Sequence[str], w: Any, b: Any) -> dict[str, Any]:
     return found
 
 
-def _angle_of(part: Sums, w: Any, b: Any, *, per_unit: bool, centred: bool) -> Any:
-    """The angle from sums; where they have lost its digits, from the entries."""
-    functions = namespace(part.ww)
-    ww, bb, wb = part.centred if centred else (part.ww, part.bb, part.wb)
-    rest = functions.clip(ww * bb - wb * wb, 0, None)
-    found = DEGREES * functions.arctan2(rest**0.5, wb)
-    # Means that are large beside the spread leave no digits, and neither do squares out of range; zero is one of them.
-    wild = ~(_tame(ww) & _tame(bb)) | (ww < NEARLY_PARALLEL * part.ww) | (bb < NEARLY_PARALLEL * part.bb)
-    parallel = ~wild & (rest < NEARLY_PARALLEL * ww * bb)
-    chosen = parallel.any(-1) if per_unit else parallel
-    if chosen.any():
-        shift = (part.w / part.n, part.b / part.n) if centred else (0 * part.w, 0 * part.b)
-        near = [entry[chosen] for entry in (*shift, ww**0.5, bb**0.5)]
-        if per_unit:  # [R, post] stands for all areas
-            near = [entry[:, None, :] for entry in near]
-        apart, along = row_gaps(w[chosen], b[chosen], shift=(near[0], near[1]), scale=(near[2], near[3]))
-        axis = -2 if per_unit else (-2, -1)
-        closer = 2 * DEGREES * functions.arctan2(apart.sum(axis) ** 0.5, along.sum(axis) ** 0.5)
-        found[chosen] = functions.where(parallel[chosen], closer, found[chosen])
-    exact = (centred_angle if centred else angle) if not per_unit else (centred_unit_angle if centred else unit_angle)
-    return _mended(found, wild, exact, w, b)
+class _Angle:
+    """An angle from sums, and where these have lost its digits: `wild`, or only `parallel`."""
+
+    def __init__(self, name: str, part: Sums) -> None:
+        self.name, self.part, self.per_unit = name, part, "unit" in name
+        self.centred = "centred" in name
+        self.ww, self.bb, self.wb = part.centred if self.centred else (part.ww, part.bb, part.wb)
+        functions = namespace(self.ww)
+        rest = functions.clip(self.ww * self.bb - self.wb * self.wb, 0, None)
+        self.found = DEGREES * functions.arctan2(rest**0.5, self.wb)
+        # Means that are large beside the spread leave no digits, nor do squares out of range; zero is one of them.
+        self.wild = ~(_tame(self.ww) & _tame(self.bb))
+        self.wild = self.wild | (self.ww < NEARLY_PARALLEL * part.ww) | (self.bb < NEARLY_PARALLEL * part.bb)
+        self.parallel = ~self.wild & (rest < NEARLY_PARALLEL * self.ww * self.bb)
+
+    @property
+    def replicas(self) -> Any:
+        """Which replicas have something nearly parallel."""
+        return self.parallel.any(-1) if self.per_unit else self.parallel
+
+
+def _sharpen(angles: Sequence[_Angle], units: Sums, w: Any, b: Any) -> None:
+    """Nearly parallel angles anew, from the residual of each unit's weights: all kinds from one more pass.
+
+    With r = w − a b at the slope a of a unit, the residual at another slope c is r + (a − c) b: its squares follow from
+    Σr², Σr b and Σb² with nothing large to cancel, as long as the slopes are about the same.
+    """
+    chosen: Any = None
+    for one in angles:
+        chosen = one.replicas if chosen is None else chosen | one.replicas
+    if chosen is None or not chosen.any():
+        return
+    functions = namespace(units.ww)
+    known = _tame(units.bb) & _tame(units.ww)
+    own = functions.where(known, units.wb / functions.where(known, units.bb, 1.0), 0.0)[chosen]
+    rows = row_residuals(*(array[chosen] for array in _alike(w, b)), own[:, None, :])
+    squares, products, plain = (row.sum(-2) for row in rows)  # over areas: [R, post]
+    for one in angles:
+        slopes = (one.wb / functions.where(one.bb > 0, one.bb, functions.nan))[chosen]
+        gap = own - (slopes if one.per_unit else slopes[:, None])
+        left = squares + gap * gap * units.bb[chosen] + 2 * gap * products
+        offset = plain + gap * units.b[chosen]
+        if not one.per_unit:
+            left, offset = left.sum(-1), offset.sum(-1)
+        ww, bb, wb = (entry[chosen] for entry in (one.ww, one.bb, one.wb))
+        beside = left - offset * offset / one.part.n[chosen] if one.centred else left
+        closer = DEGREES * functions.arctan2((functions.clip(beside, 0, None) / ww) ** 0.5, wb / (ww * bb) ** 0.5)
+        parallel = one.parallel[chosen]
+        one.found[chosen] = functions.where(parallel, closer, one.found[chosen])
+        # An offset between the two, or slopes of units that differ much, cancels digits here as well.
+        large = squares if one.per_unit else squares.sum(-1)
+        size = gap * gap * units.bb[chosen]
+        large = large + (size if one.per_unit else size.sum(-1)) + offset * offset / one.part.n[chosen]
+        one.wild[chosen] |= parallel & (beside < NEARLY_PARALLEL * large) & (large > 1e-26 * ww)
 
 
 def _mended(found: Any, wild: Any, exact: Callable[..., Any], w: Any, b: Any) -> Any:
@@ -250,6 +281,12 @@ def _slope(part: Sums) -> Any:
     return both / functions.where(below > 0, below, functions.nan)
 
 
+EXACT: dict[str, Callable[..., Any]] = {
+    "angle": angle,
+    "centred_angle": centred_angle,
+    "unit_angle": unit_angle,
+    "centred_unit_angle": centred_unit_angle,
+}
 CLOSINGS: dict[str, Callable[[Sums], Any]] = {
     "norm_ratio": _ratio,
     "sign_concordance": _concordance,
