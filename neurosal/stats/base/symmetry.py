@@ -210,7 +210,10 @@ def _sharpen(angles: Sequence[_Angle], units: Sums, w: Any, b: Any) -> None:
     functions = namespace(units.ww)
     known = _tame(units.bb) & _tame(units.ww)
     own = functions.where(known, units.wb / functions.where(known, units.bb, 1.0), 0.0)[chosen]
-    rows = row_residuals(*(array[chosen] for array in _alike(w, b)), own[:, None, :])
+    w, b = _alike(w, b)
+    if not chosen.all():  # a mask copies
+        w, b = w[chosen], b[chosen]
+    rows = row_residuals(w, b, own[:, None, :])
     squares, products, plain = (row.sum(-2) for row in rows)  # over areas: [R, post]
     for one in angles:
         slopes = (one.wb / functions.where(one.bb > 0, one.bb, functions.nan))[chosen]
