@@ -3,13 +3,16 @@ and `.table` what it returns."""
 
 from neurosal.analysis.areas import areas
 from neurosal.analysis.compare import compare
+from neurosal.analysis.credit import credit
 from neurosal.analysis.decorrelation import decorrelation
 from neurosal.analysis.forgetting import forgetting
+from neurosal.analysis.lazy_rich import lazy_rich
 from neurosal.analysis.learning_curves import learning_curves
 from neurosal.analysis.phases import phases
 from neurosal.analysis.plasticity import plasticity
 from neurosal.analysis.reciprocity import reciprocity
 from neurosal.analysis.reporting import report
+from neurosal.analysis.representations import representations
 from neurosal.analysis.series import series
 from neurosal.analysis.symmetry import symmetry
 from neurosal.analysis.tuning import tuning
@@ -17,13 +20,16 @@ from neurosal.analysis.tuning import tuning
 __all__ = [
     "areas",
     "compare",
+    "credit",
     "decorrelation",
     "forgetting",
+    "lazy_rich",
     "learning_curves",
     "phases",
     "plasticity",
     "reciprocity",
     "report",
+    "representations",
     "series",
     "symmetry",
     "tuning",

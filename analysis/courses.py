@@ -65,6 +65,15 @@ class Measure:
     wide: float = 0.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """Another row of panels below the curves: how many, the label of its axis, and (axes, column) → drawn."""
+
+    panels: int
+    label: str
+    draw: Callable[[Axes, int], None]
+
+
 def gathered(
     shown: Sequence[Contender], found: Found, dim: str, order: Sequence[str] = (), points: int | None = POINTS
 ) -> xarray.Dataset:
@@ -162,17 +171,17 @@ def course_figure(
     dim: str,
     *,
     bands: Mapping[str, tuple[str, str]] | None = None,
-    last: Callable[[Axes, xarray.Dataset], str] | None = None,
+    below: Sequence[Row] = (),
 ) -> Figure:
     """Rows: measures; columns: labels that have them (four at most), arms as lines.
 
     Args:
         bands: measure → names of the variables [arm, dim] between which chance lies.
-        last: draws one more row, a panel for each label of the row with most; (axes, part of the label) → the label
-            of its axis.
+        below: more rows.
     """
     rows = {measure: shown_labels(dataset, measure.name, dim) for measure in measures if measure.name in dataset}
-    columns, several = max(len(places) for places in rows.values()), dataset.sizes[ARM] > 1
+    columns = max(max(len(places) for places in rows.values()), *(min(extra.panels, PANELS) for extra in below), 1)
+    several = dataset.sizes[ARM] > 1
     counts = {measure: int(_there(dataset, measure.name, dim).sum()) for measure in rows}
     fewer = {
         measure.label: (len(rows[measure]), count) for measure, count in counts.items() if len(rows[measure]) < count
@@ -180,29 +189,31 @@ def course_figure(
     if len(fewer) == len(rows) and len(set(fewer.values())) == 1:  # once for all
         fewer = {"Columns": next(iter(fewer.values()))}
     said = [f"{label}: {few} of {count} {dim}s." for label, (few, count) in fewer.items()]
+    said += [f"{extra.label}: {columns} of {extra.panels} shown." for extra in below if extra.panels > columns]
     with styled():
         width = max(6.5, 1.2 + 1.6 * several + 2.9 * columns)
-        figure, axes = panels(len(rows) + (last is not None), columns, width=width, height=2.3, sharex=True)
+        figure, axes = panels(len(rows) + len(below), columns, width=width, height=2.3)
         for row, (measure, places) in enumerate(rows.items()):
             for column in range(columns):
                 if column < len(places):
                     part = dataset.isel({dim: places[column]})
                     _panel(axes[row, column], part, measure, (bands or {}).get(measure.name))
                     axes[row, column].set_title(str(part[dim].values), fontsize=9.5)
+                    # A column's time stands below its last panel.
+                    time_axis(axes[row, column], dataset)
+                    if any(column < len(other) for other in list(rows.values())[row + 1 :]):
+                        axes[row, column].set_xlabel("")
+                        axes[row, column].tick_params(labelbottom=False)
                 else:
                     axes[row, column].set_axis_off()
             axes[row, 0].set_ylabel(measure.label)
-        if last is not None:
-            longest = max(rows.values(), key=len)
-            for column, place in enumerate(longest):
-                part = dataset.isel({dim: place})
-                axes[-1, 0].set_ylabel(last(axes[-1, column], part))
-                axes[-1, column].set_title(str(part[dim].values), fontsize=9.5)
-        for column in range(columns):  # a column's time stands below its last panel
-            lowest = max(row for row, places in enumerate(rows.values()) if column < len(places))
-            lowest = len(rows) if last is not None else lowest
-            time_axis(axes[lowest, column], dataset)
-            axes[lowest, column].tick_params(labelbottom=True)
+        for place, extra in enumerate(below):
+            for column in range(columns):
+                if column < extra.panels:
+                    extra.draw(axes[len(rows) + place, column], column)
+                else:
+                    axes[len(rows) + place, column].set_axis_off()
+            axes[len(rows) + place, 0].set_ylabel(extra.label)
         if several:
             legend(figure, dataset)
         figure.suptitle(dataset.attrs["run"], x=0.01, ha="left", fontweight="bold")

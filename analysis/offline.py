@@ -11,6 +11,7 @@ import xarray
 from neurosal.analysis.contenders import Contender
 from neurosal.analysis.measured import measured, spaced
 from neurosal.analysis.sources import ArmRecord
+from neurosal.analysis.stacking import text
 from neurosal.record import schema
 
 SNAPSHOTS = 60  # of which statistics are computed; a record of more is read at as many, evenly spaced
@@ -67,3 +68,16 @@ def measures(
 def snapshot(array: xarray.DataArray, place: int) -> Array:
     """One entry along the steps in float64, read alone."""
     return numpy.asarray(array.isel({schema.STEP: place}).values, numpy.float64)
+
+
+def labelled(columns: Mapping[str, xarray.DataArray], dim: str) -> xarray.DataArray:
+    """Arrays [replica, step] by label as one [replica, step, dim], NaN at steps that an array has not."""
+    known: dict[float, float] = {}
+    for array in columns.values():
+        epochs = array.coords.get(schema.EPOCH, array[schema.STEP].astype(float) * numpy.nan)
+        known |= dict(zip(array[schema.STEP].values.tolist(), epochs.values.tolist(), strict=True))
+    steps = sorted(known)
+    whole = [array.drop_vars(schema.EPOCH, errors="ignore").reindex({schema.STEP: steps}) for array in columns.values()]
+    joined = xarray.concat(whole, dim=dim, coords="minimal", compat="override", join="exact")
+    joined = joined.transpose(schema.REPLICA, schema.STEP, dim)
+    return joined.assign_coords({dim: text(columns), schema.EPOCH: (schema.STEP, [known[step] for step in steps])})

@@ -10,13 +10,13 @@ import xarray
 
 from neurosal.analysis.contenders import Contender, contenders
 from neurosal.analysis.contract import Analysis
-from neurosal.analysis.courses import Measure, course_figure, end_table, gathered, lacking, remarked
+from neurosal.analysis.courses import Measure, Row, course_figure, end_table, gathered, lacking, remarked, shown_labels
 from neurosal.analysis.decimation import POINTS
 from neurosal.analysis.offline import SNAPSHOTS, measures, over_snapshots, weights_of
 from neurosal.analysis.recorded import nothing_recorded
 from neurosal.analysis.sources import ArmRecord
 from neurosal.analysis.stacking import ARM
-from neurosal.analysis.style import horizontal, look
+from neurosal.analysis.style import horizontal, look, time_axis
 from neurosal.analysis.tables import Table
 from neurosal.record import schema
 from neurosal.stats import mean_and_deviation
@@ -115,10 +115,20 @@ def tabulate(dataset: xarray.Dataset) -> Table:
 
 def draw(dataset: xarray.Dataset) -> Figure:
     """Rows: measures, and below them the distribution of weights; columns: projections (four at most)."""
-    return course_figure(dataset, MEASURES, schema.PROJECTION, last=_weights if QUANTILES in dataset else None)
+    below = []
+    if QUANTILES in dataset:
+        places = max(
+            (shown_labels(dataset, one.name, schema.PROJECTION) for one in MEASURES if one.name in dataset), key=len
+        )
+
+        def weights(axes: Axes, column: int) -> None:
+            _weights(axes, dataset.isel({schema.PROJECTION: places[column]}))
+
+        below = [Row(panels=len(places), label="weights: 5, 25, 50, 75, 95 %", draw=weights)]
+    return course_figure(dataset, MEASURES, schema.PROJECTION, below=below)
 
 
-def _weights(axes: Axes, part: xarray.Dataset) -> str:
+def _weights(axes: Axes, part: xarray.Dataset) -> None:
     """Median, quartiles and the middle 90 % of weights over training, one colour an arm."""
     along, _ = horizontal(part)
     for index, position in enumerate(part["position"].values.tolist()):
@@ -128,7 +138,8 @@ def _weights(axes: Axes, part: xarray.Dataset) -> str:
         there = numpy.isfinite(values).all(axis=1)
         for share, width in ((0.05, 0.8), (0.25, 1.2), (0.5, 1.9), (0.75, 1.2), (0.95, 0.8)):
             axes.plot(x[there], values[there, SHARES.index(share)], linewidth=width, color=color)
-    return "weights: 5, 25, 50, 75, 95 %"
+    axes.set_title(str(part[schema.PROJECTION].values), fontsize=9.5)
+    time_axis(axes, part)
 
 
 plasticity = Analysis(name="plasticity", compute=compute, draw=draw, tabulate=tabulate)
