@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy
 import xarray
 
-from neurosal.analysis.contenders import contenders
+from neurosal.analysis.contenders import Contender, contenders
 from neurosal.analysis.contract import Analysis
-from neurosal.analysis.recorded import gather, missing_arms, nothing_recorded
+from neurosal.analysis.offline import labelled
+from neurosal.analysis.recorded import gather, gather_each, missing_arms, nothing_recorded
 from neurosal.analysis.sources import ArmRecord
 from neurosal.analysis.stacking import ARM, described
 from neurosal.analysis.style import GREY, caption, curve, horizontal, label_lines, over_seeds, panels, styled, time_axis
@@ -24,6 +26,15 @@ if TYPE_CHECKING:
 
 DEAD = 0.1  # share of the even share below which an area counts as dead
 RANK = "rank"
+EXTRA = {  # statistics that are shown where they were recorded: label of the axis, heading, what chance gives
+    "switch_rate": ("share of samples", "switch rate", "Switch rate: since the start; chance 1 − 1/K for even areas."),
+    "corrected_information": ("bits, less bias", "bits about class", "Bits about the class, less bias: chance 0."),
+    "area_angle": (
+        "degrees",
+        "angle of areas °",
+        "Angle of areas: of forward weights and feedback in each, mean; chance 90°.",
+    ),
+}
 REMEDY = 'Add ns.probe("usage", every=10) to what is recorded; only circuits whose populations have areas have it.'
 
 
@@ -53,10 +64,43 @@ def compute(arms: Sequence[ArmRecord]) -> xarray.Dataset:
     summary = mean_and_deviation(_ranked(usage), dim=schema.SEED)
     dataset = dataset.assign(ranked_mean=summary["mean"], ranked_deviation=summary["deviation"])
     dataset = dataset.assign_coords(epoch=epoch).assign_coords(described(shown, order))
+    dataset = dataset.assign(_extra(shown, dataset))
     remarks = [f"Dead: less than {DEAD:.0%} of the even share of samples."]
+    remarks += [chance for name, (_, _, chance) in EXTRA.items() if name in dataset]
     if without := missing_arms(arms, shown, order):
         remarks.append(f"No usage was recorded of {listed(without)}.")
     return dataset.assign_attrs(run=arms[0].run, remarks=remarks)
+
+
+def _extra(shown: Sequence[Contender], dataset: xarray.Dataset) -> dict[str, xarray.DataArray]:
+    """The statistics of `EXTRA` that were recorded, with mean, deviation and count, at the steps of the dataset."""
+    found: dict[str, xarray.DataArray] = {}
+    for name in EXTRA:
+        own = partial(_statistic, name) if name != "area_angle" else _area_angle
+        gathered = gather_each(shown, own)
+        if gathered is None:
+            continue
+        array = gathered[0].reindex({dim: dataset[dim] for dim in (ARM, schema.STEP, schema.POPULATION)})
+        summary = mean_and_deviation(array, dim=schema.SEED)
+        found |= {name: array, **{f"{name}_{part}": summary[part] for part in summary}}
+    return found
+
+
+def _statistic(name: str, one: Contender) -> xarray.DataArray | None:
+    return one.arm.statistic(name)
+
+
+def _area_angle(one: Contender) -> xarray.DataArray | None:
+    """Mean over areas of the angle of each area, by the population that the projection reaches: [replica, step,
+    population]. Of several projections to one population the first."""
+    circuit = one.arm.circuit
+    means: dict[str, xarray.DataArray] = {}
+    for name in one.arm.children(schema.UNITS):
+        array = one.arm.finest(f"{schema.UNITS}/{name}", "area_angle")
+        if array is not None and circuit is not None and name in circuit.projections:
+            target = circuit.projections[name].target
+            means.setdefault(target, array.mean(schema.AREA, keep_attrs=True))
+    return labelled(means, schema.POPULATION) if means else None
 
 
 def _ranked(usage: xarray.DataArray) -> xarray.DataArray:
@@ -70,8 +114,8 @@ def _ranked(usage: xarray.DataArray) -> xarray.DataArray:
     )
 
 
-def _populations(dataset: xarray.Dataset) -> list[tuple[str, int]]:
-    """What to show: a title and the place of a population, once for populations that always use the same areas (they
+def _populations(dataset: xarray.Dataset) -> list[tuple[str, list[int]]]:
+    """What to show: a title and the places of populations, together for those that always use the same areas (they
     share a route)."""
     usage = dataset[schema.USAGE].transpose(schema.POPULATION, ...).values
     groups: list[list[int]] = []
@@ -84,18 +128,27 @@ def _populations(dataset: xarray.Dataset) -> list[tuple[str, int]]:
             groups.append([place])
     names = dataset[schema.POPULATION].values.tolist()
     return [
-        (listed([names[place] for place in group], limit=3) + (" (one route)" if len(group) > 1 else ""), group[0])
+        (listed([names[place] for place in group], limit=3) + (" (one route)" if len(group) > 1 else ""), group)
         for group in groups
     ]
+
+
+def _part(dataset: xarray.Dataset, group: Sequence[int]) -> xarray.Dataset:
+    """Of populations that share a route the first; of angles, which projections have of their own, the mean."""
+    part = dataset.isel({schema.POPULATION: group[0]})
+    own = [str(name) for name in dataset if str(name).startswith("area_angle_")]
+    return part.assign(
+        {name: dataset[name].isel({schema.POPULATION: list(group)}).mean(schema.POPULATION) for name in own}
+    )
 
 
 def tabulate(dataset: xarray.Dataset) -> Table:
     """Arms and populations as rows: entropy, dead areas and the share of the most used area at the end, mean ± sd over
     seeds."""
     rows = []
-    for title, place in _populations(dataset):
+    for title, group in _populations(dataset):
         for index in range(dataset.sizes[ARM]):
-            part = dataset.isel({ARM: index, schema.POPULATION: place})
+            part = _part(dataset, group).isel({ARM: index})
             known = numpy.flatnonzero(numpy.isfinite(part["dead_mean"].values))
             if not known.size:
                 continue
@@ -107,8 +160,10 @@ def tabulate(dataset: xarray.Dataset) -> Table:
                 plus_minus(float(last["entropy_mean"]), float(last["entropy_deviation"]), 3),
                 plus_minus(float(last["dead_mean"]), float(last["dead_deviation"]), 1),
                 plus_minus(100 * float(most["ranked_mean"]) / areas, 100 * float(most["ranked_deviation"]) / areas, 1),
+                *(_last(part, name, 1 if name == "area_angle" else 2) for name in EXTRA if name in dataset),
             ))  # fmt: skip
-    columns = ("arm", "population", "areas", "relative entropy", "dead areas", "most used area %")
+    more = [heading for name, (_, heading, _) in EXTRA.items() if name in dataset]
+    columns = ("arm", "population", "areas", "relative entropy", "dead areas", "most used area %", *more)
     return Table(
         columns=columns,
         rows=tuple(rows),
@@ -118,17 +173,31 @@ def tabulate(dataset: xarray.Dataset) -> Table:
     )
 
 
+def _last(part: xarray.Dataset, name: str, decimals: int) -> str:
+    known = numpy.flatnonzero(numpy.isfinite(part[f"{name}_mean"].values))
+    if not known.size:
+        return "–"
+    last = part.isel({schema.STEP: int(known[-1])})
+    return plus_minus(float(last[f"{name}_mean"]), float(last[f"{name}_deviation"]), decimals)
+
+
 def draw(dataset: xarray.Dataset) -> Figure:
-    """Rows: populations (those that share a route once); columns: entropy and dead areas over training, and use by
-    rank at the end."""
+    """Rows: populations (those that share a route once); columns: entropy and dead areas over training, use by rank at
+    the end, and other statistics of areas that were recorded."""
     shown = _populations(dataset)
+    extra = [name for name in EXTRA if name in dataset]
     with styled():
-        figure, axes = panels(len(shown), 3, width=11.5, height=3.0)
-        for row, (title, place) in enumerate(shown):
-            part = dataset.isel({schema.POPULATION: place})
+        figure, axes = panels(len(shown) * (2 if extra else 1), 3, width=11.5, height=3.0)
+        for place, (title, group) in enumerate(shown):
+            part, row = _part(dataset, group), place * (2 if extra else 1)
             _over_time(axes[row, 0], part, "entropy", title=f"{title}\nevenness of use", label="relative entropy")
             _over_time(axes[row, 1], part, "dead", title="dead areas", label="areas")
             _by_rank(axes[row, 2], part)
+            for column, name in enumerate(extra):
+                label, heading, _ = EXTRA[name]
+                _over_time(axes[row + 1, column], part, name, title=heading, label=label)
+            for column in range(len(extra), 3 if extra else 0):
+                axes[row + 1, column].set_axis_off()
         figure.suptitle(dataset.attrs["run"], x=0.01, ha="left", fontweight="bold")
         caption(figure, [over_seeds(dataset), *dataset.attrs["remarks"]], width=150)
     return figure
@@ -145,7 +214,11 @@ def _over_time(axes: Axes, part: xarray.Dataset, name: str, *, title: str, label
         end = curve(axes, x, arm[f"{name}_mean"].values, arm[f"{name}_deviation"].values, position)
         if end is not None:
             ends[position] = end
-    if name == "entropy":
+    if name in EXTRA:
+        if not ends:
+            axes.set_axis_off()
+            return
+    elif name == "entropy":
         axes.axhline(1, color=GREY, linewidth=1, zorder=1)
         axes.set_ylim(top=1.02)
     else:

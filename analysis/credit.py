@@ -42,9 +42,8 @@ MEASURES = (
 )
 COLUMNS, LABELS = 6, 14  # arms and targets that a figure shows
 REMEDY = (
-    'Add ns.probe("update_angle", every=100) and ns.probe("error_angle", every=100) to what is recorded; for '
-    'interference between classes ns.probe("error", every=100), ns.probe("activity", every=100) and '
-    'ns.probe("activity", "input", every=100), with samples=... large enough to hold every class.'
+    'Add ns.probe("update_angle", every=100), ns.probe("error_angle", every=100), ns.probe("decrease_ratio", every=100)'
+    ' and ns.probe("interference", every=100) to what is recorded.'
 )
 
 
@@ -82,7 +81,9 @@ def compute(arms: Sequence[ArmRecord], *, snapshots: int = SNAPSHOTS, points: in
         "Chance (white): 90° to backpropagation, cosine 0, no decrease. Blue: below it, red: above. Grey: no record."
     ]
     if not any(name in found for name in INTERFERENCE):
-        remarks.append('No interference: record "error" and "activity" of the same samples, of inputs too.')
+        remarks.append('No interference: add ns.probe("interference"), or "error" and "activity", of inputs too.')
+    if "realised_decrease" not in found and "decrease_ratio" not in found:
+        remarks.append('No decrease of the loss: add ns.probe("realised_decrease") and ns.probe("decrease_ratio").')
     if without := _silent(arms, shown, dataset):
         remarks.append(f"Nothing was recorded of {listed(without)}.")
     return dataset.assign_attrs(remarks=remarked(dataset, *remarks, *lacking(dataset, MEASURES[:5])))

@@ -37,8 +37,8 @@ MEASURES = (
 )
 ACCURACIES = ("test_accuracy", "validation_accuracy", "train_accuracy")
 REMEDY = (
-    'Add ns.probe("weight", every=100) (or "drift") to what is recorded; for kernels ns.probe("activity"), '
-    'ns.probe("activity", "input") and ns.probe("error", "output"), or ns.probe("debiased_target_alignment").'
+    'Add ns.probe("weight", every=100) (or "drift") to what is recorded; for kernels '
+    'ns.probe("activity_kernel_distance", every=100) and ns.probe("debiased_target_alignment", every=100).'
 )
 Array = numpy.ndarray[Any, Any]
 
@@ -72,7 +72,9 @@ def compute(arms: Sequence[ArmRecord], *, snapshots: int = SNAPSHOTS, points: in
             found[DRIFT][one.name] = drift.sel({schema.PROJECTION: [
                 name for name in drift[schema.PROJECTION].values.tolist() if name in forward
             ]})  # fmt: skip
-        distance = since_start(one.arm, lambda first, now: base.activity_kernel_distance(now, first), snapshots)
+        distance = one.arm.statistic(DISTANCE)
+        if distance is None:
+            distance = since_start(one.arm, lambda first, now: base.activity_kernel_distance(now, first), snapshots)
         if distance is not None:
             found[DISTANCE][one.name] = distance
         if one.name not in found[ALIGNMENT] and (alignment := _alignment(one.arm, snapshots)) is not None:
@@ -91,7 +93,7 @@ def compute(arms: Sequence[ArmRecord], *, snapshots: int = SNAPSHOTS, points: in
     dataset = dataset.assign(_accuracy(shown, dataset))
     remarks = ["Lazy: learns while weights and kernels stay near 0. Alignment (debiased): chance 0, 1 at best."]
     if DISTANCE not in there:
-        remarks.append(f"No kernel distance: {SHARED}.")
+        remarks.append(f'No kernel distance: {SHARED}. Add ns.probe("activity_kernel_distance").')
     if ALIGNMENT not in there:
         remarks.append(
             'No alignment: add ns.probe("debiased_target_alignment"), or "activity" and "error" of "output".'
@@ -106,8 +108,10 @@ def _alignment(arm: ArmRecord, snapshots: int) -> xarray.DataArray | None:
     if arm.circuit is None or len(arm.circuit.outputs) != 1:
         return None
     error = arm.finest(f"{schema.PROBES}/{arm.circuit.output}", schema.ERROR)
+    if error is None:
+        return None
     columns = {}
-    for name, array in activities_of(arm).items() if error is not None else ():
+    for name, array in activities_of(arm).items():
         if name in arm.circuit.inputs:  # its kernel does not learn
             continue
         known = array[schema.STEP].values.tolist()

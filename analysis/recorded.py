@@ -2,29 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import xarray
 
 from neurosal.analysis.contenders import Contender
+from neurosal.analysis.decimation import thinned
 from neurosal.analysis.sources import ArmRecord
 from neurosal.analysis.stacking import epochs_of, stacked
 from neurosal.analysis.tables import listed
 from neurosal.errors import ExperimentError, Problem
+from neurosal.record import schema
 
 
 def gather(shown: Sequence[Contender], topic: str, variable: str) -> tuple[xarray.DataArray, xarray.DataArray] | None:
     """A recorded variable as [arm, seed, step, ...] with the epochs of its steps [arm, step], of the contenders that
     have it; None if none has.
 
-    Dimensions without labels (areas) are numbered.
+    Dimensions without labels (areas) are numbered. Long records are thinned (see `decimation.thinned`).
     """
+    return gather_each(shown, lambda contender: contender.arm.finest(topic, variable))
+
+
+def gather_each(
+    shown: Sequence[Contender], array_of: Callable[[Contender], xarray.DataArray | None]
+) -> tuple[xarray.DataArray, xarray.DataArray] | None:
+    """The same of what `array_of` finds of each contender, [replica, step, ...]."""
     arrays: dict[str, xarray.DataArray] = {}
     epochs: dict[str, xarray.DataArray] = {}
     for contender in shown:
-        array = contender.arm.finest(topic, variable)
+        array = array_of(contender)
         if array is None:
             continue
+        array = thinned(array, dim=schema.STEP)
         part = contender.of(array)
         arrays[contender.name] = part.assign_coords(
             {dim: range(part.sizes[dim]) for dim in part.dims if dim not in part.coords}

@@ -59,9 +59,7 @@ def compute(arms: Sequence[ArmRecord], *, snapshots: int = SNAPSHOTS, points: in
     """
     shown = contenders(arms)
     found = measures(shown, STATISTICS, snapshots)
-    start = {
-        one.name: array for one in shown if (array := since_start(one.arm, base.debiased_cka, snapshots)) is not None
-    }
+    start = {one.name: array for one in shown if (array := _with_start(one.arm, snapshots)) is not None}
     if start:
         found["cka_to_start"] = start
     if not found:
@@ -74,8 +72,14 @@ def compute(arms: Sequence[ArmRecord], *, snapshots: int = SNAPSHOTS, points: in
         "Dead: not active on any recorded sample.",
     ]
     if not start:
-        remarks.append(f"No CKA with the start: {SHARED}.")
+        remarks.append(f'No CKA with the start: {SHARED}. Add ns.probe("debiased_cka").')
     return dataset.assign_attrs(remarks=remarked(dataset, *remarks, *lacking(dataset, MEASURES[:3])))
+
+
+def _with_start(arm: ArmRecord, snapshots: int) -> xarray.DataArray | None:
+    """Debiased CKA of populations with themselves at the start: recorded, or from samples that come again."""
+    recorded = arm.statistic("debiased_cka")
+    return since_start(arm, base.debiased_cka, snapshots) if recorded is None else recorded
 
 
 def _between(shown: Sequence[Contender], dataset: xarray.Dataset) -> dict[str, tuple[tuple[str, ...], Array]]:
@@ -94,11 +98,11 @@ def _between(shown: Sequence[Contender], dataset: xarray.Dataset) -> dict[str, t
     cka = numpy.full((len(names), len(labels), len(labels)), numpy.nan)
     rsa, arms = cka.copy(), numpy.full((len(labels), len(names), len(names)), numpy.nan)
     for name, (_, activity) in last.items():
-        for first, one in activity.items():
-            for second, other in activity.items():
-                place = names.index(name), labels.index(first), labels.index(second)
-                cka[place] = _over_seeds(base.debiased_cka, one, other)
-                rsa[place] = _over_seeds(base.rsa, one, other)
+        for here, x in activity.items():
+            for there, y in activity.items():
+                place = names.index(name), labels.index(here), labels.index(there)
+                cka[place] = _over_seeds(base.debiased_cka, x, y)
+                rsa[place] = _over_seeds(base.rsa, x, y)
     for first, (step, mine) in last.items():
         for second, (other_step, theirs) in last.items():
             for population in set(mine) & set(theirs) if step == other_step else ():

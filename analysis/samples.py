@@ -17,7 +17,7 @@ from neurosal.record import schema
 FEWEST = 16  # samples that two records must share to be compared
 SHARED = (
     f'records share fewer than {FEWEST} samples, or no ns.probe("activity", "input") beside ns.probe("activity") says '
-    "which; larger batches share more"
+    "which"
 )
 Array = numpy.ndarray[Any, Any]
 
@@ -70,12 +70,12 @@ def at(array: xarray.DataArray, step: float) -> Array:
 def classes(output_error: Array) -> Array:
     """Classes of samples from the error at the output [..., sample, unit], where it is lowest: softmax less one-hot has
     no other negative entry. −1 for samples that do not exist."""
-    exists = numpy.isfinite(output_error).all(-1)
+    exists: Array = numpy.asarray(numpy.isfinite(output_error).all(-1))
     return numpy.where(exists, numpy.where(exists[..., None], output_error, 0).argmin(-1), -1)
 
 
 def _compared(statistic: Callable[[Array, Array], Any], first: Array, given: Array, now: Array, seen: Array) -> float:
-    exists = numpy.isfinite(given).all(-1)
+    exists: Array = numpy.asarray(numpy.isfinite(given).all(-1))
     place = {row.tobytes(): number for number, row in enumerate(given) if exists[number]}
     pairs = [(place[key], number) for number, row in enumerate(seen) if (key := row.tobytes()) in place]
     if len(pairs) < FEWEST:

@@ -77,9 +77,15 @@ class ArmRecord:
 
     def statistic(self, name: str) -> xarray.DataArray | None:
         """A recorded statistic from whichever topic and schedule has it most often, with `step` as its growing
-        dimension."""
+        dimension; without labels of which only other statistics were recorded."""
         found = [array for topic in self.topics(schema.STATISTICS) if (array := self.finest(topic, name)) is not None]
-        return max(found, key=lambda array: array.sizes[schema.STEP], default=None)
+        if not found:
+            return None
+        longest = max(found, key=lambda array: array.sizes[schema.STEP])
+        for dim in (dim for dim in (schema.PAIR, schema.PROJECTION, schema.POPULATION) if dim in longest.dims):
+            known = longest.notnull().any([other for other in longest.dims if other != dim]).values
+            longest = longest.isel({dim: known}) if known.any() else longest
+        return longest
 
     def finest(self, topic: str, variable: str) -> xarray.DataArray | None:
         """`variable` of a topic from the schedule that recorded it most often, with `step` as its growing dimension."""

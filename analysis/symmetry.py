@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy
@@ -10,7 +11,9 @@ import xarray
 
 from neurosal.analysis.contenders import Contender, contenders
 from neurosal.analysis.contract import Analysis
-from neurosal.analysis.recorded import gather, missing_arms, nothing_recorded
+from neurosal.analysis.measured import measured as measured_of
+from neurosal.analysis.offline import SNAPSHOTS, labelled
+from neurosal.analysis.recorded import gather, gather_each, missing_arms, nothing_recorded
 from neurosal.analysis.sources import ArmRecord
 from neurosal.analysis.stacking import ARM, described
 from neurosal.analysis.style import (
@@ -36,28 +39,51 @@ if TYPE_CHECKING:
 
 PANELS = 4  # pairs that a figure shows; of more, some that lie evenly spaced from first to last
 EXACT = 0.01  # degrees; an update angle below it is rounding
+CENTRED, UNITS, KAPPA, SLOPE = "centred_angle", "unit_angle", "sign_kappa", "slope"
 ROWS = {
     schema.ANGLE: "weight angle (°)",
+    CENTRED: "centred angle (°)",
+    UNITS: "angle of units (°)",
+    KAPPA: "signs, Cohen's κ",
+    SLOPE: "slope of B on W",
     schema.NORM_RATIO: "norm ratio ‖B‖ / ‖W‖",
     schema.UPDATE_ANGLE: "update angle to BP (°)",
     schema.ERROR_ANGLE: "error angle to BP (°)",
 }
-REMEDY = 'Add ns.probe("angle", every=10) to what is recorded (or "norm_ratio", "update_angle" or "error_angle").'
+DECIMALS = {schema.NORM_RATIO: 2, KAPPA: 2, SLOPE: 2}  # of all others 1
+HEADINGS = {
+    schema.ANGLE: "angle °", CENTRED: "centred °", UNITS: "units °", KAPPA: "κ of signs", SLOPE: "slope",
+    schema.NORM_RATIO: "norm ratio", schema.UPDATE_ANGLE: "update angle °", schema.ERROR_ANGLE: "error angle °",
+}  # fmt: skip
+REMEDY = (
+    'Add ns.probe("angle", every=10) to what is recorded (or "norm_ratio", "update_angle" or "error_angle"), or '
+    'ns.probe("weight") of both ways.'
+)
 
 
 def compute(arms: Sequence[ArmRecord]) -> xarray.Dataset:
-    """Angle and norm ratio of feedback against forward weights, and of changes against those of BP, over training.
+    """Angle, norm ratio and what else was recorded of feedback against forward weights, and of changes against those of
+    BP, over training.
 
-    Returns a Dataset with, of ``angle`` (degrees), ``norm_ratio``, ``update_angle`` and ``error_angle`` (degrees), what
-    was recorded: ``m`` [arm, seed, step, pair], ``m_mean``, ``m_deviation``, ``m_count`` [arm, step, pair]. ``pair`` is
-    the forward projection, for error angles the population; ``chance_low`` and ``chance_high`` [arm, pair] bound
-    90° ± 57.3°/√n for its n weights. Replicas that
-    diverged are in no mean.
+    Where no arm recorded angle or norm ratio they are computed from recorded weights.
+
+    Returns:
+        Dataset with, of ``angle``, ``centred_angle``, ``unit_angle`` (degrees, mean over units), ``sign_kappa``,
+        ``slope``, ``norm_ratio``, ``update_angle`` and ``error_angle`` (degrees), what there is: ``m`` [arm, seed,
+        step, pair], ``m_mean``, ``m_deviation``, ``m_count`` [arm, step, pair]. ``pair`` is the forward projection, for
+        error angles the population; ``chance_low`` and ``chance_high`` [arm, pair] bound 90° ± 57.3°/√n for its n
+        weights. Replicas that diverged are in no mean.
     """
     shown = contenders(arms)
-    sources = {schema.ANGLE: schema.SYMMETRY, schema.NORM_RATIO: schema.SYMMETRY, schema.UPDATE_ANGLE: schema.CREDIT}
-    sources[schema.ERROR_ANGLE] = schema.CREDIT
+    sources = dict.fromkeys((schema.ANGLE, CENTRED, KAPPA, SLOPE, schema.NORM_RATIO), schema.SYMMETRY)
+    sources |= {schema.UPDATE_ANGLE: schema.CREDIT, schema.ERROR_ANGLE: schema.CREDIT}
     gathered = {name: found for name, topic in sources.items() if (found := gather(shown, topic, name))}
+    if (units := gather_each(shown, _unit_angle)) is not None:
+        gathered[UNITS] = units
+    for name in (schema.ANGLE, schema.NORM_RATIO):
+        if schema.ANGLE not in gathered or schema.NORM_RATIO not in gathered:
+            computed = gather_each(shown, partial(_computed, name))
+            gathered |= {} if computed is None else {name: computed}
     if not gathered:
         raise nothing_recorded(arms, schema.SYMMETRY, "angle, norm_ratio, update_angle or error_angle", REMEDY)
     measured, epochs = {}, []
@@ -87,6 +113,23 @@ def compute(arms: Sequence[ArmRecord]) -> xarray.Dataset:
     return dataset.assign_attrs(_remarks(arms, shown, order, dataset))
 
 
+def _computed(name: str, one: Contender) -> xarray.DataArray | None:
+    """Recorded, or from recorded weights of both ways."""
+    return measured_of(one.arm, name, snapshots=SNAPSHOTS)
+
+
+def _unit_angle(one: Contender) -> xarray.DataArray | None:
+    """Recorded angles of units, their mean, [replica, step, pair]."""
+    topics = one.arm.children(schema.UNITS)
+    found = {name: one.arm.finest(f"{schema.UNITS}/{name}", UNITS) for name in topics}
+    means = {
+        name: array.mean([dim for dim in array.dims if dim not in (schema.REPLICA, schema.STEP)], keep_attrs=True)
+        for name, array in found.items()
+        if array is not None
+    }
+    return labelled(means, schema.PAIR) if means else None
+
+
 def _changes_first(entry: tuple[str, Any]) -> bool:
     return not entry[0].startswith(schema.UPDATE_ANGLE)
 
@@ -100,6 +143,12 @@ def _chance(shown: Sequence[Contender], pairs: Sequence[str]) -> dict[str, tuple
     """Bounds of the chance band of each arm and pair; NaN where the count of weights was not recorded."""
     counts = numpy.full((len(shown), len(pairs)), numpy.nan)
     for row, contender in enumerate(shown):
+        circuit = contender.arm.circuit
+        for pair in pairs:
+            if circuit is not None and pair in circuit.projections:  # of longer paths only a record tells
+                edge = circuit.projections[pair]
+                ends = circuit.populations[edge.target].units * circuit.populations[edge.source].units
+                counts[row, pairs.index(pair)] = circuit.areas_of(pair) * ends
         array = contender.arm.finest(schema.SYMMETRY, schema.ANGLE)
         if array is not None and schema.PAIR_WEIGHTS in array.coords:
             for pair, weights in zip(
@@ -119,6 +168,8 @@ def _remarks(
             "Angle 0°: the feedback path is the transpose up to scale. "
             "Grey: chance, 90°\xa0±\xa057.3°/√n for n weights."
         )
+    if KAPPA in dataset or SLOPE in dataset:
+        remarks.append("κ and slope: chance 0; a transpose has 1 (dotted).")
     lacking: dict[str, list[str]] = {}
     for name in ROWS:
         if name in dataset:
@@ -136,14 +187,12 @@ def tabulate(dataset: xarray.Dataset) -> Table:
     for arm in range(dataset.sizes[ARM]):
         for pair in range(dataset.sizes[schema.PAIR]):
             part = dataset.isel({ARM: arm, schema.PAIR: pair})
-            entries = [_at_the_end(part, name, decimals=2 if name == schema.NORM_RATIO else 1) for name in measures]
+            entries = [_at_the_end(part, name, decimals=DECIMALS.get(name, 1)) for name in measures]
             if any(entry != "–" for entry in entries):
                 half = float(part["chance_high"] - part["chance_low"]) / 2
                 chance = f"90 ± {half:.1f}" if numpy.isfinite(half) else "–"
                 rows.append((str(part["label"].values), str(part[schema.PAIR].values), *entries, chance))
-    headings = {schema.ANGLE: "angle °", schema.NORM_RATIO: "norm ratio", schema.UPDATE_ANGLE: "update angle °"}
-    headings[schema.ERROR_ANGLE] = "error angle °"
-    columns = ("arm", "projection", *(headings[name] for name in measures), "chance °")
+    columns = ("arm", "projection", *(HEADINGS[name] for name in measures), "chance °")
     return Table(
         columns=columns,
         rows=tuple(rows),
@@ -223,8 +272,13 @@ def _panel(axes: Axes, part: xarray.Dataset, name: str) -> None:
     if name == schema.NORM_RATIO:
         axes.axhline(1, color=GREY, linewidth=1, zorder=1)
         logarithmic_if_wide(axes, part[f"{name}_mean"].values, factor=10)
+    elif name in (KAPPA, SLOPE):
+        axes.axhline(0, color=GREY, linewidth=1, zorder=1)
+        axes.text(0.99, 0, "chance", color=GREY, fontsize=8, ha="right", va="bottom",
+                  transform=axes.get_yaxis_transform())  # fmt: skip
+        axes.axhline(1, color=GREY, linewidth=0.8, linestyle=":", zorder=1)
     else:
-        _angles(axes, part, with_band=name == schema.ANGLE)
+        _angles(axes, part, with_band=name in (schema.ANGLE, CENTRED))
     for index, position in enumerate(part["position"].values.tolist()):
         arm = part.isel({ARM: index})
         x = numpy.broadcast_to(arm[along].values, arm.sizes[schema.STEP])
@@ -233,7 +287,8 @@ def _panel(axes: Axes, part: xarray.Dataset, name: str) -> None:
 
 
 def _angles(axes: Axes, part: xarray.Dataset, *, with_band: bool) -> None:
-    means = [f"{kind}_mean" for kind in (schema.ANGLE, schema.UPDATE_ANGLE, schema.ERROR_ANGLE)]
+    kinds = (schema.ANGLE, CENTRED, UNITS, schema.UPDATE_ANGLE, schema.ERROR_ANGLE)
+    means = [f"{kind}_mean" for kind in kinds]
     highest = float(numpy.nanmax([100.0, *(part[mean].max() for mean in means if mean in part)]))
     axes.set_ylim(-3, min(highest + 5, 183))
     axes.set_yticks([tick for tick in (0, 30, 60, 90, 120, 150, 180) if tick <= highest + 5])

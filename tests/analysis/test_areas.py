@@ -61,3 +61,16 @@ def test_populations_that_share_a_route_are_shown_once() -> None:
 def test_a_run_without_usage_is_told_which_probe_to_add() -> None:
     with pytest.raises(ExperimentError, match=r'expected a record of usage.*ns\.probe\("usage", every=10\)'):
         analysis(tree(evaluation(STEPS, 2), replicas=SEEDS))
+
+
+def test_switches_and_bits_about_the_class_are_shown_where_they_were_recorded() -> None:
+    run = tree(routing(STEPS, 2, {"hidden1": 4, "output": 4}, unevenness=2), replicas=SEEDS)
+    group = run["stats/routing/every_10"].to_dataset()
+    rate = group.usage.isel(area=0, drop=True)
+    run["stats/routing/every_10"] = xarray.DataTree(group.assign(switch_rate=rate, corrected_information=2 * rate))
+    dataset = analysis(run)
+    numpy.testing.assert_allclose(dataset["switch_rate_mean"].isel(arm=0), rate.mean("replica"))
+    table = analysis.table(dataset)
+    assert table.columns[-2:] == ("switch rate", "bits about class")
+    assert table.rows[0][-1] == f"{float(2 * rate[:, -1, 0].mean()):.2f} ± {float(2 * rate[:, -1, 0].std(ddof=1)):.2f}"
+    assert len(analysis.figure(dataset).axes) == 2 * 2 * 3

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy
 import pytest
 import xarray
 
+from neurosal import circuits, rules
 from neurosal.analysis import symmetry as analysis
 from neurosal.errors import ExperimentError
-from tests.analysis.synthetic import credit, evaluation, symmetry, tree
+from tests.analysis.synthetic import credit, evaluation, stored, symmetry, tree, weights
 
 STEPS = list(range(0, 60, 10))
 PAIRS = {"hidden1_to_hidden2": 400, "hidden2_to_output": 100}
@@ -100,3 +103,37 @@ def test_update_angles_alone_are_enough() -> None:
     dataset = analysis(tree(credit(STEPS, 3, list(PAIRS)), replicas=SEEDS))
     assert analysis.table(dataset).columns == ("arm", "projection", "update angle °", "chance °")
     assert analysis.figure(dataset).axes
+
+
+def test_a_run_that_recorded_weights_alone_has_its_angles(tmp_path: Path) -> None:
+    circuit = rules.fa(circuits.mlp(5, 6, 4))
+    groups = [
+        weights([0, 10], 2, "hidden1_to_output", (1, 4, 6)),
+        weights([0, 10], 2, "output_to_hidden1", (1, 6, 4), seed=1),
+    ]
+    folder = stored(tmp_path / "run", *groups, replicas={"seed": [0, 1]}, circuit=circuit.to_dict())
+    dataset = analysis(folder)
+    w, b = (group[2]["weight"].astype(float) for group in groups)
+    for seed in range(2):
+        for step in range(2):
+            forward, back = w[seed, step, 0].ravel(), b[seed, step, 0].T.ravel()
+            cosine = forward @ back / numpy.linalg.norm(forward) / numpy.linalg.norm(back)
+            found = float(dataset["angle"].isel(arm=0, seed=seed, step=step, pair=0))
+            assert found == pytest.approx(numpy.degrees(numpy.arccos(cosine)), abs=1e-4)
+    assert float(dataset["chance_high"][0, 0]) == pytest.approx(90 + 57.29578 / 24**0.5)
+
+
+def test_other_statistics_are_shown_where_they_were_recorded() -> None:
+    run = tree(symmetry(STEPS, 3, {"a_to_b": 100}), replicas=SEEDS)
+    group = run["stats/symmetry/every_10"].to_dataset()
+    kappa = group.angle / 180
+    run["stats/symmetry/every_10"] = xarray.DataTree(group.assign(sign_kappa=kappa, slope=2 * kappa))
+    units = numpy.arange(3.0 * len(STEPS) * 2).reshape(3, len(STEPS), 2)
+    run["stats/units/a_to_b/every_10"] = xarray.DataTree(
+        xarray.Dataset({"unit_angle": (("replica", "sample", "b"), units)}, coords={"step": ("sample", list(STEPS))})
+    )
+    dataset = analysis(run)
+    numpy.testing.assert_allclose(dataset["sign_kappa"].isel(arm=0, pair=0), kappa.isel(pair=0))
+    numpy.testing.assert_allclose(dataset["unit_angle"].isel(arm=0, pair=0), units.mean(-1))
+    assert {"κ of signs", "slope", "units °"} <= set(analysis.table(dataset).columns)
+    assert len(analysis.figure(dataset).axes) == 5
