@@ -131,6 +131,14 @@ def test_rewiring_makes_all_graphs_with_the_same_degrees_equally_likely(nodes: i
     assert scipy_stats.chi2.sf(chance, len(known) - 1) > 1e-3
 
 
+def test_two_graphs_that_swap_into_each_other_do_not_take_turns() -> None:
+    graph = numpy.zeros((4, 4))
+    graph[1, 0] = graph[3, 2] = 1
+    for tries in (50, 51):
+        stayed = sum((base.rewired(graph, tries=tries, seed=seed) == [[1, 0], [3, 2]]).all() for seed in range(60))
+        assert 15 < stayed < 45
+
+
 @pytest.mark.parametrize(("nodes", "density"), GRAPHS)
 def test_rewiring_keeps_degrees_makes_no_loops_or_doubles_and_repeats_with_its_seed(nodes: int, density: float) -> None:
     graph = drawn(nodes, density)

@@ -20,10 +20,17 @@ def linear_cka(x: Any, y: Any, *, debiased: bool = False) -> Any:
     x, y = shared(x, y)
     (x, count), (y, _) = centred(x), centred(y)
     functions = namespace(x)
+    if x.shape[-2] < max(x.shape[-1], y.shape[-1]):  # two Gram matrices are less work than three products of features
+        k, j = x @ x.mT, y @ y.mT
+        products = [(one * other).sum((-2, -1)) for one, other in ((k, j), (k, k), (j, j))]
+    else:
+        products = [product_squared(one, other) for one, other in ((x, y), (x, x), (y, y))]
+    if debiased:
+        sides = ((x, y), (x, x), (y, y))
+        products = [_unbiased(product, *side, count) for product, side in zip(products, sides, strict=True)]
     # A length that is not positive has no direction; estimates without bias may be negative.
-    lengths = [gram_product(one, one, count, debiased) for one in (x, y)]
-    first, second = (functions.where(length > 0, length, functions.nan) for length in lengths)
-    return gram_product(x, y, count, debiased) / first**0.5 / second**0.5
+    first, second = (functions.where(length > 0, length, functions.nan) for length in products[1:])
+    return products[0] / first**0.5 / second**0.5
 
 
 def debiased_cka(x: Any, y: Any) -> Any:
@@ -31,12 +38,9 @@ def debiased_cka(x: Any, y: Any) -> Any:
     return linear_cka(x, y, debiased=True)
 
 
-def gram_product(x: Any, y: Any, count: Any, debiased: bool = False) -> Any:
-    """Inner product of the Gram matrices of centred x and y; debiased: of their U-centred forms, up to a factor that
-    depends on `count` alone."""
-    product = product_squared(x, y)
-    if not debiased:
-        return product
+def _unbiased(product: Any, x: Any, y: Any, count: Any) -> Any:
+    """Inner product of the U-centred Gram matrices of centred x and y from that of the Gram matrices, up to a factor
+    that depends on `count` alone."""
     functions = namespace(x)
     count = functions.where(count > 3, count, functions.nan)
     x_N, y_N = (x * x).sum(-1), (y * y).sum(-1)
@@ -91,8 +95,8 @@ def dissimilarity(activity: Any, *, metric: str = "correlation") -> Any:
         top = functions.amax(functions.abs(known), -1)
         known = known / kept(functions.where(top > 0, top, functions.nan), -1)
         known = known / kept((known * known).sum(-1) ** 0.5, -1)
-        # Half the squared distance of unit vectors, which is 1 − cosine and does not cancel for like samples.
-        known = _apart(known) ** 2 / 2
+        apart = 1 - known @ known.mT
+        known = functions.where(apart < 0, 0.0, apart)
     else:
         raise ValueError(f"metric is one of {', '.join(METRICS)}, not {metric!r}")
     both = kept(exists, -1) & kept(exists, -2)
