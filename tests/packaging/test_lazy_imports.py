@@ -44,3 +44,10 @@ def test_data_loads_with_torch_blocked() -> None:
     done = run("import sys; sys.modules['torch'] = None; from neurosal import data; print(len(data.load('digits')))")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "1797"
+
+
+def test_describing_a_run_starts_without_xarray() -> None:
+    asked = "ns.Training(record=[ns.probe('angle', every=10)])"
+    done = run(f"import sys, neurosal as ns; {asked}; print('xarray' in sys.modules)")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "False"

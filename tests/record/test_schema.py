@@ -99,3 +99,26 @@ def test_events_have_no_replicas_and_carry_no_progress_of_training() -> None:
     traces = schema.traces("cells", "every_10", units=(1, 4), variables={"v_mv": "potential"})
     assert set(traces.arrays) == {"v_mv", "step", "time_ms"}
     assert traces.coords["cells"].values == (1, 4)
+
+
+def test_statistics_lie_along_what_they_are_of() -> None:
+    attrs = {"drift": {"long_name": "drift", "units": "1"}}
+    one = schema.plasticity("every_1", ["a_to_b"], attrs)
+    other = schema.population_statistics("every_1", ["a", "b"], attrs)
+    assert (one.path, other.path) == ("stats/plasticity/every_1", "stats/population/every_1")
+    assert one.variables["drift"].dims == ("replica", "sample", "projection")
+    assert other.variables["drift"].dims == ("replica", "sample", "population")
+    assert dict(one.variables["drift"].attrs) == attrs["drift"]
+    assert other.coords["population"].values == ("a", "b")
+    assert list(schema.symmetry("every_1", {"a_to_b": 12}, attrs).variables) == ["drift"]
+    assert list(schema.credit("every_1", ["a_to_b"], angles=False, statistics=attrs).variables) == ["drift"]
+
+
+def test_units_of_a_population_called_like_a_statistic_keep_a_dimension_of_their_own() -> None:
+    attrs = {name: {"long_name": name, "units": "1"} for name in ("unit_angle", "principal_angles")}
+    dims = {"unit_angle": ("unit_angle", 5), "principal_angles": ("direction", 3)}
+    group = schema.unit_statistics("a_to_b", "every_1", attrs, dims)
+    assert group.path == "stats/units/a_to_b/every_1"
+    assert group.variables["unit_angle"].dims == ("replica", "sample", "unit_angle_units")
+    assert dict(group.sizes) == {"unit_angle_units": 5, "direction": 3}
+    assert schema.units_dimension("direction") == "direction_units"

@@ -42,12 +42,14 @@ def unit_statistics(target: str, schedule: str, statistics: Attributes, dims: Ma
         target: of the probe.
         dims: name of each statistic → its own dimension and length.
     """
+    # A population may be called as a statistic is.
+    own = {name: (f"{dim}_units" if dim in statistics else dim, length) for name, (dim, length) in dims.items()}
     return Group(
         path=f"{UNITS}/{target}/{schedule}",
         growing=SAMPLE,
-        sizes=dict(dims.values()),
+        sizes=dict(own.values()),
         variables={
-            name: Variable(dims=(REPLICA, SAMPLE, dims[name][0]), attrs=attrs) for name, attrs in statistics.items()
+            name: Variable(dims=(REPLICA, SAMPLE, own[name][0]), attrs=attrs) for name, attrs in statistics.items()
         },
     )
 

@@ -29,6 +29,7 @@ AREA = "area"
 TRIAL = "trial"
 TASK = "task"
 PHASE = "phase"
+DIRECTION = "direction"
 EVENT = "event"
 WINDOW = "window"
 SYNAPSE = "synapse"
@@ -101,6 +102,7 @@ RESERVED = frozenset(
         TRIAL,
         TASK,
         PHASE,
+        DIRECTION,
         EPOCH,
         SEED,
         PAIR_WEIGHTS,
