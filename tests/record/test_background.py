@@ -137,8 +137,8 @@ def test_a_commit_comes_although_the_disk_never_catches_up(tmp_path: Path, monke
     shown: set[int] = set()
     with create(tmp_path / "run", queue_bytes=2 * ROW_BYTES) as recorder:
         for step in range(40):
+            add_small(recorder, step)  # is written while the big one waits for room
             add_big(recorder, step)
-            add_small(recorder, step)
             recorder.maybe_commit()
             if (tmp_path / "run" / schema.STORE / "metrics").exists():
                 with xarray.open_datatree(tmp_path / "run" / schema.STORE, engine="zarr") as tree:
