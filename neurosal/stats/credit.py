@@ -55,6 +55,7 @@ def update_angle(update: xarray.DataArray, reference: xarray.DataArray, *, dim: 
     formula="ℓ(W) − ℓ(W + step)",
     range=(-numpy.inf, numpy.inf),
     null="about −½ tr(H) ‖step‖²/n for a random direction: a random step does not help",
+    cost="products",
 )
 def realised_decrease(
     gradient: xarray.DataArray,
@@ -93,6 +94,7 @@ def realised_decrease(
     formula="−⟨g, step⟩",
     range=(-numpy.inf, numpy.inf),
     null="0 ± ‖g‖ ‖step‖/√n for a random direction",
+    cost="products",
 )
 def predicted_decrease(
     gradient: xarray.DataArray,
@@ -129,6 +131,7 @@ def predicted_decrease(
     formula="[ℓ(W) − ℓ(W + step)] / −⟨g, step⟩",
     range=(-numpy.inf, numpy.inf),
     null="1 for a step so small that the loss is linear, in whatever direction",
+    cost="products",
 )
 def decrease_ratio(
     gradient: xarray.DataArray,

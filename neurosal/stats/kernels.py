@@ -87,6 +87,7 @@ def tangent_kernel(
     range=(0, 1),
     null="0 for a lazy network; 1 − U/(n + U + 1) for activity kernels of U independent Gaussian units, n samples",
     form="matrix",
+    cost="products",
 )
 def kernel_distance(kernel: xarray.DataArray, before: xarray.DataArray, *, dim: Sequence[Hashable]) -> xarray.DataArray:
     """How far a kernel moved, ``1 − ⟨K, K₀⟩ / (‖K‖ ‖K₀‖)``, whatever its scale.
@@ -242,6 +243,7 @@ def debiased_target_alignment(
     null="that of `target_alignment` for kernels of independent features",
     form="matrix",
     labels={"dim": ("sample", "other_sample")},
+    cost="products",
 )
 def kernel_target_alignment(
     kernel: xarray.DataArray, label: xarray.DataArray, *, dim: Sequence[Hashable]
