@@ -14,6 +14,7 @@ from neurosal.graph.circuit import Circuit
 from neurosal.record import schema
 from neurosal.record.card import card, standing
 from neurosal.record.files import damaged, read_json, read_yaml_file, store_errors
+from neurosal.record.lazy import in_blocks, too_large
 from neurosal.record.root import ROOT, read_root
 from neurosal.record.status import Status, check_version, read_status
 
@@ -32,6 +33,8 @@ class Run:
         status: how it stands.
         environment: what it was made with.
         arms: name → run, for an experiment; empty for a single run.
+        lazy_above: bytes of a record above which `tree` holds dask arrays (where dask is installed), so that what
+            xarray computes of it needs little memory; None is half of this machine's memory.
     """
 
     folder: Path
@@ -40,6 +43,7 @@ class Run:
     status: Status
     environment: Mapping[str, Any]
     arms: Mapping[str, Run] = field(default_factory=lambda: MappingProxyType({}))
+    lazy_above: int | None = field(default=None, repr=False, compare=False)
 
     @property
     def of_experiment(self) -> bool:
@@ -61,13 +65,16 @@ class Run:
         check_version(read_root(path / ROOT).attributes.get(schema.VERSION_ATTRIBUTE), path / ROOT)
         try:
             with store_errors(path, "open the record"):
-                return xarray.open_datatree(path, engine="zarr", consolidated=True)
+                tree = xarray.open_datatree(path, engine="zarr", consolidated=True)
+                if too_large(tree, self.lazy_above):  # a cache would keep all that was read
+                    tree = in_blocks(xarray.open_datatree(path, engine="zarr", consolidated=True, cache=False))
+                return tree
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise damaged(path, "a record", f"{type(error).__name__}: {error}") from error
 
     def reopened(self) -> Run:
         """The same run as it stands now, for one that is still going on."""
-        return open_run(self.folder)
+        return open_run(self.folder, lazy_above=self.lazy_above)
 
     @property
     def plot(self) -> Plot:
@@ -132,11 +139,13 @@ class Plot:
         return sorted([*library.names("analyses"), *ALIASES])
 
 
-def open_run(folder: str | Path) -> Run:
+def open_run(folder: str | Path, *, lazy_above: int | None = None) -> Run:
     """Open what `train` or `run` stored.
 
     Args:
         folder: of one run, or of an experiment.
+        lazy_above: bytes of a record above which `Run.tree` holds dask arrays where dask is installed; None is half of
+            this machine's memory, 0 always.
 
     Raises:
         StoreError: when there is no run, or it is damaged or of another schema.
@@ -168,7 +177,8 @@ def open_run(folder: str | Path) -> Run:
             settings=MappingProxyType(experiment),
             status=status,
             environment=environment,
-            arms=MappingProxyType({name: open_run(arms / name) for name in names}),
+            lazy_above=lazy_above,
+            arms=MappingProxyType({name: open_run(arms / name, lazy_above=lazy_above) for name in names}),
         )
     return Run(
         folder=folder,
@@ -176,6 +186,7 @@ def open_run(folder: str | Path) -> Run:
         settings=MappingProxyType(read_yaml_file(folder / schema.SETTINGS_FILE)),
         status=status,
         environment=environment,
+        lazy_above=lazy_above,
     )
 
 
