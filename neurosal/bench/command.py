@@ -13,7 +13,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from neurosal.bench import recording, reports, statistics
+from neurosal.bench import reading, recording, reports, statistics
 from neurosal.bench.contenders import Work, agree, ours, theirs
 from neurosal.bench.timing import Timing, interleaved, matrix_rate
 from neurosal.errors import ExperimentError, Problem, near
@@ -31,6 +31,7 @@ OTHERS: dict[str, Callable[..., dict[str, Any]]] = {
     "statistics": statistics.compare,
     "recording": recording.compare,
     "report": reports.compare,
+    "reading": reading.compare,
 }
 
 
@@ -42,7 +43,8 @@ def main(
     Args:
         what: "rules" (a step under each rule), "replicas" (8 seeds as one batch against one after another),
             "statistics" (those of symmetry beside the steps between them), "recording" (what it adds to training, its
-            rate, and what a kill loses) or "report" (of a million recorded steps).
+            rate, and what a kill loses), "report" (of a million recorded steps) or "reading" (a record through time, as
+            it was recorded and packed).
         out: file for the figures as JSON.
         turns, seconds_a_turn: how often contenders take turns, and for how long.
 

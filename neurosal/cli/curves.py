@@ -121,4 +121,5 @@ def _line(dots: Values, owner: Values, number: int, begin: tuple[int, int], end:
 
 
 def _number(value: float) -> str:
-    return f"{value:.3g}" if abs(value) < 1e5 else f"{value:.1e}"
+    text = f"{value:.3g}"
+    return text if len(text) <= 7 else f"{value:.1e}"

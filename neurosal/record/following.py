@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from neurosal.errors import Problem, StoreError, near
+from neurosal.errors import ExperimentError, Problem, StoreError, near
 from neurosal.record import schema
 from neurosal.record.root import ROOT, Root, read_root
 from neurosal.record.status import Status, check_version, read_status
@@ -92,7 +92,7 @@ class Follower:
         """What is committed now, one panel a variable.
 
         Raises:
-            StoreError: for a store that is damaged, and for a variable that no arm has although all are there.
+            StoreError: for a store that is damaged. ExperimentError: for a variable that is not recorded.
         """
         roots = {name: (place, read_root(place / ROOT)) for name, place in self._stores().items()}
         for place, root in roots.values():
@@ -126,7 +126,7 @@ class Follower:
         if self.show:
             wrong = [path for path in self.show if path not in known]
             if wrong and roots:
-                raise StoreError(
+                raise ExperimentError(
                     Problem(place="--show", expected="a recorded variable", found=repr(path), remedy=near(path, known))
                     for path in wrong
                 )

@@ -1,9 +1,9 @@
 """Packing a closed store for reading through time: one synapse, or one unit, through all snapshots.
 
-A recording has a snapshot a chunk, so that one synapse through time touches every byte. A packed store has chunks of 64
-snapshots of a small block of synapses, in shards, compressed where that pays, each with zarr's own checksum. The new
-chunks are made aside and moved in under names that the old ones do not have; the replacement of the root's metadata
-then makes them the record, as any commit does. Killed before it, the old record opens; after it, the new one.
+A recording has a snapshot a chunk, so that one synapse through time touches every byte. A packed store has chunks of 32
+snapshots of the synapses onto one unit, or a few, in shards, compressed where that pays, each with zarr's own checksum.
+The new chunks are made aside and moved in under names that the old ones do not have; the replacement of the root's
+metadata then makes them the record, as any commit does. Killed before it, the old record opens; after it, the new one.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from neurosal.record.status import read_status
 from neurosal.record.verify import fixed_file, growing_axis, look_over
 
 ASIDE_SUFFIX = f".packing{PARTIAL}"
-ROWS = 64  # snapshots a chunk
-BLOCK_BYTES = 2**18  # a chunk of large rows
+ROWS = 32  # snapshots a chunk: so many are decoded to read one of them
+BLOCK_BYTES = 2**17  # a chunk of large rows
 SERIES_BYTES = 2**20  # a chunk of small ones: they are read whole
 SHARD_BYTES = 2**24  # also bounds the memory that packing takes, to some times this
 WORTH = 0.9  # compressed to more than this, the time to decompress is not worth it
@@ -265,12 +265,16 @@ def _write_fixed(store: Path, path: str, node: Metadata, folder: Path) -> Metada
     return new
 
 
-def layout(shape: Sequence[int], axis: int, itemsize: int) -> tuple[Shape, Shape]:
-    """Chunks and shards of an array that grows along `axis`: blocks through time of about equal extents in the rest.
+def layout(shape: Sequence[int], axis: int, itemsize: int, *, last: bool = False) -> tuple[Shape, Shape]:
+    """Chunks and shards of an array that grows along `axis`: blocks through time.
+
+    Args:
+        last: keep the last axis (synapses onto one unit) together as far as possible; else blocks have about equal
+            extents.
 
     Example:
-        >>> layout((1, 300, 1, 1000, 784), 1, 4)
-        ((1, 64, 1, 32, 25), (1, 64, 1, 64, 800))
+        >>> layout((1, 300, 1, 1000, 784), 1, 4, last=True)
+        ((1, 32, 1, 1, 784), (1, 32, 1, 167, 784))
         >>> layout((5, 1000), 1, 8)
         ((5, 1000), (5, 1000))
     """
@@ -283,7 +287,10 @@ def layout(shape: Sequence[int], axis: int, itemsize: int) -> tuple[Shape, Shape
         chunk[axis] = min(length, ROWS)
         whole, parts = list(chunk), [1] * len(chunk)
         while math.prod(chunk) * itemsize > BLOCK_BYTES:
-            largest = max((other for other in range(len(chunk)) if other != axis), key=lambda other: chunk[other])
+            others = [other for other in range(len(chunk)) if other != axis]
+            if last and max(chunk[other] for other in others[:-1]) > 1:
+                others.pop()
+            largest = max(others, key=lambda other: chunk[other])
             if chunk[largest] == 1:
                 break
             parts[largest] *= 2
@@ -304,7 +311,8 @@ def _write_growing(source: GrowingArray, folder: Path) -> tuple[Metadata, bool]:
     from zarr.codecs import BloscCodec, Crc32cCodec, TransposeCodec
 
     shape = tuple(source.metadata["shape"])
-    chunk, shard = layout(shape, source.axis, source.dtype.itemsize)
+    synapses = source.metadata["dimension_names"][source.axis] == schema.SNAPSHOT
+    chunk, shard = layout(shape, source.axis, source.dtype.itemsize, last=synapses and len(shape) > source.axis + 2)
     last = (*(axis for axis in range(len(shape)) if axis != source.axis), source.axis)  # time lies together
 
     turned = [TransposeCodec(order=last)] if list(last) != sorted(last) else []

@@ -7,7 +7,6 @@ so that what stays is the record as it was then. Labels, metadata and checksums 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from neurosal.record import checkpoint as checkpoints
 from neurosal.record import schema
 from neurosal.record.checksums import DEFAULT, SUMS_FILE, Checksum, Key, Log, key_of, write_sums
 from neurosal.record.clock import now
+from neurosal.record.cutting import Cutter, rows
 from neurosal.record.doctor import Diagnosis, examine
 from neurosal.record.files import store_errors, write_bytes
 from neurosal.record.growing import GrowingArray
@@ -216,69 +216,27 @@ def _repair_values(store: Path, looked: Looked, done: list[str], lost: Lost) -> 
     root = looked.root
     assert root is not None
     good = looked.lengths
-    steps_good = dict(good)
     damaged = [one for one in looked.damages if one.kind == "rows"]
     if not damaged:
         return ""
+    readable: dict[str, int] = {}
     for one in damaged:
-        group, _, name = one.node.rpartition("/")
         assert one.rows is not None
+        group = one.node.rpartition("/")[0]
         good[group] = min(good[group], one.rows)
-        if name == schema.STEP:
-            steps_good[group] = min(steps_good[group], one.rows)
-    cut = {one.node.rpartition("/")[0] for one in damaged}
-    # Events have times in place of steps: they are cut with their windows, and windows with their events.
-    ends = {windows: _ends(store, windows, good[windows]) for windows in _windows(good).values()}
-    for events, windows in _windows(good).items():
-        if (kept := int(np.searchsorted(ends[windows], good[events], side="right"))) < good[windows]:
-            good[windows] = kept
-            cut.add(windows)
-    steps = {
-        group: _steps(store, root, group, count) for group, count in steps_good.items()
-        if f"{group}/{schema.STEP}" in root.nodes
-    }  # fmt: skip
-    new = dict(good)
-    for group in cut & steps.keys():
-        first = good[group]
-        # The step of the first entry that is lost: all before it stays. A window ends at its step.
-        if first < len(steps[group]) and group not in ends:
-            bound, side = int(steps[group][first]), "left"
-        else:
-            bound, side = (int(steps[group][first - 1]), "right") if first else (-1, "right")
-        for other in steps:
-            new[other] = min(new[other], int(np.searchsorted(steps[other], bound, side=side)))  # type: ignore[call-overload]
-    for events, windows in _windows(good).items():
-        new[events] = int(ends[windows][new[windows] - 1]) if new[windows] else 0
+        readable[one.node] = min(readable.get(one.node, one.rows), one.rows)
+    cutter = Cutter(store, root, looked.lengths, readable)
+    new = cutter.common(good)
     before = looked.lengths
     _keep(store / ROOT, store.with_name(f"{store.name}.{ROOT}"))
     _set_lengths(store, root, new)
-    last = max((int(known[new[group] - 1]) for group, known in steps.items() if new[group]), default=0)
-    text = f"the record is cut after step {last}"
+    text = f"the record is cut after step {cutter.last_step(new)}"
     done.append(f"{store}: {text}")
     lost += [
         f"{before[group] - count} of {before[group]} entries of {group}" for group, count in new.items()
         if count < before[group]
     ]  # fmt: skip
     return text
-
-
-def _windows(groups: Collection[str]) -> dict[str, str]:
-    """Groups of events → groups of their windows."""
-    below = f"{schema.SPIKES}/"
-    known = {group: f"{schema.WINDOWS}/{group.removeprefix(below)}" for group in groups if group.startswith(below)}
-    return {events: windows for events, windows in known.items() if windows in groups}
-
-
-def _ends(store: Path, windows: str, count: int) -> np.ndarray[Any, Any]:
-    """How many events there are up to the end of each of the first windows."""
-    import zarr
-
-    if not count:
-        return np.zeros(0, dtype=np.int64)
-    group: Any = zarr.open_group(store, mode="r", use_consolidated=True)[windows]
-    first, events = (np.asarray(group[name][:, :count]) for name in (schema.FIRST_EVENT, schema.EVENTS))
-    found: np.ndarray[Any, Any] = np.maximum.accumulate(np.where(events > 0, first + events, 0).max(0))
-    return found
 
 
 def _repair_clock(store: Path, looked: Looked, done: list[str]) -> None:
@@ -299,7 +257,7 @@ def _repair_clock(store: Path, looked: Looked, done: list[str]) -> None:
               if growing_axis(node) is not None}  # fmt: skip
 
     def values(path: str) -> np.ndarray[Any, Any]:
-        return _rows(arrays[path], looked.lengths[path.rpartition("/")[0]])
+        return rows(arrays[path], looked.lengths[path.rpartition("/")[0]])
 
     pairs: dict[str, dict[Any, Any]] = {schema.STEP: {}, schema.EPOCH: {}}
     for group in looked.lengths:
@@ -340,29 +298,6 @@ def _same_pages(
             return False
         row += rows
     return True
-
-
-def _rows(array: GrowingArray, count: int) -> np.ndarray[Any, Any]:
-    """The first values of an array that has no axis but the growing one."""
-    parts = [np.zeros(0, array.dtype)]
-    for chunk in range(-(-count // array.chunk_rows)):
-        values = np.fromfile(array.chunk_file(0, chunk), array.dtype)
-        parts.append(values[: count - chunk * array.chunk_rows])
-    return np.concatenate(parts)
-
-
-def _steps(store: Path, root: Root, group: str, count: int) -> np.ndarray[Any, Any]:
-    """The first steps of a group: those that are good."""
-    import zarr
-
-    node = root.nodes[f"{group}/{schema.STEP}"]
-    if not count:
-        return np.zeros(0, dtype=np.int64)
-    if root.packed:
-        steps: Any = zarr.open_group(store, mode="r", use_consolidated=True)[f"{group}/{schema.STEP}"]
-        return np.asarray(steps[:count])
-    array = GrowingArray(store, f"{group}/{schema.STEP}", node, Log(store, Checksum(DEFAULT, store)))
-    return _rows(array, count)
 
 
 def _set_lengths(store: Path, root: Root, new: dict[str, int]) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
-from neurosal.bench import command, statistics
+from neurosal.bench import command, reading, statistics
 from neurosal.bench.contenders import RULES, Work, agree, ours, theirs, torch_model
 from neurosal.bench.timing import interleaved, matrix_rate
 from neurosal.engine.learning import Learner
@@ -59,6 +60,18 @@ def test_statistics_are_timed_beside_the_steps_between_them(tiny: None, capsys: 
         step, taken = (found["contenders"][f"{rule} {what}"]["median_s"] for what in ("step", "statistics"))
         assert found["added"][rule] == pytest.approx(taken / (10 * step))
     assert f"{len(found['statistics'])} statistics of symmetry every 10 steps" in capsys.readouterr().out
+
+
+def test_reading_is_timed_as_recorded_and_packed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row = reading.compare(Console(width=160), turns=2, sizes=(20, 30, 10), snapshots=70, folder=tmp_path)
+    printed = capsys.readouterr().out
+    assert "reading 20-30-10, 70 snapshots" in printed
+    assert "one synapse through time" in printed
+    for files in ("warm", "cold"):
+        for entry in row[files].values():
+            assert entry["faster"] == pytest.approx(entry["recorded_s"] / entry["packed_s"])
+    assert row["bytes_recorded"] > 70 * 4 * (20 * 30 + 30 * 10)
+    assert list(tmp_path.iterdir()) == [], "nothing is left behind"
 
 
 def test_the_command_line_measures_one_comparison_and_writes_it(tiny: None, tmp_path: Path) -> None:

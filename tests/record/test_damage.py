@@ -24,7 +24,7 @@ from neurosal.record.repair import repair
 from neurosal.record.root import ROOT, previous
 from neurosal.record.status import Status, write_status
 from tests.cli.invoking import invoke
-from tests.record import recording
+from tests.record import recording, spiking
 
 KINDS = {
     "chunk of losses": f"{schema.STORE}/metrics/train/loss/c.*",
@@ -226,6 +226,48 @@ def test_a_flipped_value_costs_the_entries_after_it_only(run: Path, whole: Path)
     kept = [path.name for path in (run / schema.CHECKPOINTS).iterdir()]
     assert sorted(kept) == ["00000003.unusable", "00000004.unusable"], "both are farther than step 40"
     assert any("begin anew" in line for line in repaired.done)
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("simulated") / "run"
+    patch = pytest.MonkeyPatch()
+    patch.setattr(growing, "PAGE_BYTES", 240)
+    spiking.record(str(folder))
+    patch.undo()
+    return folder
+
+
+@pytest.mark.parametrize("packing", [False, True], ids=["recorded", "packed"])
+@pytest.mark.parametrize("group", ["spikes/cells/unit", "windows/cells/events", "*/cells/*/v_mv", "*/*/*/weight"])
+def test_a_simulation_is_cut_at_one_moment(group: str, packing: bool, simulated: Path, tmp_path: Path) -> None:
+    moments = random.Random(group)
+    run = tmp_path / "run"
+    if packing:
+        pack(simulated, out=run)
+        [*_, file] = sorted(path for path in run.glob(f"{schema.STORE}/{group}/c/**/*") if path.is_file())
+    else:
+        shutil.copytree(simulated, run)
+        file = moments.choice(sorted(run.glob(f"{schema.STORE}/{group}/c.*")))
+    flip(file, moments)
+    assert not examine(run).healthy
+    repaired = repair(run)
+    assert repaired.after.healthy, repaired
+    assert repaired.lost
+    tree, whole = open_run(run).tree, open_run(simulated).tree
+    windows, traces = tree["windows/cells"], tree[spiking.TRACES.path]
+    count = windows.sizes["window"]
+    assert count < spiking.WINDOWS
+    ends = windows.first_event + windows.events
+    assert tree["spikes/cells"].sizes["event"] == int(ends.max() if count else 0), "each window has its spikes"
+    last = float(windows.stop_ms[-1]) if count else 0.0
+    for other in (traces, tree[spiking.WEIGHTS.path]):
+        times = other.time_ms.values
+        assert not len(times) or times[-1] <= last + spiking.WINDOW_MS, "all end at about the same time"
+    for node in (windows, traces, tree["spikes/cells"], tree[spiking.WEIGHTS.path]):
+        growing_one = next(dim for dim in node.dims if dim in schema.GROWING)
+        reference = whole[node.path].isel({growing_one: slice(node.sizes[growing_one])})
+        assert node.to_dataset().identical(reference.to_dataset())
 
 
 def test_what_reads_a_damaged_run_says_so_without_a_traceback(run: Path) -> None:
