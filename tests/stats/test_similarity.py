@@ -167,17 +167,17 @@ def test_procrustes_distance_keeps_the_triangle_inequality() -> None:
 
 
 def test_independent_representations_have_the_chance_levels_that_are_stated() -> None:
-    x, y = drawn((30, 128, 500)), drawn((30, 128, 500), 1)
+    x, y = drawn((12, 128, 500)), drawn((12, 128, 500), 1)
     raw, debiased = base.linear_cka(x, y), base.debiased_cka(x, y)
     assert raw.mean() == pytest.approx(500 / (127 + 500 + 1), abs=0.003)
     assert raw.mean() == pytest.approx(0.80, abs=0.005)
-    assert abs(debiased.mean()) < 0.004
+    assert abs(debiased.mean()) < 0.006
     assert abs(debiased).max() < 0.04
     few = base.linear_cka(x[..., :20], y)
     assert few.mean() == pytest.approx(math.sqrt(20 * 500 / ((127 + 21) * (127 + 501))), rel=0.02)
     narrow = base.procrustes_distance(drawn((20, 1000, 10)), drawn((20, 1000, 10), 1))
     assert narrow.mean() == pytest.approx(math.sqrt(2 - 1.7 * math.sqrt(10 / 999)), rel=0.01)
-    assert abs(base.rsa(x[:, :30, :20], y[:, :30, :20]).mean()) < 0.03
+    assert abs(base.rsa(x[:, :30, :20], y[:, :30, :20]).mean()) < 0.04
 
 
 @pytest.mark.parametrize("statistic", ALL)
