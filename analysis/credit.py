@@ -35,7 +35,7 @@ MEASURES = (
     Measure(name="error_angle", label="error angle\nto BP (°)", heading="error angle °", decimals=1, chance=90),
     Measure(name="realised_decrease", label="realised\ndecrease", heading="realised decrease", decimals=4, chance=0),
     Measure(name="predicted_decrease", label="predicted\ndecrease", heading="predicted decrease", decimals=4, chance=0),
-    Measure(name="decrease_ratio", label="realised /\npredicted", heading="realised / predicted", chance=0),
+    Measure(name="decrease_ratio", label="realised /\npredicted", heading="realised / predicted", chance=1),
     Measure(name="interference", label="cosine\nbetween classes", heading="interference", decimals=3, chance=0),
     Measure(name="interference_within", label="cosine\nwithin areas", heading="within areas", decimals=3, chance=0),
     Measure(name="interference_across", label="cosine\nacross areas", heading="across areas", decimals=3, chance=0),
@@ -78,7 +78,8 @@ def compute(arms: Sequence[ArmRecord], *, snapshots: int = SNAPSHOTS, points: in
     ))  # fmt: skip
     dataset = gathered(shown, found, TARGET, order, points).assign_attrs(run=arms[0].run)
     remarks = [
-        "Chance (white): 90° to backpropagation, cosine 0, no decrease. Blue: below it, red: above. Grey: no record."
+        "Chance (white): 90° to backpropagation, cosine 0, no decrease. Blue: below it, red: above. Grey: no record.",
+        "Realised / predicted: 1 (white) while the loss is linear in the step.",
     ]
     if not any(name in found for name in INTERFERENCE):
         remarks.append('No interference: add ns.probe("interference"), or "error" and "activity", of inputs too.')
@@ -198,12 +199,14 @@ def _targets(dataset: xarray.Dataset, measure: Measure) -> list[int]:
 
 
 def _scale(dataset: xarray.Dataset, measure: Measure) -> tuple[float, float]:
-    """Around chance, as wide as the data (0° to 180° for angles)."""
+    """Around chance, as wide as all but the most extreme of the data; 0° to 180° for angles."""
     if measure.name.endswith("angle"):
         return 0.0, 180.0
-    reach = float(numpy.abs(dataset[f"{measure.name}_mean"]).max())
-    reach = reach if numpy.isfinite(reach) and reach > 0 else 1.0
-    return -reach, reach
+    middle = measure.chance or 0.0
+    away = numpy.abs(dataset[f"{measure.name}_mean"].values - middle)
+    away = away[numpy.isfinite(away)]
+    reach = float(numpy.quantile(away, 0.98)) if away.size else 1.0
+    return middle - (reach or 1.0), middle + (reach or 1.0)
 
 
 def _heat(axes: Axes, dataset: xarray.Dataset, measure: Measure, column: int, scale: tuple[float, float]) -> Any:

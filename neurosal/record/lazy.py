@@ -44,7 +44,7 @@ def in_blocks(tree: xarray.DataTree) -> xarray.DataTree:
     Blocks are whole chunks of the store along the growing dimension, about 64 MB each: none is read twice.
 
     Args:
-        tree: opened lazily and without a cache.
+        tree: opened lazily.
     """
     datasets = {node.path: _blocked(node.to_dataset(inherit=False)) for node in tree.subtree}
     blocked = type(tree).from_dict(datasets, name=tree.name)

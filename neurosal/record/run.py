@@ -66,9 +66,7 @@ class Run:
         try:
             with store_errors(path, "open the record"):
                 tree = xarray.open_datatree(path, engine="zarr", consolidated=True)
-                if too_large(tree, self.lazy_above):  # a cache would keep all that was read
-                    tree = in_blocks(xarray.open_datatree(path, engine="zarr", consolidated=True, cache=False))
-                return tree
+                return in_blocks(tree) if too_large(tree, self.lazy_above) else tree
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise damaged(path, "a record", f"{type(error).__name__}: {error}") from error
 
