@@ -166,14 +166,14 @@
     const text = texts ? z.map((row, r) => row.map((_, c) => `<b>${name[r][c]}</b><br>${plain(chart.columns[c])}`)) : name;
     const traces = [{
       type: "heatmap", z, x: texts ? columns : columns.map((_, at) => at), y: kept.map((_, at) => at), text, hoverongaps: false, zmin: low, zmax: high,
-      customdata: texts ? undefined : z.map(() => columns), xgap: columns.length <= 40 ? 1 : 0, ygap: 1,
+      customdata: texts ? undefined : z.map(() => columns), xgap: box.clientWidth > 24 * columns.length ? 1 : 0, ygap: 1,
       hovertemplate: texts ? `${where}<br>${plain(chart.colour.label)} %{z:.5~g}<extra></extra>` : `<b>%{text}</b><br>${plain(chart.x.label)} %{customdata:.5~g}<br>${plain(chart.colour.label)} %{z:.5~g}<extra></extra>`,
       colorscale: chart.middle === undefined ? CIVIDIS : diverging(),
       colorbar: { title: { text: plain(chart.colour.label), side: "right", font: { size: 11 } }, thickness: 10, outlinewidth: 0, tickfont: { size: 10 } },
     }];
     // Columns are spaced evenly whatever steps they stand for: a logarithmic or uneven schedule leaves no slivers.
     const every = Math.max(1, Math.ceil(columns.length / (box.clientWidth > 560 ? 10 : 5)));
-    const ticks = columns.map((_, at) => at).filter((at) => at % every === 0 || at === columns.length - 1);
+    const ticks = columns.map((_, at) => at).filter((at) => at === columns.length - 1 || (at % every === 0 && at + every / 2 < columns.length - 1));
     const labels = ticks.map((at) => (texts ? plain(short(chart.columns[at], 14)) : number(columns[at], 3)));
     const height = Math.max(170, Math.min(620, 84 + kept.length * (kept.length > 24 ? 17 : 22)));
     const layout = {
@@ -281,8 +281,21 @@
       work(false).catch(fail);
     }, { rootMargin: "600px" });
     for (const box of boxes.values()) watcher.observe(box);
-    window.addEventListener("beforeprint", () => { printing = true; for (const chart of page.charts) stale.add(chart.name); work(true); });
-    window.addEventListener("afterprint", () => { printing = false; redraw(); });
+    // Paper is white and narrow, whatever the screen is, and the browser waits for nothing that is drawn later.
+    let before = "auto";
+    window.addEventListener("beforeprint", () => {
+      if (printing) return;
+      printing = true;
+      before = theme();
+      root.dataset.theme = "light";
+      root.classList.add("printing");
+      for (const chart of page.charts) draw(chart);
+    });
+    window.addEventListener("afterprint", () => {
+      printing = false;
+      root.classList.remove("printing");
+      setTheme(before);
+    });
   }
 
   window.neurosal = { page, drawAll: () => work(true), toggle, setTheme, ready: begin().catch(fail) };

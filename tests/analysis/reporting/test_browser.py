@@ -152,9 +152,16 @@ def test_paper_is_white_and_shows_all_figures(chromium: Browser, file: Path) -> 
     chromium.prefers("dark")
     chromium.open(file)
     chromium.run("window.dispatchEvent(new Event('beforeprint'))")
-    chromium.run("neurosal.drawAll()")
-    fill = chromium.run("getComputedStyle(document.querySelector('.xtick text')).fill")
-    pdf = chromium("Page.printToPDF", preferCSSPageSize=True)["data"]
-    assert len(pdf) > 20_000
-    assert fill
+    chromium("Emulation.setEmulatedMedia", media="print", features=[{"name": "prefers-color-scheme", "value": "dark"}])
+    white = [255.0, 255.0, 255.0]
+    assert rgb(chromium, "body", "backgroundColor")[:3] == white
+    for element, attribute in (("h1", "color"), (".xtick text", "fill"), (".drawing text", "fill")):
+        assert contrast(rgb(chromium, element, attribute), white) >= 4.5, element
+    inside = chromium.run("""[...document.querySelectorAll('.chart')].every((box) => {
+        const svg = box.querySelector('svg.main-svg');
+        return svg && svg.getBoundingClientRect().right <= box.parentElement.getBoundingClientRect().right + 1;
+    })""")
+    assert inside
+    chromium("Emulation.setEmulatedMedia", media="", features=[])
+    assert len(chromium("Page.printToPDF")["data"]) > 20_000
     assert chromium.errors == []
