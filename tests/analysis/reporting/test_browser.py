@@ -132,7 +132,11 @@ def test_text_can_be_read_in_both_themes(theme: str, chromium: Browser, file: Pa
     lines = chromium.run("""[...document.querySelectorAll('.scatterlayer .js-line')]
         .map((line) => getComputedStyle(line))
         .filter((style) => parseFloat(style.strokeWidth) > 1).map((style) => style.stroke)""")
-    assert lines
+    palette = chromium.run(f"neurosal.page.colours.{theme}")
+    own = {tuple(int(colour[at : at + 2], 16) for at in (1, 3, 5)) for colour in palette}
+    drawn = {tuple(int(part) for part in colour.partition("(")[2].rstrip(")").split(",")[:3]) for colour in lines}
+    assert drawn
+    assert drawn <= own  # and not those of the other theme
     for colour in set(lines):
         assert contrast([float(part) for part in colour.partition("(")[2].rstrip(")").split(",")], paper) >= 2.2, colour
 

@@ -21,7 +21,7 @@ from tests.cli.invoking import invoke
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return experiment(tmp_path_factory.mktemp("paper") / "run", {"bp": "BP $x", "kp": "K_P $\\frac{", "sal": "SAL"})
+    return experiment(tmp_path_factory.mktemp("paper") / "run", {"bp": "BP $x", "kp": "K_P $\\frac{$", "sal": "SAL"})
 
 
 def test_circuits_and_charts_are_written_as_pdf_and_svg_with_fonts_that_travel(folder: Path, tmp_path: Path) -> None:
