@@ -74,7 +74,7 @@ class Checksum:
 
     def of(self, data: np.ndarray[Any, Any] | bytes, start: int = 0) -> int:
         """Checksum of a contiguous array or of bytes, going on from that of what came before."""
-        if isinstance(data, bytes):
+        if isinstance(data, bytes) or data.nbytes <= PIECE:
             return self._extend(data, start)
         flat = data.reshape(-1).view(np.uint8)
         for begin in range(0, len(flat), PIECE):

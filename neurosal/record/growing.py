@@ -74,7 +74,7 @@ class GrowingArray:
             page = chunk * self.pages + part
             count = min(self.page_rows - within, self.chunk_rows - offset - done, rows - done)
             sums = self._running_sums(replica, page, within) if within else [0] * len(block)
-            sums = [of(one[done : done + count], start) for one, start in zip(block, sums, strict=True)]
+            sums = [of(one, start) for one, start in zip(block[:, done : done + count], sums, strict=True)]
             done += count
             full = within + count == self.page_length(page)
             if full:
