@@ -205,10 +205,12 @@ def test_an_error_of_the_thread_is_told_by_whatever_comes_next(then: str, tmp_pa
         "close": recorder.close,
     }
     add_small(recorder, 2)
+    add_big(recorder, 2)
+    wait_for(lambda: recorder._rows[BIG.path].taken == 1)
     with faults.installed(give_up):
-        add_big(recorder, 2)
+        add_big(recorder, 3)
         wait_for(lambda: recorder._background._error is not None)
-        missing = ROW_BYTES + 2 * 8 + 16  # the big row, and the small one that no commit holds
+        missing = 2 * ROW_BYTES + 2 * 8 + 16  # with what was written, and is in no commit
         text = f"{missing} bytes that were recorded are missing; the last commit is of step 1"
         with pytest.raises(StoreError, match=text):
             acts[then]()
