@@ -18,6 +18,7 @@ from neurosal.analysis.stacking import ARM
 from neurosal.analysis.tables import Table, number
 from neurosal.errors import ExperimentError
 from neurosal.record import schema
+from neurosal.stats import catalogue
 
 TRAINING_POINTS = 120  # losses of single batches jump: their means over stretches are what can be read
 WIDE = 30  # largest over smallest value from which an axis is logarithmic
@@ -208,7 +209,7 @@ def curve_chart(
         name=name or f"curve-{found.variable}".replace("_", "-"),
         title=title,
         x=x,
-        y=Axis(label=label, logarithmic=wide),
+        y=Axis(label=label, logarithmic=wide and not bounded(found.variable)),
         lines=[line(course, x) for course in courses],
         levels=levels,
         chance=chance,
@@ -216,6 +217,12 @@ def curve_chart(
         alternative=f"{title} over {x.label}s for {len(courses)} arms: {said}{' and others' if len(ends) > 6 else ''}.",
         note=" ".join(part for part in (remark, decimation(found)) if part),
     )
+
+
+def bounded(variable: str) -> bool:
+    """Whether a measure has an upper bound, as angles and shares do: rounding beside zero is then no wide range."""
+    known = catalogue().get(variable)
+    return variable.endswith((schema.ACCURACY, schema.ANGLE)) or (known is not None and bool(numpy.isfinite(known.range[1])))
 
 
 def decimation(found: Recorded) -> str:

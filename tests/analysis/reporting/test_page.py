@@ -13,6 +13,7 @@ import pytest
 
 from neurosal.analysis import report
 from neurosal.analysis.reporting.page import LIBRARY, asset
+from neurosal.analysis.reporting.results import bounded
 from neurosal.errors import StoreError
 from neurosal.record import ExperimentFolder, open_run, schema
 from tests.analysis.reporting.making import (
@@ -220,6 +221,16 @@ def test_symmetry_and_credit_on_the_page_are_those_of_the_store(folder: Path, re
             line_chart = read.chart(f"line-{topic}-{variable}-{entry}".replace("_", "-"))
             (line,) = [line for line in line_chart["lines"] if line["name"] == label]
             numpy.testing.assert_allclose(line["y"], values, **CLOSE)
+
+
+@pytest.mark.parametrize(
+    ("variable", "expected"),
+    [("angle", True), ("update_angle", True), ("error_angle", True), ("test_accuracy", True), ("test_loss", False),
+     ("norm_ratio", False)],
+)  # fmt: skip
+def test_only_measures_without_an_upper_bound_have_logarithmic_axes(variable: str, expected: bool) -> None:
+    """An angle of tied weights is 0 up to rounding: beside one of 90° that is no wide range."""
+    assert bounded(variable) is expected
 
 
 def test_the_band_of_chance_is_that_of_the_weights_compared(read: Read) -> None:
