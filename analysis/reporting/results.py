@@ -222,7 +222,9 @@ def curve_chart(
 def bounded(variable: str) -> bool:
     """Whether a measure has an upper bound, as angles and shares do: rounding beside zero is then no wide range."""
     known = catalogue().get(variable)
-    return variable.endswith((schema.ACCURACY, schema.ANGLE)) or (known is not None and bool(numpy.isfinite(known.range[1])))
+    if variable.endswith((schema.ACCURACY, schema.ANGLE)):
+        return True
+    return known is not None and bool(numpy.isfinite(known.range[1]))
 
 
 def decimation(found: Recorded) -> str:
