@@ -26,7 +26,7 @@ from neurosal.runner.voting import unvotable, votes
 from neurosal.settings.probes import KINDS, Probe, log_spaced
 from neurosal.settings.training import Training
 from neurosal.stats import base
-from neurosal.stats.catalogue import LIVE, Statistic, find
+from neurosal.stats.catalogue import LIVE, Statistic, find, measure
 
 CREDIT = ("credit", "step", "sample_changes", "area_changes", "kernels", "kernel_labels")  # sources of /stats/credit
 Probes = dict[str, list[Probe]]  # kind → probes
@@ -228,10 +228,7 @@ class Prober:
         if compared:
             mine, other = moment.updates, moment.updates_of(self.reference)
             angles = [
-                base.angle(mine[name].flatten(1), other[name].flatten(1), axis=1)
-                if name in mine and name in compared
-                else none_R
-                for name in named
+                _angle(mine[name], other[name]) if name in mine and name in compared else none_R for name in named
             ]
             values[schema.UPDATE_ANGLE] = host(torch.stack(angles, 1))
         if misled:
@@ -285,3 +282,11 @@ def _attributes(asked: Asked) -> dict[str, dict[str, str]]:
     """Attributes of the variables, by name of the statistic."""
     entries = {entry.name: entry for some in asked.values() for entry in some}
     return {name: {"long_name": entry.title, "units": entry.units} for name, entry in entries.items()}
+
+
+def _angle(one: Tensor, other: Tensor) -> Tensor:
+    """Angle of two changes, [R]: of matrices in one pass over them, as that of weights."""
+    if one.dim() == 4:
+        found: Tensor = measure(["angle"], one, other)["angle"]
+        return found
+    return base.angle(one.flatten(1), other.flatten(1), axis=1)
