@@ -31,7 +31,7 @@ from neurosal.settings.optimizers import SGD
 
 Timed = Callable[[Path], float]  # does its work in a folder, and says how many seconds of it count
 WORK = Work((784, 1000, 1000, 10), 128)
-EVERY, STEPS, FILES = 10, 40, 48
+EVERY, STEPS, FILES = 10, 200, 48  # as many steps a turn as come between two commits
 KILLS, KILLED_AFTER = 8, (6.0, 11.0)  # seconds: past the first commit, and spread over the time to the next
 GOALS = {"slowed by": "≤ 3 %", "rate": "≥ .6", "loss at a kill": "≤ 5 s"}
 
