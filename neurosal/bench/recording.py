@@ -40,25 +40,28 @@ def compare(
     console: Console,
     *,
     threads: tuple[int, ...],
-    turns: int = 21,
+    turns: int = 11,
     seconds_a_turn: float = 0.15,
     work: Work = WORK,
     kills: int = KILLS,
 ) -> dict[str, Any]:
-    """Measure all three, print a line for each, and return what was measured.
+    """Measure it all, print a line for each, and return what was measured.
 
     Args:
         console: where to print.
-        threads: training uses the most of them: the thread that writes then has no core of its own, the worse case.
+        threads: training uses the most of them, so that the thread that writes has no core of its own, and one less.
         turns: how often contenders take turns.
         seconds_a_turn: unused; a turn here is a number of steps.
         work: what is trained; its largest weight is recorded.
         kills: how many recordings are killed.
     """
     before = torch.get_num_threads()
-    torch.set_num_threads(max(threads))
     try:
-        rows = [slowed(work, turns), rate(work, turns), lost(kills)]
+        rows = []
+        for count in sorted({max(1, max(threads) - 1), max(threads)}):
+            torch.set_num_threads(count)
+            rows.append(slowed(work, turns))
+        rows += [rate(work, turns), lost(kills)]
     finally:
         torch.set_num_threads(before)
     table = Table(title="recording (medians of interleaved turns)", title_justify="left", box=None)
@@ -98,7 +101,7 @@ def slowed(work: Work, turns: int) -> dict[str, Any]:
     taken = _interleaved({"alone": alone, "recorded": recorded}, turns)
     percent = 100 * (statistics.median(_ratios(taken, "recorded", "alone")) - 1)
     return {
-        "work": f"{work}: training slowed by recording {megabytes:.1f} MB every {EVERY} steps",
+        "work": f"{work}, {torch.get_num_threads()} threads: slowed by {megabytes:.1f} MB every {EVERY} steps",
         "measured": f"{percent:.1f} % (step {statistics.median(taken['alone']) / STEPS * 1e3:.1f} ms)",
         "goal": GOALS["slowed by"],
         "percent": percent,

@@ -28,7 +28,7 @@ from neurosal.record.refusing import plain, refuse_other, refuse_other_group, re
 from neurosal.record.status import Status, read_status, write_status
 from neurosal.record.store import Store
 
-QUEUE_BYTES = 64 * 2**20
+QUEUE_BYTES = 16 * 2**20  # more is no faster: what goes round in it should stay in the cache
 ABANDONED = "the record was not closed"
 
 Array = np.ndarray[Any, Any]

@@ -46,6 +46,6 @@ class Training(Value):
     checkpoint_every: int | None = Field(default=5, gt=0)
     checkpoint_every_steps: int | None = Field(default=None, gt=0)
     record: tuple[Probe, ...] = ()
-    queue_mb: float = Field(default=64, gt=0, allow_inf_nan=False)
+    queue_mb: float = Field(default=16, gt=0, allow_inf_nan=False)
     when_full: Literal["block", "drop"] = "block"
     dtype: Literal["float32", "float64"] = "float32"

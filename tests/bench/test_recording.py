@@ -21,7 +21,7 @@ def test_what_recording_costs_is_measured_and_said(
     monkeypatch.setattr(recording, "KILLED_AFTER", (1.0, 1.0))
     found = recording.compare(Console(width=200), threads=(1,), turns=2, work=TINY, kills=1)
     assert found["comparison"] == "recording"
-    slowed, rate, lost = found["rows"]
+    *_, slowed, rate, lost = found["rows"]
     alone, recorded = slowed["seconds"]["alone"], slowed["seconds"]["recorded"]
     assert slowed["percent"] == pytest.approx(
         100 * (statistics.median(b / a for a, b in zip(alone, recorded, strict=True)) - 1)
