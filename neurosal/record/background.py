@@ -4,8 +4,8 @@ The thread that trains copies rows into blocks and goes on; it waits only where 
 memory than the queue may have. All that touches the store happens here, in one thread:
 
 - a row is written once a *mark* lies behind it (the end of a step), so that a commit never shows half a step;
-- every 5 s what was marked is committed, and the status is written even where there is nothing to commit: a watcher can
-  tell a run that computes from one that died;
+- every 4.5 s what was marked is committed, and the status is written even where nothing is to be committed: a watcher
+  can tell a run that computes from one that died;
 - commits and checkpoints that are asked for come in their turn, with the lengths of the moment of asking.
 
 An error ends the writing: nothing is committed after it, and whoever records next is told, with what was lost.
@@ -36,7 +36,7 @@ from neurosal.record.lock import Lock
 from neurosal.record.status import Status, write_status
 from neurosal.record.store import Store
 
-COMMIT_SECONDS = 5.0
+COMMIT_SECONDS = 4.5  # with what a commit itself takes, a kill loses 5 s at most
 BEAT_SECONDS = 5.0
 SMALL = 1024  # rows below this part of the queue are never dropped
 RESERVE = 4  # and may use this part of it on top
@@ -142,7 +142,7 @@ class Background:
         return True
 
     def mark(self) -> None:
-        """Say that what was put makes a whole: it may be written, and is committed when the last commit is 5 s ago."""
+        """Say that what was put makes a whole: it may be written, and is committed 4.5 s after the last commit."""
         self.check()
         self._mark = self.moment()
         if self._ready or time.monotonic() - self._committed_at >= COMMIT_SECONDS:
@@ -286,7 +286,7 @@ class Background:
                 self._condition.wait(self._beat_at + BEAT_SECONDS - now)
 
     def _due(self, now: float) -> bool:
-        """Whether a commit is: 5 s after the last, of a new mark, unless a starved step was written past it."""
+        """Whether a commit is: 4.5 s after the last, of a new mark, unless a starved step was written past it."""
         mark = self._mark
         if mark is None or mark is self._committed or now - self._committed_at < COMMIT_SECONDS:
             return False

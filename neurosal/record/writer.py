@@ -297,7 +297,7 @@ class Recorder:
 
     def maybe_commit(self) -> None:
         """Say that what was appended makes a whole, such as a step: it is committed, without waiting for it, once the
-        last commit is 5 s ago."""
+        last commit is 4.5 s ago."""
         self._background.mark()
 
     def reached(self, *, step: int, epoch: float) -> None:
