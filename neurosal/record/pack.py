@@ -1,6 +1,6 @@
 """Packing a closed store for reading through time: one synapse, or one unit, through all snapshots.
 
-A recording has a snapshot a chunk, so that one synapse through time touches every byte. A packed store has chunks of 32
+A recording has a snapshot a chunk, so that one synapse through time touches every byte. A packed store has chunks of 128
 snapshots of the synapses onto one unit, or a few, in shards, compressed where that pays, each with zarr's own checksum.
 The new chunks are made aside and moved in under names that the old ones do not have; the replacement of the root's
 metadata then makes them the record, as any commit does. Killed before it, the old record opens; after it, the new one.
@@ -32,8 +32,8 @@ from neurosal.record.status import read_status
 from neurosal.record.verify import fixed_file, growing_axis, look_over
 
 ASIDE_SUFFIX = f".packing{PARTIAL}"
-ROWS = 32  # snapshots a chunk: so many are decoded to read one of them
-BLOCK_BYTES = 2**17  # a chunk of large rows
+ROWS = 128  # snapshots a chunk: so many are decoded to read one of them
+BLOCK_BYTES = 2**19  # a chunk of large rows
 SERIES_BYTES = 2**20  # a chunk of small ones: they are read whole
 SHARD_BYTES = 2**24  # also bounds the memory that packing takes, to some times this
 WORTH = 0.9  # compressed to more than this, the time to decompress is not worth it

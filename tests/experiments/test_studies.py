@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -149,3 +150,22 @@ def test_figures_of_studies_in_the_readme_are_committed_results() -> None:
     assert len(shown) > 40
     for entry in shown:
         assert entry in committed, entry
+
+
+def test_what_records_cost_in_the_readme_is_what_was_measured() -> None:
+    measured = json.loads((RESULTS / "bench_records_two_cores.json").read_text(encoding="utf-8"))["results"]
+    recording, statistics, report, reading = measured
+    spare, full, rate, lost = recording["rows"]
+    losses = sorted(lost["losses_s"])
+    shown = [
+        f"| {abs(spare['percent']):.1f} % | 3 % |",
+        f"| {full['percent']:.1f} % | 3 % |",
+        f"| {rate['ratio']:.2f} of their rate",
+        f"| {100 * statistics['added']['fa']:.1f} % of the step (fa), {100 * statistics['added']['kp']:.1f} % (kp) |",
+        f"at most {losses[-1]:.1f} s |",
+        f"| {report['median_s']:.1f} s |",
+        "| " + "; ".join(f"{reading[kind]['one synapse through time']['faster']:.0f} ×" for kind in ("warm", "cold")),
+    ]
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for entry in shown:
+        assert entry in text, entry
