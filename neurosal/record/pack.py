@@ -1,7 +1,7 @@
 """Packing a closed store for reading through time: one synapse, or one unit, through all snapshots.
 
-A recording has a snapshot a chunk, so that one synapse through time touches every byte. A packed store has chunks of 128
-snapshots of the synapses onto one unit, or a few, in shards, compressed where that pays, each with zarr's own checksum.
+A recording has a snapshot a chunk, so that one synapse through time touches every byte. A packed store has chunks of
+128 snapshots of the synapses onto one unit, or a few, in shards, compressed where that pays, with zarr's own checksums.
 The new chunks are made aside and moved in under names that the old ones do not have; the replacement of the root's
 metadata then makes them the record, as any commit does. Killed before it, the old record opens; after it, the new one.
 """
