@@ -274,7 +274,7 @@ def layout(shape: Sequence[int], axis: int, itemsize: int, *, last: bool = False
 
     Example:
         >>> layout((1, 300, 1, 1000, 784), 1, 4, last=True)
-        ((1, 32, 1, 1, 784), (1, 32, 1, 167, 784))
+        ((1, 128, 1, 1, 784), (1, 128, 1, 41, 784))
         >>> layout((5, 1000), 1, 8)
         ((5, 1000), (5, 1000))
     """
