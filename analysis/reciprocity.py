@@ -67,6 +67,7 @@ def compute(
     if not shown:
         raise nothing_recorded(arms, schema.PROJECTIONS, "weights", REMEDY)
     wild, said = real(data)
+    said = [*_unrecorded(shown), *said]
     rows = [_of_contender(one, share, draws) for one in shown]
     # Gap junctions go both ways by their nature: chance has nothing to say of them.
     rows += [_of_network(wired, 0 if wired.kind == "gap" else draws) for wired in wild]
@@ -100,6 +101,22 @@ def compute(
     return dataset.assign_attrs(
         run=arms[0].run, share=share, draws=draws, remarks=_remarks(dataset, share, draws, said)
     )
+
+
+def _unrecorded(shown: Sequence[Contender]) -> list[str]:
+    """Says which projections are missing: without its way back no connection is answered, whatever the circuit has."""
+    without: dict[str, list[str]] = {}
+    for one in shown:
+        assert one.arm.circuit is not None
+        known = weights_of(one.arm)
+        lacking = [
+            name
+            for name, edge in one.arm.circuit.projections.items()
+            if edge.pathway != "modulatory" and name not in known
+        ]
+        if lacking:
+            without.setdefault(", ".join(lacking), []).append(one.title)
+    return [f"Weights not recorded, so left out, of {', '.join(arms)}: {names}." for names, arms in without.items()]
 
 
 def _remarks(dataset: xarray.Dataset, share: float, draws: int, said: Sequence[str]) -> list[str]:

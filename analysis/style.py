@@ -147,10 +147,14 @@ def legend(figure: Figure, dataset: xarray.Dataset) -> None:
     figure.legend(handles=handles, loc="outside right upper", frameon=False, fontsize=8.5, labelcolor="linecolor")
 
 
+CAPTION_INCHES = 8 * 1.35 / 72  # a line of small print
+
+
 def caption(figure: Figure, lines: Sequence[str], width: int = 132) -> None:
     """Small print below the panels."""
     wrapped = [part for line in lines for part in textwrap.wrap(line, width)]
     if wrapped:
+        figure.set_figheight(figure.get_figheight() + CAPTION_INCHES * len(wrapped))  # not at the cost of the panels
         figure.supxlabel("\n".join(wrapped), fontsize=8, color="#555555", ha="left", x=0.01, linespacing=1.35)
 
 

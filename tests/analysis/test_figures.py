@@ -17,7 +17,7 @@ from matplotlib.text import Text
 
 from neurosal.analysis import areas, learning_curves, symmetry
 from neurosal.analysis.contract import Analysis
-from neurosal.analysis.style import look, spread
+from neurosal.analysis.style import caption, look, panels, spread
 from tests.analysis.synthetic import credit, evaluation, routing, tree
 from tests.analysis.synthetic import symmetry as symmetric
 
@@ -162,3 +162,13 @@ def test_projections_that_change_as_backpropagation_does_in_every_arm_get_no_pan
     figure = symmetry.figure(symmetry(tree((group, steps, values), replicas={"seed": [0, 1]})))
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["hidden1_to_hidden2"]
     assert any("0° in all arms, not drawn: hidden2_to_output" in text.get_text() for text in figure.texts)
+
+
+def test_small_print_takes_no_height_from_the_panels() -> None:
+    heights = []
+    for lines in ((), [f"Remark {number}." for number in range(8)]):
+        figure, axes = panels(1, 1, width=6, height=1.4)
+        caption(figure, lines)
+        figure.draw_without_rendering()
+        heights.append(axes[0, 0].get_position().height * figure.get_figheight())
+    assert heights[1] > 0.7 * heights[0]
