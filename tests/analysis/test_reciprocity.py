@@ -157,6 +157,18 @@ def test_without_real_wiring_circuits_are_shown_alone_and_the_remark_says_what_t
     assert "cannot be read as wiring" in " ".join(real(tmp_path / "broken")[1])
 
 
+def test_projections_whose_weights_were_not_recorded_are_named(tmp_path: Path) -> None:
+    circuit = rules.kp(circuits.mlp(7, 6, 5))
+    shape = random_weights(circuit)["hidden1_to_output"].shape
+    group = weights(STEPS, 2, "hidden1_to_output", shape, seed=0)
+    folder = stored(tmp_path / "run", group, replicas=SEEDS, circuit=circuit.to_dict())
+    remarks = reciprocity(folder, data=str(tmp_path)).attrs["remarks"]
+    said = next(remark for remark in remarks if "not recorded" in remark)
+    assert "input_to_hidden1" in said
+    assert "output_to_hidden1" in said
+    assert "hidden1_to_output" not in said
+
+
 def test_a_run_without_weights_is_told_which_probe_to_add_and_a_wrong_share_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExperimentError, match=r'ns\.probe\("weight"\)'):
         reciprocity(tree(evaluation(STEPS, 2), replicas=SEEDS))
