@@ -11,26 +11,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neurosal.checks import check, nothing_changes, refuse_oversized
+from neurosal.checks import check, refuse_oversized
 from neurosal.engine.exporting import Exported
 from neurosal.engine.feeding import evaluate, parts_of
-from neurosal.engine.inputs import as_inputs, as_target, pick_device, pick_dtype, pick_seeds, refuse_labels
-from neurosal.engine.learning import Learner, Rates
+from neurosal.engine.inputs import as_inputs, pick_device, pick_dtype, pick_seeds, refuse_labels
+from neurosal.engine.learning import Learner
 from neurosal.engine.lesions import Lesioned
 from neurosal.engine.losses import LOSSES, NO_LOSS
 from neurosal.engine.parameters import Parameters
 from neurosal.engine.routing import RouterState
 from neurosal.engine.state import NetworkState
+from neurosal.engine.stepping import Inputs, Stepped
 from neurosal.engine.sweep import Batch, Sweep, natural, no_grad
-from neurosal.errors import CircuitError, ExperimentError, Problem, near
+from neurosal.errors import CircuitError, Problem, near
 from neurosal.graph import Circuit, Router
-from neurosal.lower.plan import Backward, Change, Plan, Route, plan
-from neurosal.settings.optimizers import Optimizer, PerReplica
-
-Inputs = Tensor | Mapping[str, Any] | Any
+from neurosal.lower.plan import Change, Plan, Route, plan
+from neurosal.settings.optimizers import Optimizer
 
 
-class Network(Lesioned, Exported):
+class Network(Stepped, Lesioned, Exported):
     """Many copies (replicas) of one circuit as one tensor program. Make one with `compile`.
 
     Attributes:
@@ -227,161 +226,6 @@ class Network(Lesioned, Exported):
                     entries["area"] = batch.groups[self.plan.routes[name]].area_RN
                 found[name] = {kind: tensor for kind, tensor in entries.items() if tensor is not None}
         return found
-
-    # Learning --------------------------------------------------------------------------------------------------------
-
-    def step(
-        self,
-        x: Inputs,
-        y: Any = None,
-        loss: str = "cross_entropy",
-        optimizer: Optimizer | None = None,
-        *,
-        epoch: float = 0.0,
-        epochs: float = 0.0,
-        scheduled: int | None = None,
-    ) -> Tensor:
-        """One training step: forward, feedback, changes. The optimiser's state stays with the network.
-
-        Args:
-            x: [N, I], the same for all replicas, or [R, N, I]; a mapping for several inputs.
-            y: labels [N] or [R, N] for cross-entropy, values [.., N, O] else.
-            loss: "none" computes no error at all: only plasticity that needs none acts, and `y` is not looked at.
-            epoch, epochs: progress, for schedules; scheduled: steps that a schedule counts as done, None for all.
-
-        Returns:
-            Mean loss of each replica before the step, [R]; NaN with the loss "none".
-
-        Raises:
-            ExperimentError: for the loss "none" where nothing changes without an error.
-        """
-        optimizer = self._use(optimizer)
-        self.check_loss(loss)
-        batch = self.forward(x)
-        target = None if loss == NO_LOSS else self._target(batch, y, loss)
-        rates = self._rates(optimizer, epoch, epochs, scheduled)
-        with no_grad():
-            mean = self._no_loss() if target is None else self._sweep.lose(batch, target, loss)
-            phases = self.plan.without_error if target is None else self.plan.backward
-            if optimizer.clip is None:
-                self._feedback_and_learn(phases, batch, optimizer, rates)
-            else:
-                self._feedback_then_clip(phases, batch, optimizer, rates)
-            for name, state in self._routers.items():
-                state.learn(batch.seen[name], batch.groups[name], rates.lr)
-            if self._state.frozen:
-                self._state.hold()
-        self.steps += 1
-        return mean
-
-    def _no_loss(self) -> Tensor:
-        return torch.full((self.replicas,), torch.nan, dtype=self.dtype, device=self.device)
-
-    def check_loss(self, loss: str) -> None:
-        """Refuse to learn without an error where nothing changes without one.
-
-        Raises:
-            ExperimentError: naming what kinds of plasticity there are.
-        """
-        acts = loss != NO_LOSS or self.plan.without_error
-        if not acts and (problem := nothing_changes(self.circuit)) is not None:
-            raise ExperimentError(problem)
-
-    def _feedback_and_learn(
-        self, phases: Iterable[Backward | Change], batch: Batch, optimizer: Optimizer, rates: Rates
-    ) -> None:
-        for phase in phases:
-            if isinstance(phase, Change):
-                self._learner.learn(phase, batch, optimizer, rates)
-            else:
-                self._sweep.backward[phase.population](batch)
-
-    def _feedback_then_clip(
-        self, phases: Iterable[Backward | Change], batch: Batch, optimizer: Optimizer, rates: Rates
-    ) -> None:
-        """Clipping needs the norm of the whole change of each replica, so nothing moves before all of it is known."""
-        for phase in phases:
-            if not isinstance(phase, Change):
-                self._sweep.backward[phase.population](batch)
-        proposed = [self._learner.proposed(phase, batch) for phase in phases if isinstance(phase, Change)]
-        tensors = [tensor for weights, biases, _ in proposed for tensor in (*weights.values(), *biases.values())]
-        none_R = torch.zeros(self.replicas, dtype=self.dtype, device=self.device)  # where nothing can change
-        square_R = sum((tensor.flatten(1).square().sum(1) for tensor in tensors), start=none_R)
-        assert optimizer.clip is not None
-        scale_R = (optimizer.clip / (square_R.sqrt() + 1e-6)).clamp(max=1.0)
-        for weights, biases, groups in proposed:
-            scaled = [
-                {name: t * scale_R.view(-1, *([1] * (t.dim() - 1))) for name, t in part.items()}
-                for part in (weights, biases)
-            ]
-            self._learner.apply(scaled[0], scaled[1], groups, batch, optimizer, rates)
-
-    def _use(self, optimizer: Optimizer | None) -> Optimizer:
-        optimizer = optimizer or self._optimizer
-        if not isinstance(optimizer, Optimizer):
-            found = "none" if optimizer is None else f"{type(optimizer).__module__}.{type(optimizer).__name__}"
-            remedy = "Pass e.g. optimizer=ns.SGD(lr=0.1)."
-            raise ExperimentError(
-                Problem(place="step", expected="an optimizer of neurosal", found=found, remedy=remedy)
-            )
-        if self._optimizer is not optimizer and self._optimizer != optimizer:
-            self.adopt(optimizer)
-        self._optimizer = optimizer
-        return optimizer
-
-    def adopt(self, optimizer: Optimizer) -> None:
-        """Go on with this optimiser. What another one remembers of a weight that this network changes is kept where it
-        is of the same kind, else forgotten: whether it can be gone on from, perhaps from a file, is said by what it
-        keeps for a weight."""
-        self.check_rates(optimizer)
-        other = self._optimizer is not None and self._optimizer.kind != optimizer.kind
-        self._learner.forget(None if other else optimizer.init(torch.zeros(1, 1, 1)).keys())
-        self._optimizer = optimizer
-
-    def check_rates(self, optimizer: Optimizer) -> None:
-        """Refuse settings that have a value for each replica, and not one for each of these.
-
-        Raises:
-            ExperimentError: naming each.
-        """
-        wrong = [
-            Problem(
-                place=f"optimizer.{field}",
-                expected=f"one number, or {self.replicas} (one a replica)",
-                found=f"{len(value)} numbers",
-            )
-            for field in optimizer.per_replica
-            if isinstance(value := getattr(optimizer, field), tuple) and len(value) != self.replicas
-        ]
-        if wrong:
-            raise ExperimentError(wrong)
-
-    def _rates(self, optimizer: Optimizer, epoch: float, epochs: float, step: int | None = None) -> Rates:
-        def scheduled(value: PerReplica, schedule: Any) -> float | Tensor:
-            done = self.steps if step is None else step
-            factor = 1.0 if schedule is None else schedule.factor(done, epoch, epochs)
-            if isinstance(value, tuple):
-                return torch.tensor(value, dtype=self.dtype, device=self.device) * factor
-            return value * factor
-
-        lr, decay = (
-            scheduled(optimizer.lr, optimizer.schedule),
-            scheduled(optimizer.weight_decay, optimizer.decay_schedule),
-        )
-        return Rates(lr, decay)
-
-    def _target(self, batch: Batch, y: Any, loss: str) -> Tensor:
-        if loss == "cross_entropy" and type(y) is Tensor and y.dtype is torch.int64 and y.shape == batch.lead:
-            return y if y.device == self.device else y.to(self.device)
-        return as_target(y, loss, self.replicas, batch.samples, self._outputs, self.device, self.dtype)
-
-    def freeze_replicas(self, replicas: Iterable[int], state: Mapping[str, Tensor] | None = None) -> None:
-        """Stop these replicas: from now on their weights, optimiser state and routers stay as they are.
-
-        Args:
-            state: a copy of an earlier `state_dict` to put them back to; what did not exist then starts at zero.
-        """
-        self._state.freeze(replicas, state)
 
     # Judging ---------------------------------------------------------------------------------------------------------
 

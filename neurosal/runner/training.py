@@ -14,7 +14,7 @@ from torch import Tensor
 
 from neurosal.checks.phases import Arms, phase_problems, task_problems
 from neurosal.data import Dataset
-from neurosal.engine.feeding import Part, Samples, evaluate, parts_of
+from neurosal.engine.feeding import Part, evaluate, parts_of
 from neurosal.engine.losses import NO_LOSS
 from neurosal.engine.network import Network
 from neurosal.errors import ExperimentError, Problem, StoreError
@@ -23,8 +23,9 @@ from neurosal.record import Recorder, Run, open_run, schema
 from neurosal.record.files import read_yaml_file
 from neurosal.record.refusing import refuse_other
 from neurosal.runner.course import MOST_VISITS, Place, Program, visits
+from neurosal.runner.finite import Finite
 from neurosal.runner.intervening import intervene
-from neurosal.runner.probing import Moment, Prober
+from neurosal.runner.probing import Prober
 from neurosal.runner.stages import Stage, stages_of
 from neurosal.runner.tasks import judge
 from neurosal.runner.threads import fitting_threads
@@ -155,8 +156,7 @@ class Trainer:
         self.epochs = self._planned_epochs()
         self.prober = Prober(network, training, self.parts, self.total, int(self.epochs))
         self.evaluated_at = -1
-        self.good: dict[str, Tensor] = {}
-        self.failures: dict[int, str] = {}
+        self.finite = Finite(network, self.replicas)
 
     def _check_program(self, data: Any) -> None:
         circuits, trainings = {"network": self.network.circuit}, {"network": self.training}
@@ -211,10 +211,10 @@ class Trainer:
             self._go(recorder)
             recorder.reached(step=self.network.steps, epoch=self._epoch())
             recorder.checkpoint(self._tensors(), self._meta())
-            if self.failures:
-                recorder.close("diverged", "; ".join(self.failures.values()))
-        if self.failures:
-            warnings.warn("\n".join(self.failures.values()), DivergedWarning, stacklevel=3)
+            if self.finite.failures:
+                recorder.close("diverged", "; ".join(self.finite.failures.values()))
+        if self.finite.failures:
+            warnings.warn("\n".join(self.finite.failures.values()), DivergedWarning, stacklevel=3)
 
     def _count(self) -> dict[str, int]:
         """Numbers of parameters of one replica, by pathway."""
@@ -276,7 +276,7 @@ class Trainer:
         return sum(feed.taken // feed.per_epoch for feed in self.feeds)
 
     def _go(self, recorder: Recorder) -> None:
-        self._keep_good()
+        self.finite.keep()
         if self.place == Place():
             self._evaluate(recorder)
         for cycle, number, done, begun in self.course.legs(self.place):
@@ -284,7 +284,7 @@ class Trainer:
             if not begun:
                 self._begin_phase(recorder, stage, cycle, number)
             for count in range(done + 1, stage.length + 1):
-                if len(self.failures) == self.network.replicas:
+                if len(self.finite.failures) == self.network.replicas:
                     return
                 self.place = Place(cycle, number, count, True)
                 self._step(recorder, stage)
@@ -299,7 +299,7 @@ class Trainer:
         step, ended = before + 1, self._ended(stage)
         logged = stage.feed is not None and learned % training.log_every == 0
         if before % CHECKED_EVERY == 0 or logged or ended is not None:
-            self._check(step, loss if stage.errs else None, moment)
+            self.finite.check(step, loss if stage.errs else None, moment.batch, training.loss)
         if logged:
             recorder.append(schema.TRAIN, step=before, epoch=epoch, values={schema.LOSS: self._visible(loss)})
         if self.prober.groups:
@@ -317,13 +317,13 @@ class Trainer:
         training, last = self.training, self.network.steps == self.total
         if ended % training.evaluate_every == 0 or last:
             self._evaluate(recorder)
-            self._keep_good()
+            self.finite.keep()
         if training.checkpoint_every and ended % training.checkpoint_every == 0 and not last:
             self._save(recorder)
 
     def _save(self, recorder: Recorder) -> None:
         # A resumed run starts from here, so an uninterrupted one must fall back to here as well.
-        self._keep_good()
+        self.finite.keep()
         recorder.checkpoint(self._tensors(), self._meta())
 
     # Phases ----------------------------------------------------------------------------------------------------------
@@ -354,14 +354,14 @@ class Trainer:
             return
         if self.evaluated_at < self.network.steps:
             self._evaluate(recorder)
-            self._keep_good()
+            self.finite.keep()
         if self.training.checkpoint_every and not last:
             self._save(recorder)
 
     def _visible(self, values: Tensor) -> np.ndarray[Any, Any]:
         """Values of replicas that still learn; NaN for those that stopped."""
         array = values.double().cpu().numpy().copy()
-        array[list(self.failures)] = np.nan
+        array[list(self.finite.failures)] = np.nan
         return array
 
     def _evaluate(self, recorder: Recorder) -> None:
@@ -387,48 +387,6 @@ class Trainer:
             for key, value in evaluate(self.network, part, self.training.loss).items()
         }
 
-    # Numbers that stop being finite ----------------------------------------------------------------------------------
-
-    def _keep_good(self) -> None:
-        self.good = {name: tensor.clone() for name, tensor in self.network.state_dict().items()}
-
-    def _check(self, step: int, loss: Tensor | None, moment: Moment) -> None:
-        """Freeze replicas whose numbers are no longer finite, at their last good state."""
-        tensors = (*self.network.weights.full.values(), *self.network.biases.values())
-        finite = torch.isfinite(torch.stack([t.flatten(1).sum(1) for t in tensors])).all(0)
-        if loss is not None:
-            finite &= torch.isfinite(loss)
-        if bool(finite.all()):
-            return
-        for replica in (~finite).nonzero()[:, 0].tolist():
-            if replica not in self.failures:
-                self._stop(replica, step, *moment.batch)
-
-    def _stop(self, replica: int, step: int, x: Samples, y: Tensor) -> None:
-        varied = ", ".join(f"{name} {values[replica]}" for name, values in self.replicas.items())
-        where = self._first_bad(replica, x, y)
-        self.failures[replica] = (
-            f"replica {replica} ({varied}) stopped being finite by step {step}, first in {where}; "
-            "its last good state was kept and the others went on"
-        )
-        self.network.freeze_replicas([replica], self.good)
-
-    def _first_bad(self, replica: int, x: Samples, y: Tensor) -> str:
-        """The projection whose weights, or else the population whose activity, is the first that is not finite."""
-        for name in self.network.circuit.layers():
-            for projection in self.network.circuit.select(pathway="feedforward", target=name):
-                if not bool(torch.isfinite(self.network.weights[projection][replica]).all()):
-                    return f"projection {projection!r}"
-        for name, weight in self.network.weights.items():
-            if not bool(torch.isfinite(weight[replica]).all()):
-                return f"projection {name!r}"
-        signals = self.network.signals(x, y, self.training.loss)
-        for name in self.network.circuit.layers():
-            if not bool(torch.isfinite(signals[name]["activity"][replica]).all()):
-                incoming = ", ".join(map(repr, self.network.circuit.select(pathway="feedforward", target=name)))
-                return f"the activity of {name!r} (projection {incoming})" if incoming else f"the input {name!r}"
-        return "the loss"
-
     # Going on --------------------------------------------------------------------------------------------------------
 
     def _tensors(self) -> dict[str, np.ndarray[Any, Any]]:
@@ -436,13 +394,13 @@ class Trainer:
         return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
 
     def _meta(self) -> dict[str, Any]:
-        failures = {str(replica): text for replica, text in self.failures.items()}
+        failures = {str(replica): text for replica, text in self.finite.failures.items()}
         return {"failures": failures, "place": self.place.to_dict(), "evaluated": self.evaluated_at}
 
     def _take_up(self, tensors: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
         state = {name: torch.from_numpy(np.array(array)) for name, array in tensors.items()}
         self.network.load_state_dict(self.prober.take_up(state))
-        self.failures = {int(replica): text for replica, text in meta.get("failures", {}).items()}
+        self.finite.failures = {int(replica): text for replica, text in meta.get("failures", {}).items()}
         # Runs from before there were phases say no place.
         usual = {"cycle": 0, "phase": 0, "done": self.network.steps, "begun": self.network.steps > 0}
         self.place = Place.from_dict(meta.get("place", usual))

@@ -12,7 +12,6 @@ import torch
 
 import neurosal as ns
 from neurosal import rules
-from neurosal.runner.probing import Moment
 from neurosal.runner.training import DivergedWarning, Trainer
 from neurosal.settings import Piecewise, Training
 from tests.runner.making import CHAIN, data_of, must_be_equal, must_hold_the_same, network_of, sal, tensors_of, trained
@@ -143,12 +142,12 @@ def test_no_infinite_value_is_recorded_between_looks(tmp_path: Path) -> None:
 
 def test_a_bias_that_is_no_longer_finite_counts(tmp_path: Path) -> None:
     trainer = Trainer(network_of(rules.fa(CHAIN)), data_of(), Training(batch_size=5, dtype="float64"), {}, None)
-    trainer._keep_good()
+    trainer.finite.keep()
     trainer.network.biases["hidden1.bias"][1, 0, 0] = float("inf")
     x, y = trainer.part.take(torch.tensor([[0, 1], [1, 2]]))
-    trainer._check(3, torch.zeros(2), Moment(trainer.network, "cross_entropy", x, y))
-    assert list(trainer.failures) == [1]
-    assert "the activity of 'hidden1' (projection 'input_to_hidden1')" in trainer.failures[1]
+    trainer.finite.check(3, torch.zeros(2), (x, y), "cross_entropy")
+    assert list(trainer.finite.failures) == [1]
+    assert "the activity of 'hidden1' (projection 'input_to_hidden1')" in trainer.finite.failures[1]
     assert torch.isfinite(trainer.network.biases["hidden1.bias"]).all()
 
 
