@@ -109,6 +109,7 @@ def facts(circuit: Circuit, name: str) -> str:
     activation = getattr(population.model, "activation", None)
     said = f"{population.units:,}"
     said += f" {activation}" if activation else " relay" if isinstance(population.model, Relay) else " units"
+    said += " normed" if getattr(population.model, "norm", None) is not None else ""
     return said + (f" × {population.areas}" if population.areas > 1 else "")
 
 

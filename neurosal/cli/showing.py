@@ -18,6 +18,7 @@ from neurosal.cli.listing import WIDTH, console, table
 from neurosal.cli.sources import FAMILIES, assigned, look_up
 from neurosal.errors import CircuitError, ExperimentError, NeurosalError, Problem, near
 from neurosal.graph.circuit import Circuit
+from neurosal.graph.models import Model
 from neurosal.graph.projection import Pathway
 from neurosal.graph.value import Value, shown
 from neurosal.settings.experiment import Experiment
@@ -182,13 +183,21 @@ def tables(value: Circuit | Experiment) -> Iterable[RenderableType]:
     return _circuit_tables(value) if isinstance(value, Circuit) else _experiment_tables(value)
 
 
+def said(model: Model) -> str:
+    """A model in a table: its activation, with norm and gain where it has them."""
+    text: str = getattr(model, "activation", model.kind)
+    norm, gain = getattr(model, "norm", None), getattr(model, "gain", 1.0)
+    text += f" of {norm.kind} norm" if norm is not None else ""
+    return text + (f", gain {gain:g}" if gain != 1 else "")
+
+
 def _circuit_tables(circuit: Circuit) -> Iterable[RenderableType]:
     yield f"{circuit!r}\n"
     populations = table("population", "units>", "areas>", "model", "bias>")
     for name, population in circuit.populations.items():
         model = population.model
         biased = getattr(model, "bias", False)
-        described = getattr(model, "activation", model.kind)
+        described = said(model)
         populations.add_row(
             name,
             f"{population.units:,}",

@@ -19,7 +19,7 @@ from torch.fx import Graph, GraphModule, Node
 from torch.nn import functional
 
 from neurosal.errors import CircuitError, ExperimentError, Problem, near
-from neurosal.graph import Rate, SignOf
+from neurosal.graph import Rate, RMSNorm, SignOf
 from neurosal.lower.plan import Forward, Route
 
 if TYPE_CHECKING:
@@ -53,6 +53,11 @@ def area_linear(rows: Tensor, weight: Tensor, bias: Tensor | None, area: Tensor)
 def no_input(like: Tensor, units: int) -> Tensor:
     """Zeros for a population that hears from nobody."""
     return like.new_zeros((*like.shape[:-1], units))
+
+
+def root_mean_square(rows: Tensor, eps: float) -> Tensor:
+    """``a / √(mean(a²) + ε)`` over the units."""
+    return functional.rms_norm(rows, rows.shape[-1:], eps=eps)
 
 
 class MaskedLinear(nn.Linear):
@@ -244,6 +249,9 @@ def refuse_unknown(network: Network) -> None:
             found = repr(model.kind) if not isinstance(model, Rate) else repr(model.activation)
             expected = f"a rate model with one of the activations {', '.join(VALUES)}"
             problems.append(Problem(place=f"populations.{phase.population}.model", expected=expected, found=found))
+        elif model.norm is not None and not isinstance(model.norm, RMSNorm):
+            place = f"populations.{phase.population}.model.norm"
+            problems.append(Problem(place=place, expected="rms, or none", found=repr(model.norm.kind)))
         for name in (*phase.projections, *phase.lateral):
             wiring = network.circuit.projections[name].wiring
             if wiring.functions not in ("dense", "one_to_one"):
@@ -364,8 +372,11 @@ class _Written:
         return self.network.circuit.projections[projection].source
 
     def value(self, model: Rate, a: Node) -> Node:
+        if isinstance(model.norm, RMSNorm):
+            a = self.call(root_mean_square, a, model.norm.eps)
         function = VALUES[model.activation]
-        return a if function is None else self.call(function, a)
+        h = a if function is None else self.call(function, a)
+        return h if model.gain == 1 else self.call(torch.mul, h, model.gain)
 
     def settled(self, phase: Forward, model: Rate, a: Node) -> Node:
         h = self.value(model, a)

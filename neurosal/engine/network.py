@@ -151,6 +151,7 @@ class Network(Stepped, Lesioned, Exported):
             inputs, samples = as_inputs(x, self.circuit, self.replicas, self.device, self.dtype)
             batch = Batch(self.replicas, samples)
             batch.activity.update(inputs)
+        self._sweep.look()
         with no_grad():
             for phase in self._sweep.forward:
                 phase(batch)

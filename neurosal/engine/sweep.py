@@ -18,7 +18,8 @@ from neurosal.engine.inputs import refuse_labels
 from neurosal.engine.losses import LOSSES
 from neurosal.engine.parameters import Parameters
 from neurosal.engine.routing import Groups, RouterState
-from neurosal.graph import Rate
+from neurosal.engine.transfer import transfer
+from neurosal.graph import Constant, OneToOne, Own, Rate
 from neurosal.lower.plan import Backward, Forward, Plan, Route
 
 
@@ -71,11 +72,14 @@ class Sweep:
         self.plan, self.parameters, self.routers = plan, parameters, routers
         self.forward: list[Step] = []
         self.backward: dict[str, Step] = {}
+        self._skips: dict[str, int] = {}  # constant skip that lets a signal pass as it is → version of its storage
         self.bind()
 
     def bind(self) -> None:
         """Bind every phase to storage; again where synapses or units have gone or come back."""
         plan, silenced = self.plan, self.parameters.lesions.silenced
+        full = self.parameters.full
+        self._skips = {name: full[name]._version for name in plan.owners if self._passes(name)}
         self.forward = [
             *(self._silent(name, "activity") for name in plan.circuit.inputs if name in silenced),
             *(self._route(phase) if isinstance(phase, Route) else self._forward(phase) for phase in plan.forward),
@@ -84,9 +88,26 @@ class Sweep:
             phase.population: self._backward(phase) for phase in plan.backward if isinstance(phase, Backward)
         }
         output = plan.output.population
+        model = plan.circuit.populations[output].model
+        self._output_gate = transfer(model).gate if isinstance(model, Rate) else None
         self._carries_target = any(edge.carries == "target" for edge in plan.circuit.projections.values())
         ends = ("error", "target") if self._carries_target else ("error",)
         self._lost = [self._silent(output, kind) for kind in ends if output in silenced]
+
+    def look(self) -> None:
+        """Bind again where somebody wrote into a constant skip."""
+        full = self.parameters.full
+        if any(full[name]._version != version for name, version in self._skips.items()):
+            self.bind()
+
+    def _passes(self, projection: str) -> bool:
+        """Whether a projection hands a signal on as it is: one-to-one, each weight 1 and never another."""
+        edge, parameters = self.plan.circuit.projections[projection], self.parameters
+        if type(edge.wiring) is not OneToOne or edge.plasticity.plastic or not isinstance(edge.weights, Own):
+            return False
+        full = parameters.full[projection]
+        whole = full.shape[1] == 1 and not full.is_inference() and projection not in parameters.masks
+        return whole and isinstance(edge.weights.init, Constant) and bool((full == 1).all())
 
     # Order of samples ------------------------------------------------------------------------------------------------
 
@@ -116,43 +137,47 @@ class Sweep:
 
     def _forward(self, phase: Forward) -> Step:
         name, population = phase.population, self.plan.circuit.populations[phase.population]
-        assert isinstance(population.model, Rate)
-        activation, bias = ACTIVATIONS[population.model.activation], self.parameters.internal_bias(name)
-        value, keeps_input, route = activation.value, activation.keeps_input, self.plan.routes.get(name)
-        bias_grouped, units = bias is not None and population.areas > 1, population.units
-        first = (
-            bias is not None
-            and bool(phase.projections)
-            and (self.parameters.areas[phase.projections[0]] > 1) == bias_grouped
-        )
+        model = population.model
+        assert isinstance(model, Rate)
+        bias, units, route = self.parameters.internal_bias(name), population.units, self.plan.routes.get(name)
+        bias_grouped = bias is not None and population.areas > 1
+        # What a skip brings is the source's own tensor: it comes last, so that sums start from a tensor of their own.
+        ordered = sorted(phase.projections, key=self._skips.__contains__)
+        own = bool(ordered) and ordered[0] not in self._skips
+        first = bias is not None and own and (self.parameters.areas[ordered[0]] > 1) == bias_grouped
         inputs = [
             self._applied(projection, bias=bias if first and index == 0 else None)
-            for index, projection in enumerate(phase.projections)
+            for index, projection in enumerate(ordered)
         ]
         late_bias = bias if bias is not None and not first else None
-        settle = self._settling(phase, population.model) if phase.lateral else None
+        borrowed = bool(ordered) and not own and len(ordered) == 1 and late_bias is None
+        settle = self._settling(phase, model) if phase.lateral else None
+        value, function = transfer(model).value, ACTIVATIONS[model.activation]
+        # What small networks notice: without norm and gain, no more than f on the way.
+        straight = function.value if model.norm is None and model.gain == 1 and not borrowed else None
+        keeps_input = function.keeps_input
 
         def forward(batch: Batch) -> None:
             a = inputs[0](batch) if inputs else bias.new_zeros((*batch.lead, units))  # type: ignore[union-attr]
             for more in inputs[1:]:
-                a = a.add_(more(batch))
+                a = a.add_(more(batch)) if own else a + more(batch)
             if late_bias is not None:
                 groups = batch.groups[route] if bias_grouped and route is not None else None
                 a = a + (late_bias if groups is None else spread_rows(late_bias[groups.group_of_row], a))
             if settle is not None:
                 settle(batch, a)
-            elif keeps_input:
-                batch.kept[name] = a
-                batch.activity[name] = value(a)
+            elif straight is None:
+                batch.activity[name], batch.kept[name] = value(a, borrowed)
             else:
-                batch.activity[name] = batch.kept[name] = value(a)
+                batch.activity[name] = h = straight(a)
+                batch.kept[name] = a if keeps_input else h
 
         return self._then_silent(forward, name, "activity")
 
     def _settling(self, phase: Forward, model: Rate) -> Callable[[Batch, Tensor], None]:
         """The function that lets the activity of a population settle, from its input without lateral projections."""
         name, steps, rate = phase.population, model.settle_steps, model.settle_rate
-        value, keeps_input = ACTIVATIONS[model.activation].value, ACTIVATIONS[model.activation].keeps_input
+        value = transfer(model).value
         lateral = [self._applied(projection) for projection in phase.lateral]
         silent = self._silent(name, "activity") if name in self.parameters.lesions.silenced else None
 
@@ -163,11 +188,10 @@ class Sweep:
             return sum((more(batch) for more in lateral), start=a)
 
         def settle(batch: Batch, a: Tensor) -> None:
-            h = value(a.clone())
+            h = value(a, True)[0]
             for _ in range(steps):
-                h = torch.lerp(h, value(received(batch, a, h)), rate)
-            settled = received(batch, a, h)
-            batch.kept[name] = settled if keeps_input else value(settled)
+                h = torch.lerp(h, value(received(batch, a, h), False)[0], rate)
+            batch.kept[name] = value(received(batch, a, h), False)[1]
 
         return settle
 
@@ -213,6 +237,8 @@ class Sweep:
         during = (here if edge.pathway == "feedback" else there) if grouped else here
         apply, affine, shared, errs = kernel.apply, kernel.affine, kind == "activity", kind == "error"
         reverses = during != there
+        if projection in self._skips:
+            return self._passed(source, kind, here, there)
 
         def applied(batch: Batch) -> Tensor:
             rows = (
@@ -227,18 +253,26 @@ class Sweep:
 
         return applied
 
+    def _passed(self, source: str, kind: str, here: str | None, there: str | None) -> Callable[[Batch], Tensor]:
+        """The function that hands a signal on as it is: nobody may write into what it returns."""
+        if here == there:
+            return lambda batch: getattr(batch, kind)[source]
+        return lambda batch: self.rows(batch, source, kind, there)
+
     # Feedback --------------------------------------------------------------------------------------------------------
 
     def _backward(self, phase: Backward) -> Step:
         name, model = phase.population, self.plan.circuit.populations[phase.population].model
         edges = self.plan.circuit.projections
-        sources = [self._applied(projection, kind=edges[projection].carries) for projection in phase.projections]
-        gate = ACTIVATIONS[model.activation].gate if isinstance(model, Rate) else None
+        ordered = sorted(phase.projections, key=self._skips.__contains__)
+        sources = [self._applied(projection, kind=edges[projection].carries) for projection in ordered]
+        own = ordered[0] not in self._skips
+        gate = transfer(model).gate if isinstance(model, Rate) else None
 
         def backward(batch: Batch) -> None:
             e = sources[0](batch)
             for more in sources[1:]:
-                e = e.add_(more(batch))
+                e = e.add_(more(batch)) if own else e + more(batch)
             batch.error[name] = e if gate is None else gate(e, batch.kept[name])
 
         return self._then_silent(backward, name, "error")
@@ -247,7 +281,6 @@ class Sweep:
         """The output's δ; returns the mean loss of each replica, [R]."""
         output = self.plan.output.population
         rows, order = batch.activity[output], self.plan.orders[output]
-        model = self.plan.circuit.populations[output].model
         if order is not None:
             target = (
                 reorder(target, batch, None, order)
@@ -259,8 +292,8 @@ class Sweep:
         except (IndexError, RuntimeError):  # asked only now: a look at the labels of every step would cost more
             refuse_labels(target, loss, rows.shape[-1])
             raise
-        if isinstance(model, Rate):
-            delta = ACTIVATIONS[model.activation].gate(delta, batch.kept[output])
+        if self._output_gate is not None:
+            delta = self._output_gate(delta, batch.kept[output])
         batch.error[output] = delta
         if self._carries_target:
             batch.target[output] = as_values(target, rows) if loss == "cross_entropy" else target

@@ -13,6 +13,7 @@ from neurosal.graph.initialisers import (
     XavierUniform,
 )
 from neurosal.graph.models import Model, Rate, Relay, Source
+from neurosal.graph.normalisation import Normalisation, RMSNorm
 from neurosal.graph.partial import EdgeList, FixedInDegree, FixedOutDegree, Sparse
 from neurosal.graph.plasticity import Local, Plasticity, RouterPlasticity
 from neurosal.graph.population import Population
@@ -37,12 +38,14 @@ __all__ = [
     "Local",
     "Model",
     "Normal",
+    "Normalisation",
     "OneToOne",
     "Orthogonal",
     "Own",
     "Plasticity",
     "Population",
     "Projection",
+    "RMSNorm",
     "Rate",
     "Relay",
     "Router",

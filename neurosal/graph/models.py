@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
+from neurosal.graph.normalisation import Normalisation
 from neurosal.graph.value import Kinded
 
 Activation = Literal["linear", "relu", "tanh", "sigmoid", "gelu", "elu", "softplus"]
@@ -35,20 +36,28 @@ class Source(Model):
 class Rate(Model):
     """``h = f(b + Σ W h_source)`` with a bias per unit and area that starts at zero; ``δ = e * f'(a)``.
 
+    With a norm and a gain it is ``h = g f(norm(a))`` of the whole input ``a = b + Σ W h_source``, bias included, and
+    ``δ = Jᵀ e`` with the Jacobian J of that function at a: the error passes the norm as it does under backpropagation,
+    within the population and without any synapse.
+
     With lateral projections L from the population to itself its activity settles: from that without them on, ``h += ρ
     (f(b + Σ W h_source + Σ L h) - h)``, as many times as ``settle_steps`` says. The error is gated at the settled
     state, ``a = b + Σ W h_source + Σ L h``; none travels along lateral projections. A linear population settles at
     ``(I - L)⁻¹ (b + Σ W h_source)`` where ``|1 - ρ (1 - λ)| < 1`` for every eigenvalue λ of L.
 
     Args:
+        norm: of the input, before f; None for none.
+        gain: g, on what leaves.
         settle_steps, settle_rate: how often, and ρ; of no effect without lateral projections.
     """
 
     kind: ClassVar[str] = "rate"
     carries: ClassVar[frozenset[str]] = frozenset({"activity", "error"})
-    rare: ClassVar[frozenset[str]] = frozenset({"settle_steps", "settle_rate"})
+    rare: ClassVar[frozenset[str]] = frozenset({"gain", "settle_steps", "settle_rate"})
     activation: Activation = "relu"
     bias: bool = True
+    norm: Normalisation | None = None
+    gain: float = Field(default=1.0, gt=0)
     settle_steps: int = Field(default=20, gt=0)
     settle_rate: float = Field(default=0.5, gt=0, le=1)
 

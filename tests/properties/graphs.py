@@ -19,6 +19,7 @@ from neurosal.graph import (
     Projection,
     Rate,
     Relay,
+    RMSNorm,
     Source,
     Sparse,
     Transpose,
@@ -44,7 +45,12 @@ def forward_circuits(
         model: Any = (
             Source()
             if name.startswith("input")
-            else Rate(activation=draw(st.sampled_from(ACTIVATIONS)), bias=draw(st.booleans()))
+            else Rate(
+                activation=draw(st.sampled_from(ACTIVATIONS)),
+                bias=draw(st.booleans()),
+                norm=draw(st.sampled_from([None, None, RMSNorm(eps=0.01)])),
+                gain=draw(st.sampled_from([1.0, 1.0, 0.3])),
+            )
         )
         if name == "output":
             model = Rate(activation="linear", bias=draw(st.booleans()))

@@ -68,7 +68,10 @@ def gradients(
             if fields["target"] == name:
                 weight, h = matrix(edge, r, k), activity(fields["source"], r, n)
                 a = a + (weight * h if weight.dim() == 1 else weight @ h)
-        return FUNCTIONS[model["activation"]](a)
+        if model.get("norm") is not None:
+            assert model["norm"]["kind"] == "rms"
+            a = a / (a.pow(2).mean() + model["norm"]["eps"]).sqrt()
+        return model.get("gain", 1.0) * FUNCTIONS[model["activation"]](a)
 
     rows = torch.stack([torch.stack([activity(output, r, n) for n in range(y.shape[1])]) for r in range(y.shape[0])])
     if loss == "cross_entropy":

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.reference.numerics import Array, activate, loss, slope
+from tests.reference.numerics import Array, loss, transferred, transferred_back
 from tests.reference.optimizers import move
 from tests.reference.routing import Router
 
@@ -181,14 +181,12 @@ class Interpreter:
                     a = a + send(
                         self.matrix(r, name, sample), self.activity(r, self.projections[name]["source"], sample)
                     )
-                sample.a[population], sample.h[population] = a, activate(model["activation"], a)
+                sample.a[population], sample.h[population] = a, transferred(model, a)
                 lateral = self.incoming(population, "lateral")
                 for _ in range(model.get("settle_steps", 20) if lateral else 0):
                     h = sample.h[population]
                     heard = a + sum(send(self.matrix(r, name, sample), h) for name in lateral)
-                    sample.h[population] = h + model.get("settle_rate", 0.5) * (
-                        activate(model["activation"], heard) - h
-                    )
+                    sample.h[population] = h + model.get("settle_rate", 0.5) * (transferred(model, heard) - h)
                 for name in lateral:
                     sample.a[population] = sample.a[population] + send(
                         self.matrix(r, name, sample), sample.h[population]
@@ -215,7 +213,7 @@ class Interpreter:
                         e = arrived if e is None else e + arrived
             if e is not None and model["kind"] == "rate":
                 self.activity(r, population, sample)
-                e = e * slope(model["activation"], sample.a[population])
+                e = transferred_back(model, sample.a[population], e)
             sample.error[population] = e
         return sample.error[population]
 

@@ -21,6 +21,32 @@ def slope(kind: str, a: Array) -> Array:
     return np.array([_slope(kind, value) for value in a])
 
 
+def transferred(model: dict[str, Any], a: Array) -> Array:
+    """h = g f(norm(a)) of one population."""
+    return np.asarray(model.get("gain", 1.0) * activate(model["activation"], _normed(model, a)))
+
+
+def transferred_back(model: dict[str, Any], a: Array, e: Array) -> Array:
+    """The transposed Jacobian of `transferred` at a, written out as a matrix, times e."""
+    inner = np.diag(model.get("gain", 1.0) * slope(model["activation"], _normed(model, a)))
+    if model.get("norm") is None:
+        return np.asarray(inner @ e)
+    size = _size(model, a)
+    jacobian = np.array(
+        [[(i == j) / size - a[i] * a[j] / (len(a) * size**3) for j in range(len(a))] for i in range(len(a))]
+    )
+    return np.asarray((inner @ jacobian).T @ e)
+
+
+def _normed(model: dict[str, Any], a: Array) -> Array:
+    return a if model.get("norm") is None else np.asarray(a / _size(model, a))
+
+
+def _size(model: dict[str, Any], a: Array) -> float:
+    assert model["norm"]["kind"] == "rms"
+    return math.sqrt(sum(value * value for value in a) / len(a) + model["norm"]["eps"])
+
+
 def _activate(kind: str, a: float) -> float:
     if kind == "linear":
         return a
