@@ -1,124 +1,101 @@
-"""`neurosal bench [WHAT]`: which comparisons there are, and how they are printed and kept."""
+"""`neurosal bench [WHAT]`: which comparisons there are, and how what they measure is kept."""
 
 from __future__ import annotations
 
 import json
 import os
-import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
-from rich.table import Table
 
-from neurosal.bench import reading, recording, reports, statistics
-from neurosal.bench.contenders import Work, agree, ours, theirs
-from neurosal.bench.timing import Timing, interleaved, matrix_rate
-from neurosal.errors import ExperimentError, Problem, near
+from neurosal.bench import comparing, reading, recording, reports, statistics
+from neurosal.bench.areas import compare as areas
+from neurosal.bench.machine import machine
+from neurosal.bench.rules import replicas, rules
+from neurosal.bench.timing import Effort
+from neurosal.engine.inputs import pick_device
+from neurosal.errors import ExperimentError, NeurosalError, Problem, near
 from neurosal.record.files import store_errors
 
-RIVALS = {"torch backprop": False, "torch backprop, fused SGD": True}
-COMPARISONS: dict[str, dict[Work, tuple[str, ...]]] = {
-    "rules": {
-        Work((784, 1000, 1000, 10), 128): ("bp", "dfa", "fa", "kp", "pfa"),
-        Work((784, 128, 128, 10), 32): ("bp", "dfa", "fa", "kp", "pfa"),
-    },
-    "replicas": {Work((784, 128, 128, 10), 32, replicas=8): ("bp", "dfa", "fa", "kp")},
+Comparison = Callable[[Console, Effort], list[dict[str, Any]]]
+COMPARISONS: dict[str, Comparison] = {
+    "rules": rules,
+    "replicas": replicas,
+    "areas": areas,
+    "recording": lambda console, effort: [recording.compare(console, effort)],
+    "statistics": lambda console, effort: [statistics.compare(console, effort)],
+    "report": lambda console, effort: [reports.compare(console, effort)],
+    "reading": lambda console, effort: [reading.compare(console, effort)],
 }
-OTHERS: dict[str, Callable[..., dict[str, Any]]] = {
-    "statistics": statistics.compare,
-    "recording": recording.compare,
-    "report": reports.compare,
-    "reading": reading.compare,
-}
+GROUPS = {"record": ("recording", "statistics", "report", "reading")}  # the cost of records, as one
 
 
 def main(
-    what: str | None = None, *, out: str | Path | None = None, turns: int = 21, seconds_a_turn: float = 0.15
+    what: str | None = None,
+    *,
+    out: str | Path | None = None,
+    compare: str | Path | None = None,
+    device: str = "cpu",
+    quick: bool = False,
 ) -> dict[str, Any]:
-    """Run one comparison, or all; print a table of ratios to torch backpropagation and return what was measured.
+    """Run one comparison, or all; print tables with ratios, floors and goals, and return what was measured.
+
+    Every contender takes one step that is compared with one written out by hand before anything is timed. A comparison
+    that fails is told, and the others go on.
 
     Args:
-        what: "rules" (a step under each rule), "replicas" (8 seeds as one batch against one after another),
-            "statistics" (those of symmetry beside the steps between them), "recording" (what it adds to training, its
-            rate, and what a kill loses), "report" (of a million recorded steps) or "reading" (a record through time, as
-            it was recorded and packed).
-        out: file for the figures as JSON.
-        turns, seconds_a_turn: how often contenders take turns, and for how long.
+        what: "rules" (a step under each rule), "replicas" (seeds as one batch against one after another), "areas"
+            (areas beside dense backpropagation and plain torch), "record" (all of "recording", what it adds to
+            training, its rate, and what a kill loses; "statistics", those of symmetry beside the steps between them;
+            "report", of a million recorded steps; and "reading", a record through time as it was recorded and packed).
+        out: file for the figures as JSON; it is written anew after each comparison.
+        compare: file that an earlier bench wrote; what got slower or faster beyond the spread is said. The exit code
+            stays 0: timings alone are no error.
+        device: "cpu", or "cuda".
+        quick: works of milliseconds, to try the bench itself.
 
     Raises:
-        ExperimentError: for an unknown comparison. StoreError: for a file that cannot be written, before anything is
-            measured.
+        ExperimentError: for an unknown comparison or device, and for an earlier file that cannot be read, before
+            anything is measured. StoreError: for a file that cannot be written, before that too. NeurosalError: at the
+            end, for comparisons that failed.
     """
-    known = [*COMPARISONS, *OTHERS]
+    known = [*COMPARISONS, *GROUPS]
     if what is not None and what not in known:
         raise ExperimentError(
             Problem(place="bench", expected="a comparison", found=repr(what), remedy=near(what, known))
         )
+    old = None if compare is None else comparing.read(compare)
+    effort = effort_for(str(pick_device(device)), quick=quick)
     if out is not None:
         with store_errors(Path(out), "write what was measured"):
             Path(out).open("a").close()  # minutes of measuring are not to be lost
-    threads = tuple(sorted({1, min(2, os.cpu_count() or 1)}))
-    report: dict[str, Any] = {"machine": _machine(), "threads": list(threads), "results": []}
-    console = Console()
-    for name in [what] if what else known:
-        if name in OTHERS:
-            turn = {"threads": threads, "turns": turns, "seconds_a_turn": seconds_a_turn}
-            report["results"].append(OTHERS[name](console, **turn))
-            continue
-        for work, rules in COMPARISONS[name].items():
-            agree(work)
-            contenders = {rival: theirs(work, fused=fused) for rival, fused in RIVALS.items()}
-            contenders |= {rule: ours(work, rule) for rule in rules}
-            timings = interleaved(contenders, threads=threads, turns=turns, seconds_a_turn=seconds_a_turn)
-            rate = matrix_rate(threads)
-            report["results"].append(_row(name, work, timings, rate))
-            console.print(_table(work, timings, rate))
-    if out is not None:
-        Path(out).write_text(json.dumps(report, indent=1) + "\n")
+    report: dict[str, Any] = {"machine": machine(effort.device), "threads": list(effort.threads), "results": []}
+    console, failed = Console(), []
+    for name in GROUPS.get(what, (what,)) if what else COMPARISONS:
+        try:
+            report["results"] += COMPARISONS[name](console, effort)
+        except NeurosalError as error:
+            failed.append(f"{name}: {error}")
+            console.print(failed[-1], style="red", markup=False)
+            report.setdefault("failed", {})[name] = str(error)
+        if out is not None:
+            Path(out).write_text(json.dumps(report, indent=1) + "\n")
+    if old is not None:
+        report["compared"] = comparing.compare(old, report)
+        comparing.show(console, report["compared"], compare or "")
+    if failed:
+        raise NeurosalError("\n".join(failed))
     return report
 
 
-def _reference(timings: dict[str, Timing]) -> float:
-    """The rival at its best."""
-    return min(timings[name].median for name in RIVALS)
-
-
-def _row(name: str, work: Work, timings: dict[str, Timing], rate: float) -> dict[str, Any]:
-    reference = _reference(timings)
-    return {
-        "comparison": name,
-        "work": str(work),
-        "matrix_rate_gflops": round(rate / 1e9, 1),
-        "floor_s": work.operations() / rate,
-        "contenders": {
-            contender: {"median_s": t.median, "low_s": t.low, "high_s": t.high, "threads": t.threads,
-                        "ratio": t.median / reference}
-            for contender, t in timings.items()
-        },
-    }  # fmt: skip
-
-
-def _table(work: Work, timings: dict[str, Timing], rate: float) -> Table:
-    title = f"{work}: time a step over torch backpropagation (median of interleaved turns)"
-    table = Table(title=title, title_justify="left", box=None)
-    for heading in ("contender", "ratio", "median", "quartiles", "threads", "floor/time"):
-        table.add_column(heading, justify="left" if heading == "contender" else "right")
-    reference, floor = _reference(timings), work.operations() / rate
-    for name, t in timings.items():
-        quartiles = f"{t.low * 1e6:.0f}-{t.high * 1e6:.0f} µs"
-        cells = (f"{t.median / reference:.2f}", f"{t.median * 1e6:.0f} µs", quartiles, str(t.threads))
-        table.add_row(name, *cells, f"{floor / t.median:.2f}")
-    table.caption = (
-        f"floor: products of a backpropagation step at the measured {rate / 1e9:.0f} GFLOP/s; dfa needs fewer"
-    )
-    return table
-
-
-def _machine() -> dict[str, Any]:
-    return {
-        "processor": platform.processor() or platform.machine(), "cores": os.cpu_count(),
-        "python": platform.python_version(), "torch": torch.__version__,
-    }  # fmt: skip
+def effort_for(device: str, *, quick: bool = False) -> Effort:
+    """How long to time on a device: threads from 1 to as many as there are cores, doubling."""
+    cores = os.cpu_count() or 1
+    counts = sorted({*(1 << power for power in range(cores.bit_length()) if 1 << power <= cores), cores})
+    threads = (torch.get_num_threads(),) if device.startswith("cuda") else tuple(counts)
+    if quick:
+        return Effort(threads, turns=3, seconds_a_turn=1e-4, seconds_a_row=0.1, device=device, quick=True)
+    return Effort(threads, device=device)

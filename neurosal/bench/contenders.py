@@ -2,114 +2,191 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from neurosal.engine.network import Network, compile
-from neurosal.errors import NeurosalError
-from neurosal.graph import Circuit, Population, Projection, Rate, Source
-from neurosal.rules import bp, dfa, fa, kp, pfa, sal, shallow
+from neurosal.bench.agreement import TOLERANCE, Net, areas_of, net_of, refuse_wrong
+from neurosal.bench.works import Cost, Feedback, Work, cost
+from neurosal.engine.network import compile
+from neurosal.graph import Circuit
+from neurosal.rules import bp, dfa, fa, kp, pfa, sal, usf
 from neurosal.settings.optimizers import SGD
 
 LEARNING_RATE = 1e-3
-RULES: dict[str, Callable[[Circuit], Circuit]] = {
-    "bp": bp, "shallow": shallow, "fa": fa, "dfa": dfa, "kp": kp, "pfa": pfa, "sal": sal,
-}  # fmt: skip
+RULES: dict[str, tuple[Callable[..., Circuit], Feedback]] = {
+    "bp": (bp, "tied"),
+    "dfa": (dfa, "direct"),
+    "fa": (fa, "fixed"),
+    "kp": (kp, "learned"),
+    "pfa": (pfa, "relay"),
+    "usf": (usf, "signs"),
+}
+AREA_RULES: dict[str, tuple[str, Feedback]] = {
+    "sal chain (kp)": ("kp", "learned"),
+    "sal direct (dfa)": ("dfa", "direct"),
+    "sal direct (dkp)": ("dkp", "direct learned"),
+}
 Step = Callable[[], object]
 
 
-@dataclass(frozen=True)
-class Work:
-    """One training step of a multi-layer perceptron on a random batch, for R replicas."""
+@dataclass
+class Contender:
+    """One way to take the step.
 
-    sizes: tuple[int, ...]
-    batch: int
-    replicas: int = 1
+    Args:
+        name: as it stands in tables.
+        step: one training step; what is timed.
+        check: takes one step and refuses it where it is wrong; returns the difference.
+        cost: what it cannot do without.
+        family: contenders that are variants of one; the best of them counts.
+        rival: not ours: where it fails or is wrong, it is left out with a line, and the others are timed.
+        compute: type of the products, whose rate its floor is taken from.
+        extra: what else to say of it, once it has been timed.
+    """
 
-    def __str__(self) -> str:
-        seeds = f", {self.replicas} seeds" if self.replicas > 1 else ""
-        return f"{'-'.join(map(str, self.sizes))}, batch {self.batch}{seeds}"
+    name: str
+    step: Step
+    check: Callable[[], float]
+    cost: Cost
+    family: str = ""
+    rival: bool = False
+    compute: torch.dtype = torch.float32
+    extra: Callable[[], dict[str, Any]] = field(default=dict)
 
-    def circuit(self) -> Circuit:
-        """The feedforward circuit."""
-        names = ["input", *(f"hidden{index}" for index in range(1, len(self.sizes) - 1)), "output"]
-        models = [Source(), *([Rate()] * (len(self.sizes) - 2)), Rate(activation="linear")]
-        populations = {
-            name: Population(size=size, model=model)
-            for name, size, model in zip(names, self.sizes, models, strict=True)
-        }
-        projections = {f"{a}_to_{b}": Projection(source=a, target=b) for a, b in pairwise(names)}
-        return Circuit(name="bench", populations=populations, projections=projections)
-
-    def data(self) -> tuple[Tensor, Tensor]:
-        """Inputs [R, N, I] ([N, I] for one replica) and labels."""
-        generator = torch.Generator().manual_seed(0)
-        lead = (self.batch,) if self.replicas == 1 else (self.replicas, self.batch)
-        x = torch.randn(*lead, self.sizes[0], generator=generator)
-        return x, torch.randint(0, self.sizes[-1], lead, generator=generator)
-
-    def operations(self) -> int:
-        """Floating-point operations of the products of one backpropagation step (forward, error, change)."""
-        forward = sum(a * b for a, b in pairwise(self.sizes))
-        error = forward - self.sizes[0] * self.sizes[1]
-        return 2 * self.batch * self.replicas * (2 * forward + error)
+    def __post_init__(self) -> None:
+        self.family = self.family or self.name
 
 
-def ours(work: Work, rule: str) -> Step:
-    """Our step."""
-    network = compile(RULES[rule](work.circuit()), seeds=range(work.replicas), device="cpu")
-    x, y = work.data()
-    optimizer = SGD(lr=LEARNING_RATE)
-    return lambda: network.step(x, y, optimizer=optimizer)
+def ours(
+    work: Work,
+    rule: str,
+    *,
+    momentum: float = 0.0,
+    device: str = "cpu",
+    label: str | None = None,
+    tolerance: float = TOLERANCE,
+    **options: Any,
+) -> Contender:
+    """Our step under a rule; with areas, of `sal` with that feedback.
+
+    Args:
+        work: what to do.
+        rule: one of `RULES`, or of `AREA_RULES` where the work has areas.
+        momentum: of SGD.
+        device: where.
+        label: its name in tables; the rule by default.
+        tolerance: of the check.
+        options: of `compile`.
+    """
+    if rule in AREA_RULES:
+        inner, feedback = AREA_RULES[rule]
+        # Areas that start from one draw would hide a sample that meets the weights of another area.
+        circuit = sal(work.circuit(), areas=work.areas, feedback=inner, init="independent")  # type: ignore[arg-type]
+    else:
+        make, feedback = RULES[rule]
+        circuit = make(work.circuit())
+    network = compile(circuit, seeds=range(work.replicas), device=device, **options)
+    x, y = (tensor.to(device) for tensor in work.data())
+    optimizer = SGD(lr=LEARNING_RATE, momentum=momentum)
+
+    def check() -> float:
+        worst = 0.0
+        for replica in sorted({0, work.replicas - 1}):
+            one, labels = (x, y) if work.replicas == 1 else (x[replica], y[replica])
+            area = areas_of(network, one) if work.areas > 1 else torch.zeros_like(labels)
+            read = partial(net_of, network, work.populations, replica)
+            learn = partial(_learn, network, x, y, momentum)
+            worst = max(worst, refuse_wrong(label or rule, read, learn, one, labels, area, tolerance))
+            network.restart()  # no velocity from the step of the check
+        return worst
+
+    def usage() -> dict[str, Any]:
+        counts = torch.bincount(areas_of(network, x), minlength=work.areas).double()
+        return {"usage_max_over_mean": float(counts.max() / counts.mean())}
+
+    return Contender(
+        label or rule,
+        lambda: network.step(x, y, optimizer=optimizer),
+        check,
+        cost(work, feedback, momentum=momentum > 0),
+        extra=usage if work.areas > 1 else dict,
+    )
 
 
-def theirs(work: Work, *, fused: bool) -> Step:
-    """Torch backpropagation with torch.optim.SGD: one model for each replica, one after another."""
-    models = [torch_model(work) for _ in range(work.replicas)]
-    optimizers = [torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, fused=fused) for model in models]
-    x, y = work.data()
+def _learn(network: Any, x: Tensor, y: Tensor, momentum: float, rate: float) -> None:
+    network.step(x, y, optimizer=SGD(lr=rate, momentum=momentum))
+
+
+# torch.optim's ways to take the step of SGD.
+FORMS: dict[str, dict[str, bool]] = {"foreach": {"foreach": True}, "fused": {"fused": True}}
+
+
+def dense(work: Work, form: str, *, compiled: bool = False, momentum: float = 0.0, device: str = "cpu") -> Contender:
+    """Torch backpropagation of the net without areas, with torch.optim.SGD: one model for each replica, one after
+    another."""
+    models = [torch_model(work).to(device) for _ in range(work.replicas)]
+    optimizers = [
+        torch.optim.SGD(model.parameters(), lr=LEARNING_RATE, momentum=momentum, **FORMS[form]) for model in models
+    ]
+    # Inputs of a work with areas, but no router: what is left out is to the rival's advantage.
+    x, y = (tensor.to(device) for tensor in work.data())
     batches = [(x, y)] if work.replicas == 1 else list(zip(x, y, strict=True))
+    losses = [_loss(model, compiled=compiled) for model in models]
 
     def step() -> None:
-        for model, optimizer, (inputs, labels) in zip(models, optimizers, batches, strict=True):
+        for loss, optimizer, (inputs, labels) in zip(losses, optimizers, batches, strict=True):
             optimizer.zero_grad(set_to_none=True)
-            torch.nn.functional.cross_entropy(model(inputs), labels).backward()
+            loss(inputs, labels).backward()
             optimizer.step()
 
-    return step
+    def read(replica: int) -> Net:
+        linear = [layer for layer in models[replica] if isinstance(layer, nn.Linear)]
+        weights = [layer.weight.detach()[None] for layer in linear]
+        return Net(weights, [layer.bias.detach()[None] for layer in linear])
+
+    name = f"torch backprop ({form}{', compiled' if compiled else ''})"
+
+    def check() -> float:
+        worst = 0.0
+        for replica in sorted({0, work.replicas - 1}):
+            inputs, labels = batches[replica]
+            learn = partial(at_rate, step, optimizers)
+            area = torch.zeros_like(labels)
+            worst = max(worst, refuse_wrong(name, partial(read, replica), learn, inputs, labels, area))
+        return worst
+
+    alone = replace(work, areas=1)  # the net that it trains has none
+    return Contender(name, step, check, cost(alone, momentum=momentum > 0), family="torch backprop", rival=True)
 
 
-def torch_model(work: Work) -> torch.nn.Sequential:
+def _loss(model: nn.Module, *, compiled: bool) -> Callable[[Tensor, Tensor], Tensor]:
+    def loss(x: Tensor, y: Tensor) -> Tensor:
+        return nn.functional.cross_entropy(model(x), y)
+
+    return torch.compile(loss) if compiled else loss
+
+
+def at_rate(step: Step, optimizers: Sequence[torch.optim.Optimizer], rate: float) -> None:
+    """One step at another rate, and no velocity left of it."""
+    for optimizer in optimizers:
+        optimizer.param_groups[0]["lr"] = rate
+    step()
+    for optimizer in optimizers:
+        optimizer.param_groups[0]["lr"] = LEARNING_RATE
+        optimizer.state.clear()
+
+
+def torch_model(work: Work) -> nn.Sequential:
     """The same net as plain torch."""
-    layers: list[torch.nn.Module] = []
-    for wide, narrow in pairwise(work.sizes):
-        layers += [torch.nn.Linear(wide, narrow), torch.nn.ReLU()]
-    return torch.nn.Sequential(*layers[:-1])
-
-
-def agree(work: Work) -> None:
-    """Refuse to time what computes something else: one bp step must give the weights that autograd gives.
-
-    Raises:
-        NeurosalError: when it does not.
-    """
-    single = Work(work.sizes, work.batch)
-    network: Network = compile(bp(single.circuit()), device="cpu")
-    model = torch_model(single)
-    linear = [layer for layer in model if isinstance(layer, torch.nn.Linear)]
-    with torch.no_grad():
-        for layer, name in zip(linear, single.circuit().projections, strict=True):
-            layer.weight.copy_(network.weights[name][0, 0])
-            layer.bias.zero_()
-    x, y = single.data()
-    torch.nn.functional.cross_entropy(model(x), y).backward()
-    torch.optim.SGD(model.parameters(), lr=1.0).step()
-    network.step(x, y, optimizer=SGD(lr=1.0))
-    for layer, name in zip(linear, single.circuit().projections, strict=True):
-        off = float((network.weights[name][0, 0] - layer.weight.detach()).abs().max())
-        if off > 1e-4:
-            raise NeurosalError(f"bench: one step of bp differs from autograd by {off:.2g} in {name}; nothing is timed")
+    layers: list[nn.Module] = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for wide, narrow in pairwise(work.sizes):
+            layers += [nn.Linear(wide, narrow), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])

@@ -16,6 +16,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from neurosal.bench.timing import Effort
 from neurosal.record import Recorder, open_run, schema
 from neurosal.record.pack import pack
 
@@ -28,18 +29,17 @@ GOAL = 20.0  # times faster, one synapse
 
 def compare(
     console: Console,
+    effort: Effort,
     *,
-    turns: int,
     sizes: Sequence[int] = SIZES,
     snapshots: int = SNAPSHOTS,
     folder: str | Path | None = None,
-    **_: object,
 ) -> dict[str, Any]:
     """Record weights that change as in training, pack a copy, and read both in turns.
 
     Args:
         console: where the table goes.
-        turns: readings of each kind.
+        effort: turns, of one reading of each kind.
         sizes: units of the populations.
         snapshots: how often all weights are recorded.
         folder: where there is room for the store and its copy; the system's place for such things by default.
@@ -47,6 +47,9 @@ def compare(
     Returns:
         What was measured.
     """
+    turns = effort.turns
+    if effort.quick:
+        sizes, snapshots = (20, 30, 10), 70
     with tempfile.TemporaryDirectory(dir=folder) as place:
         run, copy = Path(place) / "run", Path(place) / "packed"
         record(run, sizes, snapshots)

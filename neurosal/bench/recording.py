@@ -24,24 +24,26 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from neurosal.bench.contenders import LEARNING_RATE, RULES, Work
+from neurosal.bench.contenders import LEARNING_RATE
+from neurosal.bench.timing import Effort, threads_put_back
+from neurosal.bench.works import Work
 from neurosal.engine.network import Network, compile
 from neurosal.record import Recorder, open_run, schema
+from neurosal.rules import kp
 from neurosal.settings.optimizers import SGD
 
 Timed = Callable[[Path], float]  # does its work in a folder, and says how many seconds of it count
-WORK = Work((784, 1000, 1000, 10), 128)
+WORK, QUICK = Work((784, 1000, 1000, 10), 128), Work((6, 5, 4, 3), 8)
 EVERY, STEPS, FILES = 10, 200, 48  # as many steps a turn as come between two commits
+TURNS = 11
 KILLS, KILLED_AFTER = 8, (6.0, 11.0)  # seconds: past the first commit, and spread over the time to the next
 GOALS = {"slowed by": "≤ 3 %", "rate": "≥ .6", "loss at a kill": "≤ 5 s"}
 
 
 def compare(
     console: Console,
+    effort: Effort,
     *,
-    threads: tuple[int, ...],
-    turns: int = 11,
-    seconds_a_turn: float = 0.15,
     work: Work = WORK,
     kills: int = KILLS,
 ) -> dict[str, Any]:
@@ -49,21 +51,20 @@ def compare(
 
     Args:
         console: where to print.
-        threads: training uses the most of them, so that the thread that writes has no core of its own, and one less.
-        turns: how often contenders take turns.
-        seconds_a_turn: unused; a turn here is a number of steps.
+        effort: turns, of some hundred steps each. Training uses the most threads, so that the thread that writes has no
+            core of its own, and one less.
         work: what is trained; its largest weight is recorded.
         kills: how many recordings are killed.
     """
-    before = torch.get_num_threads()
-    try:
+    threads, turns = effort.threads, min(TURNS, effort.turns)
+    if effort.quick:
+        work, kills = QUICK, 1
+    with threads_put_back():
         rows = []
         for count in sorted({max(1, max(threads) - 1), max(threads)}):
             torch.set_num_threads(count)
             rows.append(slowed(work, turns))
         rows += [rate(work, turns), lost(kills)]
-    finally:
-        torch.set_num_threads(before)
     table = Table(title="recording (medians of interleaved turns)", title_justify="left", box=None)
     for heading in ("work", "measured", "goal"):
         table.add_column(heading)
@@ -75,7 +76,7 @@ def compare(
 
 def slowed(work: Work, turns: int) -> dict[str, Any]:
     """Training that records its largest weight every 10 steps, until all of it is written, over training alone."""
-    network = compile(RULES["kp"](work.circuit()), device="cpu")
+    network = compile(kp(work.circuit()), device="cpu")
     name = max(network.weights, key=lambda entry: network.weights[entry].numel())
     megabytes = network.weights[name].nbytes / 1e6
     x, y = work.data()
@@ -111,7 +112,7 @@ def slowed(work: Work, turns: int) -> dict[str, Any]:
 
 def rate(work: Work, turns: int) -> dict[str, Any]:
     """Bytes a second of recording that weight at every step, over writing as many plain files of the same bytes."""
-    network = compile(RULES["kp"](work.circuit()), device="cpu")
+    network = compile(kp(work.circuit()), device="cpu")
     name = max(network.weights, key=lambda entry: network.weights[entry].numel())
     values = network.weights[name].numpy()
 

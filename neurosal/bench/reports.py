@@ -11,6 +11,7 @@ import numpy
 from rich.console import Console
 
 from neurosal import library
+from neurosal.bench.timing import Effort
 from neurosal.record import Recorder, schema
 
 STEPS, STATISTICS = 1_000_000, 50
@@ -19,10 +20,12 @@ GOAL_S = 10.0
 
 
 def compare(
-    console: Console, *, steps: int = STEPS, statistics: int = STATISTICS, repeats: int = 3, **_turns: Any
+    console: Console, effort: Effort, *, steps: int = STEPS, statistics: int = STATISTICS, repeats: int = 3
 ) -> dict[str, Any]:
     """Record a run of one seed, then open it and write its report `repeats` times; print the median, and return what
     was measured. The store lies in the system's cache: a cold disk adds the time to read it."""
+    if effort.quick:
+        steps, statistics, repeats = 25_000, 4, 2
     # The catalogue's door, so that nothing here knows who writes the page.
     report: Any = library.find("analyses", "report")
     with tempfile.TemporaryDirectory() as made:

@@ -7,8 +7,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from neurosal.bench.contenders import LEARNING_RATE, RULES, Step, Work
-from neurosal.bench.timing import interleaved
+from neurosal.bench.contenders import LEARNING_RATE, RULES, Step
+from neurosal.bench.timing import Effort, interleaved
+from neurosal.bench.works import Work
 from neurosal.engine.network import compile
 from neurosal.engine.sweep import no_grad
 from neurosal.runner.measuring import both_ways
@@ -16,7 +17,7 @@ from neurosal.runner.recordable import Recordable
 from neurosal.settings.optimizers import SGD
 from neurosal.stats.catalogue import catalogue, measure
 
-WORK = Work((784, 1000, 1000, 10), 128, replicas=5)
+WORK, QUICK = Work((784, 1000, 1000, 10), 128, replicas=5), Work((6, 5, 3), 8, replicas=3)
 EVERY = 10  # steps
 TRIED = ("fa", "kp")
 
@@ -26,13 +27,14 @@ def cheap() -> list[str]:
     return [name for name, entry in catalogue("symmetry").items() if entry.cost == "passes"]
 
 
-def compare(console: Console, *, work: Work = WORK, threads: tuple[int, ...], **turns: Any) -> dict[str, Any]:
+def compare(console: Console, effort: Effort, *, work: Work = WORK) -> dict[str, Any]:
     """Time a step and all cheap statistics of symmetry in turns; print the share of the time that they add every
     `EVERY` steps, and return what was measured."""
+    work = QUICK if effort.quick else work
     contenders: dict[str, Step] = {}
     for rule in TRIED:
         contenders |= _pair_of(work, rule)
-    timings = interleaved(contenders, threads=threads, **turns)
+    timings = interleaved(contenders, effort)
     names = cheap()
     title = (
         f"{work}: {len(names)} statistics of symmetry every {EVERY} steps, beside these (median of interleaved turns)"
@@ -59,7 +61,7 @@ def compare(console: Console, *, work: Work = WORK, threads: tuple[int, ...], **
 
 def _pair_of(work: Work, rule: str) -> dict[str, Step]:
     """A training step of a network, and its statistics as a probe takes them."""
-    network = compile(RULES[rule](work.circuit()), seeds=range(work.replicas), device="cpu")
+    network = compile(RULES[rule][0](work.circuit()), seeds=range(work.replicas), device="cpu")
     x, y = work.data()
     optimizer, names = SGD(lr=LEARNING_RATE), cheap()
     recordable = Recordable(network.plan)

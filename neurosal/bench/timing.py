@@ -1,15 +1,22 @@
-"""Fair timing on noisy machines: contenders take turns, each at its own best number of threads; medians count."""
+"""Fair timing on noisy machines: contenders take turns in one process, each at its own best number of threads; medians
+count.
+
+A heat finds the best number of threads of each contender and warms it up; the turns that follow are what is reported.
+"""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 
 import torch
 
 Step = Callable[[], object]
+FEWEST_TURNS = 5
+SHORT = 0.02  # seconds of a step, up to which a change of threads is followed by a step that does not count
 
 
 @dataclass(frozen=True)
@@ -20,52 +27,133 @@ class Timing:
     low: float
     high: float
     threads: int
+    turns: int = 0
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long contenders are timed, on what.
+
+    Args:
+        threads: numbers of threads to try.
+        turns: how often contenders take turns at most; a row that would take longer than `seconds_a_row` has fewer,
+            but `FEWEST_TURNS`.
+        seconds_a_turn: how long a contender steps in one turn (one step at least).
+        device: where they run; on a GPU threads do not matter, and are not tried.
+        quick: works of milliseconds, to try the bench itself.
+    """
+
+    threads: tuple[int, ...] = (1,)
+    turns: int = 21
+    seconds_a_turn: float = 0.15
+    seconds_a_row: float = 20.0
+    device: str = "cpu"
+    quick: bool = False
+
+    def shorter(self, seconds_a_row: float) -> Effort:
+        """The same with at most that long a row."""
+        return replace(self, seconds_a_row=min(seconds_a_row, self.seconds_a_row))
+
+
+Heat = tuple[int, float]  # best number of threads, seconds a step there
 
 
 def interleaved(
-    contenders: Mapping[str, Step], *, threads: tuple[int, ...], turns: int, seconds_a_turn: float
+    contenders: Mapping[str, Step], effort: Effort, heats: Mapping[str, Heat] | None = None
 ) -> dict[str, Timing]:
-    """Time every contender at every number of threads, in turns A B C A B C ..., and keep its best."""
-    before = torch.get_num_threads()
-    taken: dict[tuple[str, int], list[float]] = {(name, count): [] for count in threads for name in contenders}
-    try:
-        for count in threads:
-            torch.set_num_threads(count)
-            repeats = {name: _repeats(step, seconds_a_turn) for name, step in contenders.items()}
-            for _ in range(turns):
-                for name, step in contenders.items():
-                    taken[name, count].append(_seconds(step, repeats[name]))
-    finally:
-        torch.set_num_threads(before)
-    result = {}
-    for name in contenders:
-        best = min(threads, key=lambda count: statistics.median(taken[name, count]))
-        low, median, high = statistics.quantiles(taken[name, best], n=4)
-        result[name] = Timing(median, low, high, best)
-    return result
+    """Time contenders in turns A B C, C B A, A B C, ..., each at the number of threads that is best for it.
+
+    Args:
+        contenders: their steps.
+        effort: how long.
+        heats: of those whose heat has been run already.
+    """
+    with threads_put_back():
+        heats = {name: (heats or {}).get(name) or heat(step, effort) for name, step in contenders.items()}
+        repeats = {name: max(1, int(effort.seconds_a_turn / max(heats[name][1], 1e-7))) for name in contenders}
+        a_turn = sum(repeats[name] * heats[name][1] for name in contenders)
+        turns = min(effort.turns, max(min(FEWEST_TURNS, effort.turns), int(effort.seconds_a_row / max(a_turn, 1e-7))))
+        taken: dict[str, list[float]] = {name: [] for name in contenders}
+        for turn in range(turns):
+            # Whoever comes second finds the caches as the first one left them: so the order goes both ways.
+            for name in list(contenders) if turn % 2 == 0 else list(contenders)[::-1]:
+                count = heats[name][0]
+                if torch.get_num_threads() != count:
+                    torch.set_num_threads(count)
+                    if heats[name][1] < SHORT:
+                        contenders[name]()
+                taken[name].append(seconds(contenders[name], repeats[name], effort.device))
+    return {name: timing(taken[name], heats[name][0]) for name in contenders}
 
 
-def _repeats(step: Step, seconds: float) -> int:
-    for _ in range(3):
-        step()
-    return max(1, int(seconds / max(_seconds(step, 3), 1e-6)))
+def timing(taken: list[float], threads: int) -> Timing:
+    """Median and quartiles of what was taken."""
+    low, median, high = statistics.quantiles(taken, n=4) if len(taken) > 1 else taken * 3
+    return Timing(median, low, high, threads, len(taken))
 
 
-def _seconds(step: Step, repeats: int) -> float:
-    start = time.perf_counter()
+def heat(step: Step, effort: Effort) -> Heat:
+    """(best number of threads, seconds a step there), after a warm-up. The best of a few short timings each."""
+    found: dict[int, float] = {}
+    for count in effort.threads:
+        torch.set_num_threads(count)
+        first = seconds(step, 1, effort.device)  # the very first step may set things up
+        if first < 0.3:
+            for _ in range(3):
+                step()
+        repeats = max(1, int(effort.seconds_a_turn / 3 / max(seconds(step, 1, effort.device), 1e-7)))
+        found[count] = min(seconds(step, repeats, effort.device) for _ in range(3 if first < 0.3 else 1))
+    best = min(found, key=lambda count: found[count])
+    return best, found[best]
+
+
+def seconds(step: Step, repeats: int, device: str = "cpu") -> float:
+    """Seconds a step over that many; on a GPU between two events, so that the host's waiting does not count."""
+    if torch.device(device).type == "cuda":
+        start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        start.record()
+        for _ in range(repeats):
+            step()
+        end.record()
+        torch.cuda.synchronize()
+        return float(start.elapsed_time(end)) / 1e3 / repeats
+    start_s = time.perf_counter()
     for _ in range(repeats):
         step()
-    return (time.perf_counter() - start) / repeats
+    return (time.perf_counter() - start_s) / repeats
 
 
-def matrix_rate(threads: tuple[int, ...], size: int = 1024) -> float:
-    """Floating-point operations a second of a large float32 matrix product, the best of all numbers of threads."""
-    a, b = torch.randn(size, size), torch.randn(size, size)
-    before, best = torch.get_num_threads(), 0.0
+@contextmanager
+def threads_put_back() -> Iterator[None]:
+    """The number of threads afterwards is what it was before, whatever happens."""
+    before = torch.get_num_threads()
     try:
-        for count in threads:
-            torch.set_num_threads(count)
-            best = max(best, *(2 * size**3 / _seconds(lambda: torch.mm(a, b), 3) for _ in range(10)))
+        yield
     finally:
         torch.set_num_threads(before)
+
+
+def matrix_rate(effort: Effort, size: int = 1024, dtype: torch.dtype = torch.float32) -> float:
+    """Floating-point operations a second of a large matrix product: the best of all numbers of threads."""
+    size = 64 if effort.quick else size
+    a, b = (torch.randn(size, size, device=effort.device).to(dtype) for _ in range(2))
+    return _best(lambda: torch.mm(a, b), 2.0 * size**3, effort)
+
+
+def copy_rate(effort: Effort, size: int) -> float:
+    """Bytes a second, read and written, of copying half of `size` bytes into the other half: what fits a cache is
+    copied faster, so a work is compared with a copy as large as what it touches."""
+    half = max(1 << 16, min(size // 2, 1 << (16 if effort.quick else 27)))
+    source = torch.zeros(half, dtype=torch.uint8, device=effort.device)
+    target = torch.ones_like(source)
+    return _best(lambda: target.copy_(source), 2.0 * half, effort)
+
+
+def _best(work: Step, amount: float, effort: Effort) -> float:
+    best = 0.0
+    with threads_put_back():
+        for count in effort.threads:
+            torch.set_num_threads(count)
+            work()
+            best = max(best, *(amount / seconds(work, 3, effort.device) for _ in range(6)))
     return best

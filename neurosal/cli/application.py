@@ -279,13 +279,24 @@ def doctor(
 
 @app.command()
 def bench(
-    what: Annotated[str | None, typer.Argument(metavar="[WHAT]", help="One of the benchmarks; all by default.")] = None,
+    what: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[WHAT]",
+            help="rules, replicas, areas, depth, memory, scale, record or part of it; all by default.",
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write what was measured to this JSON file.")] = None,
+    compare: Annotated[
+        Path | None, typer.Option("--compare", help="Say what got slower or faster since this file was written.")
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="cpu or cuda.")] = "cpu",
+    quick: Annotated[bool, typer.Option("--quick", help="Works of milliseconds, to try the bench itself.")] = False,
 ) -> None:
     """Measure speed against torch on this machine."""
     from importlib import import_module
 
-    import_module("neurosal.bench").main(what, out=out)
+    import_module("neurosal.bench").main(what, out=out, compare=compare, device=device, quick=quick)
 
 
 def main() -> None:

@@ -1,72 +1,111 @@
-"""The bench on a tiny work: what it times, what it refuses, what it writes."""
+"""The bench on tiny works: what it times, what it writes, what it says at once."""
 
 from __future__ import annotations
 
-import functools
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from rich.console import Console
 
 from neurosal.bench import command, reading, statistics
-from neurosal.bench.contenders import RULES, Work, agree, ours, theirs, torch_model
-from neurosal.bench.timing import interleaved, matrix_rate
+from neurosal.bench.areas import compare as areas
+from neurosal.bench.contenders import Contender
+from neurosal.bench.racing import race
+from neurosal.bench.results import Goal
+from neurosal.bench.rules import replicas, rules
+from neurosal.bench.torch_areas import WAYS
+from neurosal.bench.works import Cost
 from neurosal.engine.learning import Learner
 from neurosal.errors import ExperimentError, NeurosalError, StoreError
+from tests.bench.making import EFFORT, console, printed
 from tests.cli.invoking import invoke
-
-TINY = Work((6, 5, 4, 3), 8)
-SEEDS = Work((6, 5, 3), 8, replicas=3)
 
 
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Comparisons of milliseconds."""
-    monkeypatch.setattr(command, "COMPARISONS", {"rules": {TINY: ("bp", "dfa")}, "replicas": {SEEDS: ("kp",)}})
-    monkeypatch.setattr(command, "OTHERS", {"statistics": functools.partial(statistics.compare, work=SEEDS)})
-    monkeypatch.setattr(command, "matrix_rate", lambda threads: matrix_rate(threads, size=8))
-    monkeypatch.setitem(command.main.__kwdefaults__, "turns", 3)
-    monkeypatch.setitem(command.main.__kwdefaults__, "seconds_a_turn", 0.001)
+    """Only two comparisons, of milliseconds, at one thread."""
+    chosen = {"rules": rules, "statistics": command.COMPARISONS["statistics"]}
+    monkeypatch.setattr(command, "COMPARISONS", chosen)
+    monkeypatch.setattr(command, "effort_for", lambda *_, **__: EFFORT)
 
 
 def test_a_bench_prints_ratios_and_writes_what_it_measured(
     tiny: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report = command.main(out=tmp_path / "bench.json")
-    printed = capsys.readouterr().out
-    assert "6-5-4-3, batch 8: time a step over torch backpropagation" in printed
-    assert "6-5-3, batch 8, 3 seeds" in printed
+    shown = capsys.readouterr().out
+    assert "rules: 6-5-4-3, batch 8 (medians" in shown
     assert json.loads((tmp_path / "bench.json").read_text()) == report
-    first, second, third = report["results"]
-    assert third["comparison"] == "statistics"
-    assert list(first["contenders"]) == ["torch backprop", "torch backprop, fused SGD", "bp", "dfa"]
-    assert (first["comparison"], second["comparison"]) == ("rules", "replicas")
-    best = min(first["contenders"][name]["median_s"] for name in ("torch backprop", "torch backprop, fused SGD"))
-    for entry in first["contenders"].values():
+    plain, momentum, statistics_row = report["results"]
+    assert (plain["comparison"], plain["work"]) == ("rules", "6-5-4-3, batch 8")
+    assert momentum["work"] == "6-5-4-3, batch 8, momentum 0.9"
+    assert statistics_row["comparison"] == "statistics"
+    rival, *rest = plain["contenders"]
+    assert rival in ("torch backprop (foreach)", "torch backprop (fused)")
+    assert rest == ["bp", "kp"]
+    assert plain["contenders"][rival]["ratio"] == 1
+    for entry in plain["contenders"].values():
         assert 0 < entry["low_s"] <= entry["median_s"] <= entry["high_s"]
-        assert entry["ratio"] == pytest.approx(entry["median_s"] / best)
+        assert entry["ratio"] == pytest.approx(entry["median_s"] / plain["contenders"][rival]["median_s"])
         assert entry["threads"] in report["threads"]
+        assert entry["floor_over_time"] == pytest.approx(entry["floor_s"] / entry["median_s"])
+        assert entry["difference_of_one_step"] < 1e-4
     assert report["machine"]["torch"] == torch.__version__
 
 
-def test_statistics_are_timed_beside_the_steps_between_them(tiny: None, capsys: pytest.CaptureFixture[str]) -> None:
-    (found,) = command.main("statistics")["results"]
+def test_areas_stand_beside_dense_backprop_and_plain_torch_with_even_and_skewed_usage() -> None:
+    where = console()
+    found = areas(where, EFFORT)
+    rows = [row for row in found if "even usage" in row["work"] and "over 1" not in row["work"]]
+    assert rows
+    for even in rows:
+        names = list(even["contenders"])
+        ways = [f"torch {way.way}" for way in WAYS]
+        for beginning in ("torch backprop", *ways, "sal chain", "sal direct"):
+            assert any(name.startswith(beginning) for name in names), (beginning, names)
+        assert even["usage_max_over_mean"] == 1
+        chain, dense = goal(even, "chain over dense backprop")
+        assert chain["measured"] == pytest.approx(dense)
+    skewed = [row for row in found if "skewed usage" in row["work"]]
+    assert len(skewed) == len(rows)
+    assert all(row["usage_max_over_mean"] > 1.9 for row in skewed)  # 4 areas in proportion to 1, 1/2, 1/3, 1/4
+    fractions = found[-1]["fractions"]
+    assert set(fractions) == {"apply", "pull", "accumulate"}
+    assert found[-1]["goals"][0]["measured"] == min(fractions.values())
+    assert "4 areas over 1 ≤ 1.25" in printed(where)
+
+
+def goal(row: dict[str, Any], what: str) -> tuple[dict[str, Any], float]:
+    """A goal of a row, and the ratio of chain feedback to dense backpropagation."""
+    times = {name: entry["median_s"] for name, entry in row["contenders"].items()}
+    rival = next(time for name, time in times.items() if name.startswith("torch backprop"))
+    return next(entry for entry in row["goals"] if entry["what"] == what), times["sal chain (kp)"] / rival
+
+
+def test_seeds_as_one_batch_stand_beside_seeds_one_after_another() -> None:
+    (row,) = replicas(console(), EFFORT)
+    assert row["work"] == "6-5-4-3, batch 8, 3 seeds"
+    assert {"bp", "kp"} < set(row["contenders"])
+
+
+def test_statistics_are_timed_beside_the_steps_between_them() -> None:
+    where = console()
+    found = statistics.compare(where, EFFORT)
     assert "unit_angle" in found["statistics"]
     assert "principal_angles" not in found["statistics"]  # too dear for every few steps
     for rule in ("fa", "kp"):
         step, taken = (found["contenders"][f"{rule} {what}"]["median_s"] for what in ("step", "statistics"))
         assert found["added"][rule] == pytest.approx(taken / (10 * step))
-    assert f"{len(found['statistics'])} statistics of symmetry every 10 steps" in capsys.readouterr().out
+    assert f"{len(found['statistics'])} statistics of symmetry every 10 steps" in printed(where)
 
 
-def test_reading_is_timed_as_recorded_and_packed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    row = reading.compare(Console(width=160), turns=2, sizes=(20, 30, 10), snapshots=70, folder=tmp_path)
-    printed = capsys.readouterr().out
-    assert "reading 20-30-10, 70 snapshots" in printed
-    assert "one synapse through time" in printed
+def test_reading_is_timed_as_recorded_and_packed(tmp_path: Path) -> None:
+    where = console()
+    row = reading.compare(where, EFFORT, folder=tmp_path)
+    assert "reading 20-30-10, 70 snapshots" in printed(where)
+    assert "one synapse through time" in printed(where)
     for files in ("warm", "cold"):
         for entry in row[files].values():
             assert entry["faster"] == pytest.approx(entry["recorded_s"] / entry["packed_s"])
@@ -75,137 +114,74 @@ def test_reading_is_timed_as_recorded_and_packed(tmp_path: Path, capsys: pytest.
 
 
 def test_the_command_line_measures_one_comparison_and_writes_it(tiny: None, tmp_path: Path) -> None:
-    invoke("bench", "replicas", "--out", tmp_path / "bench.json")
-    assert [entry["comparison"] for entry in json.loads((tmp_path / "bench.json").read_text())["results"]] == [
-        "replicas"
-    ]
+    invoke("bench", "rules", "--quick", "--out", tmp_path / "bench.json")
+    found = json.loads((tmp_path / "bench.json").read_text())["results"]
+    assert {entry["comparison"] for entry in found} == {"rules"}
 
 
-def test_what_cannot_be_measured_or_written_is_told_at_once(
-    tiny: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(command, "interleaved", lambda *_, **__: pytest.fail("it measured"))
+def test_a_group_is_its_comparisons_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("recording", "statistics", "report", "reading")
+    for name in names:
+        monkeypatch.setitem(command.COMPARISONS, name, lambda *_, name=name: [{"comparison": name}])
+    assert [row["comparison"] for row in command.main("record", quick=True)["results"]] == list(names)
+
+
+def test_what_cannot_be_measured_or_written_is_told_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "COMPARISONS", {"rules": lambda *_: pytest.fail("it measured")})
     with pytest.raises(ExperimentError, match=r"bench: expected a comparison, found 'rulez'\. Did you mean 'rules'"):
         command.main("rulez")
     with pytest.raises(StoreError, match="write what was measured"):
         command.main(out=tmp_path / "none" / "bench.json")
+    with pytest.raises(ExperimentError, match="neurosal bench --out"):
+        command.main(compare=tmp_path / "none.json")
     assert "Did you mean 'rules'" in invoke("bench", "rulez", code=2)[1]
 
 
 # Nothing wrong is timed ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("work", [TINY, SEEDS], ids=str)
-def test_a_right_engine_is_timed(work: Work) -> None:
-    agree(work)
-
-
-def test_an_engine_that_changes_too_little_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    learn = Learner.learn
-
-    def half(self: Any, change: Any, *rest: Any) -> None:
-        if "hidden1_to_hidden2" not in change.projections:
-            learn(self, change, *rest)
-
-    monkeypatch.setattr(Learner, "learn", half)
-    with pytest.raises(NeurosalError, match="hidden1_to_hidden2; nothing is timed"):
-        agree(TINY)
-
-
-def test_a_wrong_engine_stops_the_bench_before_it_prints(
+def test_a_wrong_engine_stops_a_comparison_before_it_prints(
     tiny: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(Learner, "learn", lambda *_: None)
-    with pytest.raises(NeurosalError, match="differs from autograd"):
+    with pytest.raises(NeurosalError, match=r"rules: bench: one step of bp differs from the step by hand by 1 in"):
         command.main("rules")
-    assert capsys.readouterr().out == ""
+    assert "medians" not in capsys.readouterr().out
 
 
-# Contenders ----------------------------------------------------------------------------------------------------------
+def test_a_comparison_that_fails_is_told_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> list[dict[str, Any]]:
+        raise NeurosalError("no room")
+
+    monkeypatch.setattr(command, "COMPARISONS", {"first": fails, "second": lambda *_: [{"comparison": "second"}]})
+    with pytest.raises(NeurosalError, match="first: no room"):
+        command.main(out=tmp_path / "bench.json")
+    kept = json.loads((tmp_path / "bench.json").read_text())
+    assert (kept["results"], kept["failed"]) == ([{"comparison": "second"}], {"first": "no room"})
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_every_rule_of_the_bench_takes_its_step(rule: str) -> None:
-    for work in (TINY, SEEDS):
-        loss = ours(work, rule)()
-        assert loss.shape == (work.replicas,)  # type: ignore[attr-defined]
+def contender(name: str, *, rival: bool = False, check: Any = lambda: 0.0, family: str = "") -> Contender:
+    return Contender(name, lambda: None, check, Cost(1.0, 1.0, 1.0), rival=rival, family=family)
 
 
-@pytest.mark.parametrize("fused", [False, True])
-def test_torch_trains_one_model_for_each_replica(fused: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    models: list[Any] = []
+def test_a_rival_that_is_wrong_or_fails_is_left_out_with_a_line() -> None:
+    def cannot() -> float:
+        raise RuntimeError("no compiler here")
 
-    def remembered(work: Work) -> Any:
-        models.append(torch_model(work))
-        return models[-1]
-
-    monkeypatch.setattr("neurosal.bench.contenders.torch_model", remembered)
-    step = theirs(SEEDS, fused=fused)
-    before = [[parameter.detach().clone() for parameter in model.parameters()] for model in models]
-    step()
-    assert len(models) == 3
-    for model, old in zip(models, before, strict=True):
-        assert any(not torch.equal(new, was) for new, was in zip(model.parameters(), old, strict=True))
+    where = console()
+    entries = [contender("torch backprop"), contender("torch odd", rival=True, check=cannot), contender("bp")]
+    found = race(where, "rules", "work", entries, EFFORT)
+    assert list(found["contenders"]) == ["torch backprop", "bp"]
+    assert "torch odd: failed, RuntimeError: no compiler here" in printed(where)
+    with pytest.raises(RuntimeError):
+        race(where, "rules", "work", [contender("bp", check=cannot)], EFFORT)
 
 
-def test_both_get_the_same_batch_and_the_same_net() -> None:
-    x, y = SEEDS.data()
-    assert (x.shape, y.shape) == ((3, 8, 6), (3, 8))
-    assert torch.equal(x, SEEDS.data()[0])
-    sizes = [tuple(p.shape) for p in torch_model(TINY).parameters()]
-    assert sizes == [(5, 6), (5,), (4, 5), (4,), (3, 4), (3,)]
-    populations = TINY.circuit().populations.values()
-    assert [population.units for population in populations] == [6, 5, 4, 3]
-    assert [getattr(population.model, "activation", None) for population in populations] == [
-        None,
-        "relu",
-        "relu",
-        "linear",
-    ]
+# Goals ---------------------------------------------------------------------------------------------------------------
 
 
-def test_operations_are_those_of_the_products_of_a_step() -> None:
-    forward = 6 * 5 + 5 * 4 + 4 * 3
-    assert TINY.operations() == 2 * 8 * (forward + forward + forward - 6 * 5)
-    assert Work(TINY.sizes, 8, replicas=4).operations() == 4 * TINY.operations()
-
-
-# Timing --------------------------------------------------------------------------------------------------------------
-
-
-def test_contenders_take_turns_at_each_number_of_threads_and_keep_their_best(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = torch.get_num_threads()
-    taken: list[tuple[str, int]] = []
-    clock = [0.0]
-    cost = {("a", 1): 1.0, ("a", 2): 3.0, ("b", 1): 4.0, ("b", 2): 2.0}
-
-    def contender(name: str) -> Any:
-        def step() -> None:
-            taken.append((name, torch.get_num_threads()))
-            clock[0] += cost[name, torch.get_num_threads()]
-
-        return step
-
-    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
-    try:
-        timings = interleaved({"a": contender("a"), "b": contender("b")}, threads=(1, 2), turns=4, seconds_a_turn=1.0)
-        assert torch.get_num_threads() == before
-    finally:
-        torch.set_num_threads(before)
-    assert (timings["a"].median, timings["a"].threads) == (1.0, 1)
-    assert (timings["b"].median, timings["b"].threads) == (2.0, 2)
-    turns = [name for name, count in taken if count == 1][-8:]
-    assert turns == ["a", "b"] * 4
-
-
-def test_threads_are_put_back_when_a_contender_fails() -> None:
-    before = torch.get_num_threads()
-
-    def fail() -> None:
-        raise ValueError("no")
-
-    with pytest.raises(ValueError, match="no"):
-        interleaved({"a": fail}, threads=(1, 2), turns=2, seconds_a_turn=0.001)
-    assert torch.get_num_threads() == before
-    assert matrix_rate((1,), size=16) > 0
-    assert torch.get_num_threads() == before
+def test_goals_are_judged_from_their_side() -> None:
+    most, least = Goal("time", most=1.2, stretch=1.1), Goal("rate", least=0.85)
+    assert [most.judged(value)["met"] for value in (1.2, 1.21, None)] == [True, False, None]
+    assert [least.judged(value)["met"] for value in (0.85, 0.84)] == [True, False]
+    assert most.judged(1.0) == {"what": "time", "measured": 1.0, "goal": "≤ 1.2", "stretch": "≤ 1.1", "met": True}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
 from neurosal.bench import recording
-from neurosal.bench.contenders import Work
-
-TINY = Work((6, 5, 4, 3), 8)
+from tests.bench.making import EFFORT
 
 
 def test_what_recording_costs_is_measured_and_said(
@@ -19,7 +18,7 @@ def test_what_recording_costs_is_measured_and_said(
     often = "import neurosal.record.background as background\nbackground.COMMIT_SECONDS = 0.05\n"
     monkeypatch.setattr(recording, "KILLED", often + recording.KILLED)
     monkeypatch.setattr(recording, "KILLED_AFTER", (1.0, 1.0))
-    found = recording.compare(Console(width=200), threads=(1,), turns=2, work=TINY, kills=1)
+    found = recording.compare(Console(width=200), replace(EFFORT, turns=2))
     assert found["comparison"] == "recording"
     *_, slowed, rate, lost = found["rows"]
     alone, recorded = slowed["seconds"]["alone"], slowed["seconds"]["recorded"]
