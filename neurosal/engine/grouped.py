@@ -6,20 +6,23 @@ Two ways, equal in value:
 
 - *padded*: rows are laid out [G, C, I] with zeros behind each group, and one batched product serves all groups:
   launches do not grow with G;
-- *loop*: `mm` into slices over the groups that have samples; changes go straight into the weights of those groups.
+- *loop*: a product into a slice for each group that has samples; changes go straight into the weights of those groups.
 
-Measured (2 cores, float32, medians in µs, loop against padded):
+Measured (one core of an AMD EPYC, float32, µs, loop against padded; `neurosal.bench.kernels` measures again):
 
-| R, K, samples, I, O      | product         | change          |
-|--------------------------|-----------------|-----------------|
-| 5, 16, 16, 64, 256       | 249 and 261     | 265 and 165     |
-| 10, 16, 64, 16, 64       | 542 and 72      | 612 and 74      |
-| 1, 16, 512, 1024, 1024   | 14800 and 19400 | 10400 and 14600 |
+| R, K, samples, I, O, padded rows a row | product         | change          | two changes      |
+|----------------------------------------|-----------------|-----------------|------------------|
+| 10, 16, 64, 16, 64, 2.8                | 1060 and 480    | 2430 and 220    | 2470 and 540     |
+| 1, 64, 512, 128, 128, 2.2              | 1110 and 1340   | 1460 and 760    | 2050 and 1590    |
+| 1, 16, 512, 64, 256, 1.2               | 410 and 390     | 330 and 400     | 520 and 540      |
+| 1, 16, 512, 256, 256, 1.3              | 1360 and 1760   | 1080 and 1300   | 1860 and 2000    |
+| 5, 16, 16, 784, 256, 4.0               | 4170 and 6610   | 3100 and 5190   | 6810 and 42700   |
+| 1, 16, 512, 512, 512, 3.7              | 3700 and 13100  | 3840 and 11800  | 4780 and 14900   |
 
-`torch.nn.functional.grouped_mm` is a loop on the CPU (equal to ours for products, 4 × slower for changes, not in
-float64). So: padded where groups are evenly filled or weights are small, loop for large weights, and always padded on a
-GPU, where launches count. In the loop, a change of few rows is worse as a product than as its rows one by one
-(256 × 1024, µs a group: 2 rows 155 against 39, 4 rows 147 against 79, 8 rows 145 against 161).
+So: the loop, but for small weights, where calls count, and on a GPU, where launches count and slices would wait. There
+`torch.nn.functional.grouped_mm` needs neither padding nor a look at the counts where it has a kernel of its own
+(bfloat16); for other types it is a loop that waits. In the loop, a change of few rows is worse as a product than as its
+rows one by one (256 × 1024, µs a group: 2 rows 155 against 39, 4 rows 147 against 79, 8 rows 145 against 161).
 """
 
 from __future__ import annotations
@@ -27,21 +30,31 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from neurosal.engine.products import Step, accumulate, correlate_into, multiply_into
 from neurosal.engine.routing import Groups
 
-EVEN = 1.5  # padded rows a row, up to which padding is always taken
-SPARSE = 8.0  # the same, up to which it is taken for small weights
-SMALL = 2_000_000  # weights of all groups
+SMALL = 1 << 14  # entries of a group's weight up to which the padded way is taken on a CPU
+SPARSE = 8.0  # padded rows a row, up to which it is
+SUMMED = 1 << 14  # entries of a group's rows from which they are summed by themselves
 FEW = 6  # rows of a group, up to which rank-one steps into its weights beat one product
 
 
-def pads(groups: Groups, weights: int, on_gpu: bool) -> bool:
-    """Whether the padded way is the better one."""
-    if on_gpu:
+def pads(groups: Groups, weight: int, rows: Tensor) -> bool:
+    """Whether the padded way is the better one, for weights of so many entries a group."""
+    if rows.is_cuda:
         return True
-    rows = groups.replicas * groups.samples
-    filling = groups.counts_RK.numel() * groups.capacity / rows
-    return filling <= EVEN or (filling <= SPARSE and weights <= SMALL)
+    return weight <= SMALL and groups.counts_RK.numel() * groups.capacity <= SPARSE * len(rows)
+
+
+def has_kernel(*tensors: Tensor) -> bool:
+    """Whether `grouped_mm` has a kernel for tensors on this device: rows of whole 16 bytes, in bfloat16."""
+    return all(tensor.is_cuda and tensor.dtype is torch.bfloat16 and aligned(tensor) for tensor in tensors)
+
+
+def aligned(tensor: Tensor) -> bool:
+    """Whether rows begin at multiples of 16 bytes, whichever of the last two axes they lie along."""
+    strides = [stride for stride in tensor.stride()[-2:] if stride != 1]
+    return all(stride * tensor.element_size() % 16 == 0 for stride in strides)
 
 
 def lay_out(rows_MU: Tensor, groups: Groups) -> Tensor:
@@ -50,42 +63,50 @@ def lay_out(rows_MU: Tensor, groups: Groups) -> Tensor:
     return laid.index_copy_(0, groups.slot, rows_MU).view(-1, groups.capacity, rows_MU.shape[1])
 
 
-def multiply_groups(rows_MI: Tensor, weight_GIO: Tensor, groups: Groups) -> Tensor:
-    """``out_m = rows_m W_group(m)``: [M, O]."""
-    if pads(groups, weight_GIO.numel(), rows_MI.is_cuda):
-        return torch.bmm(lay_out(rows_MI, groups), weight_GIO).flatten(0, 1).index_select(0, groups.slot)
+def multiply_groups(rows_MI: Tensor, weight_GIO: Tensor, groups: Groups, bias_GO: Tensor | None = None) -> Tensor:
+    """``out_m = rows_m W_group(m) + b_group(m)``: [M, O]."""
+    if has_kernel(rows_MI, weight_GIO):
+        out = torch.nn.functional.grouped_mm(rows_MI, weight_GIO, offs=groups.ends.int())
+        return out if bias_GO is None else out.add_(bias_GO[groups.group_of_row])
+    if pads(groups, weight_GIO[0].numel(), rows_MI):
+        laid = lay_out(rows_MI, groups)
+        out = torch.bmm(laid, weight_GIO) if bias_GO is None else torch.baddbmm(bias_GO[:, None], laid, weight_GIO)
+        return out.flatten(0, 1).index_select(0, groups.slot)
     out = rows_MI.new_empty(rows_MI.shape[0], weight_GIO.shape[2])
     for group, start, end in groups.slices:
-        torch.mm(rows_MI[start:end], weight_GIO[group], out=out[start:end])
+        bias = None if bias_GO is None else bias_GO[group]
+        multiply_into(out[start:end], rows_MI[start:end], weight_GIO[group], bias)
     return out
 
 
 def correlate_groups(post_MO: Tensor, pre_MI: Tensor, groups: Groups) -> Tensor:
     """``Σ_m post_m pre_mᵀ`` of each group: [G, O, I]; zero in groups without samples."""
-    count = groups.counts_RK.numel()
-    if pads(groups, count * post_MO.shape[1] * pre_MI.shape[1], post_MO.is_cuda):
+    count, size = groups.counts_RK.numel(), post_MO.shape[1] * pre_MI.shape[1]
+    if has_kernel(post_MO, pre_MI):
+        change = torch.nn.functional.grouped_mm(post_MO.t(), pre_MI, offs=groups.ends.int())
+        return change.masked_fill_(~groups.active_RK.view(-1, 1, 1), 0.0)  # nothing says that a sum of none is written
+    if pads(groups, size, post_MO):
         return torch.bmm(lay_out(post_MO, groups).mT, lay_out(pre_MI, groups))
     out = post_MO.new_zeros(count, post_MO.shape[1], pre_MI.shape[1])
     for group, start, end in groups.slices:
-        torch.mm(post_MO[start:end].t(), pre_MI[start:end], out=out[group])
+        correlate_into(out[group], post_MO[start:end], pre_MI[start:end])
     return out
 
 
-def accumulate_groups(
-    steps: list[tuple[Tensor, float, float]], post_MO: Tensor, pre_MI: Tensor, groups: Groups
-) -> None:
+def accumulate_groups(steps: list[Step], post_MO: Tensor, pre_MI: Tensor, groups: Groups) -> None:
     """``W = beta W + alpha Σ_m post_m pre_mᵀ`` for each (W [G, O, I], alpha, beta), in groups with samples; the others
     keep their bits."""
-    if pads(groups, steps[0][0].numel(), post_MO.is_cuda):
+    if has_kernel(post_MO, pre_MI):
+        change = correlate_groups(post_MO, pre_MI, groups)
+        add_to_groups(steps, change, groups)
+        return
+    if pads(groups, steps[0][0][0].numel(), post_MO):
         post, pre = lay_out(post_MO, groups), lay_out(pre_MI, groups)
-        change = torch.bmm(post.mT, pre) if len(steps) > 1 else None
-        for weight, alpha, beta in steps:
-            if beta != 1:
-                weight.mul_(torch.where(groups.active_RK.view(-1, 1, 1), weight.new_full((), beta), 1.0))
-            if change is None:
-                weight.baddbmm_(post.mT, pre, alpha=alpha)
-            else:
-                weight.add_(change, alpha=alpha)
+        if len(steps) > 1:
+            add_to_groups(steps, torch.bmm(post.mT, pre), groups)
+        else:
+            weight, alpha, beta = steps[0]
+            shrink(weight, beta, groups).baddbmm_(post.mT, pre, alpha=alpha)
         return
     for group, start, end in groups.slices:
         if len(steps) == 1 and end - start <= FEW:
@@ -93,14 +114,29 @@ def accumulate_groups(
             target = weight[group]
             for row in range(start, end):
                 target.addr_(post_MO[row], pre_MI[row], beta=beta if row == start else 1.0, alpha=alpha)
-            continue
-        if len(steps) == 1:
-            weight, alpha, beta = steps[0]
-            weight[group].addmm_(post_MO[start:end].t(), pre_MI[start:end], beta=beta, alpha=alpha)
-            continue
-        part = torch.mm(post_MO[start:end].t(), pre_MI[start:end])
-        for weight, alpha, beta in steps:
-            target = weight[group]
-            if beta != 1:
-                target.mul_(beta)
-            target.add_(part, alpha=alpha)
+        else:
+            own = [(weight[group], alpha, beta) for weight, alpha, beta in steps]
+            accumulate(own, post_MO[start:end], pre_MI[start:end])
+
+
+def shrink(weight_GOI: Tensor, beta: float, groups: Groups) -> Tensor:
+    """``beta W`` in groups with samples, in place."""
+    if beta == 1:
+        return weight_GOI
+    return weight_GOI.mul_(torch.where(groups.active_RK.view(-1, 1, 1), weight_GOI.new_full((), beta), 1.0))
+
+
+def add_to_groups(steps: list[Step], change_GOI: Tensor, groups: Groups) -> None:
+    """``W = beta W + alpha change`` for each (W, alpha, beta); the change is zero in groups without samples."""
+    for weight, alpha, beta in steps:
+        shrink(weight, beta, groups).add_(change_GOI, alpha=alpha)
+
+
+def sum_groups(rows_MU: Tensor, groups: Groups) -> Tensor:
+    """``Σ_m rows_m`` of each group: [G, U]; zero in groups without samples."""
+    out = rows_MU.new_zeros(groups.counts_RK.numel(), rows_MU.shape[1])
+    if rows_MU.is_cuda or rows_MU.numel() < SUMMED * len(out):
+        return out.index_add_(0, groups.group_of_row, rows_MU)
+    for group, start, end in groups.slices:
+        torch.sum(rows_MU[start:end], 0, out=out[group])
+    return out

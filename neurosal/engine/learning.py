@@ -18,6 +18,7 @@ from torch import Tensor
 
 from neurosal.engine import heavy_ball
 from neurosal.engine.fused import FusedChange, bind
+from neurosal.engine.grouped import sum_groups
 from neurosal.engine.lesions import held
 from neurosal.engine.parameters import Parameters
 from neurosal.engine.routing import Groups
@@ -174,17 +175,17 @@ class Learner:
 
     def _bias_change(self, population: str, batch: Batch) -> Tensor:
         error, bias = batch.error[population], self.parameters.biases[f"{population}.bias"]
-        groups = batch.groups[self.plan.routes[population]] if bias.shape[1] > 1 else None
-        factor = Factor(self.bias_reduction[population], batch, groups)
-        error = factor.on(error) * factor.whole
-        if groups is None:
-            return error.sum(-2).view(bias.shape)
-        return (
-            torch.zeros_like(bias)
-            .flatten(0, 1)
-            .index_add_(0, groups.group_of_row, error.flatten(0, -2))
-            .view(bias.shape)
-        )
+        if bias.shape[1] == 1:
+            factor = Factor(self.bias_reduction[population], batch, None)
+            return (error.sum(-2) * factor.whole).view(bias.shape)
+        groups = batch.groups[self.plan.routes[population]]
+        change = sum_groups(error.flatten(0, -2), groups)
+        reduction = self.bias_reduction[population]
+        if reduction == "area":
+            change /= groups.counts_RK.view(-1, 1).clamp(min=1)
+        elif reduction == "batch":
+            change /= batch.samples
+        return change.view(bias.shape)
 
     # Steps -----------------------------------------------------------------------------------------------------------
 

@@ -20,9 +20,10 @@ import torch
 from torch import Tensor
 
 from neurosal.engine.grouped import accumulate_groups, correlate_groups, multiply_groups
+from neurosal.engine.products import Step, accumulate, correlate, multiply
 from neurosal.engine.routing import Groups
 
-Steps = list[tuple[Tensor, float, float]]  # weight, alpha, beta
+Steps = list[Step]
 
 
 def like_rows(flat: Tensor, rows: Tensor) -> Tensor:
@@ -74,23 +75,19 @@ class DenseSingle(Kernel):
     """Dense, one replica, one area."""
 
     def apply(self, weight: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
-        return torch.mm(pre, weight.t())
+        return multiply(pre, weight.t())
 
     def pull(self, weight: Tensor, post: Tensor, groups: Groups | None) -> Tensor:
-        return torch.mm(post, weight)
+        return multiply(post, weight)
 
     def correlate(self, post: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
-        return torch.mm(post.t(), pre)
+        return correlate(post, pre)
 
     def affine(self, bias: Tensor, weight: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
-        return torch.addmm(bias, pre, weight.t())
+        return multiply(pre, weight.t(), bias)
 
     def accumulate_(self, steps: Steps, post: Tensor, pre: Tensor, groups: Groups | None) -> None:
-        if len(steps) > 1:
-            super().accumulate_(steps, post, pre, groups)
-            return
-        weight, alpha, beta = steps[0]
-        weight.addmm_(post.t(), pre, alpha=alpha, beta=beta)
+        accumulate(steps, post, pre)
 
 
 class DenseBatched(Kernel):
@@ -126,6 +123,10 @@ class DenseGrouped(Kernel):
     def pull(self, weight: Tensor, post: Tensor, groups: Groups | None) -> Tensor:
         assert groups is not None
         return like_rows(multiply_groups(post.flatten(0, -2), weight, groups), post)
+
+    def affine(self, bias: Tensor, weight: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
+        assert groups is not None
+        return like_rows(multiply_groups(pre.flatten(0, -2), weight.mT, groups, bias), pre)
 
     def correlate(self, post: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
         assert groups is not None

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from neurosal.engine import grouped
-from neurosal.engine.grouped import accumulate_groups, correlate_groups, lay_out, multiply_groups, pads
+from neurosal.engine.grouped import accumulate_groups, correlate_groups, lay_out, multiply_groups, pads, sum_groups
 from neurosal.engine.routing import Groups
 
 PRE, POST = 4, 3
@@ -45,6 +45,31 @@ def group_of_each(layout: str) -> list[int]:
 
 def way(monkeypatch: pytest.MonkeyPatch, padded: bool) -> None:
     monkeypatch.setattr(grouped, "pads", lambda *_: padded)
+
+
+@EVERY
+@BOTH
+@DTYPES
+def test_a_bias_is_that_of_the_rows_own_group(
+    layout: str, padded: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    way(monkeypatch, padded)
+    groups, pre, _, weight = made(layout, dtype)
+    bias = torch.arange(len(weight) * POST, dtype=dtype).view(-1, POST)
+    of = group_of_each(layout)
+    expected = [(weight[g] @ row + bias[g]).double().numpy() for g, row in zip(of, pre, strict=True)]
+    assert close(multiply_groups(pre, weight.mT, groups, bias), expected, dtype)
+
+
+@EVERY
+@pytest.mark.parametrize("summed", [0, 1 << 40], ids=["group by group", "all at once"])
+def test_rows_of_a_group_are_summed(layout: str, summed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grouped, "SUMMED", summed)
+    groups, pre, _, weight = made(layout)
+    expected = np.zeros((len(weight), PRE))
+    for row, group in enumerate(group_of_each(layout)):
+        expected[group] += pre[row].numpy()
+    assert close(sum_groups(pre, groups), expected, torch.float64)
 
 
 def close(found: Any, expected: Any, dtype: torch.dtype) -> bool:
@@ -133,32 +158,61 @@ def groups_with(counts: list[int]) -> Groups:
 
 
 @pytest.mark.parametrize(
-    ("counts", "weights", "padded"),
+    ("counts", "weight", "padded"),
     [
-        ([4, 4, 4, 4], 10**9, True),  # even: nothing is wasted
-        ([6, 4, 3, 3], 10**9, True),  # 1.5 rows a row
-        ([7, 3, 3, 3], 10**9, False),
-        ([7, 3, 3, 3], 2_000_000, True),  # small weights
-        ([7, 3, 3, 3], 2_000_001, False),
+        ([4, 4, 4, 4], 16384, True),
+        ([7, 3, 3, 3], 16384, True),
+        ([4, 4, 4, 4], 16385, False),  # large weights: a product each
         ([16] + [0] * 7, 1000, True),  # 8 rows a row
         ([16] + [0] * 8, 1000, False),
     ],
 )
-def test_rows_are_padded_where_little_is_wasted_or_weights_are_small(
-    counts: list[int], weights: int, padded: bool
-) -> None:
-    assert pads(groups_with(counts), weights, on_gpu=False) == padded
-    assert pads(groups_with(counts), weights, on_gpu=True)
+def test_rows_are_padded_for_small_weights_where_little_is_wasted(counts: list[int], weight: int, padded: bool) -> None:
+    assert pads(groups_with(counts), weight, torch.zeros(16, 1)) == padded
 
 
 def test_the_choice_is_taken_by_every_product(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    monkeypatch.setattr(grouped, "pads", lambda groups, weights, gpu: asked.append(weights) or True)
+    monkeypatch.setattr(grouped, "pads", lambda groups, weight, rows: asked.append(weight) or True)
     groups, pre, post, weight = made("even")
     multiply_groups(pre, weight.mT, groups)
     correlate_groups(post, pre, groups)
     accumulate_groups([(weight, 1.0, 1.0)], post, pre, groups)
-    assert asked == [6 * PRE * POST] * 3
+    assert asked == [PRE * POST] * 3
+
+
+# By torch's grouped product ------------------------------------------------------------------------------------------
+
+
+@EVERY
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_torchs_grouped_product_gives_the_same_numbers(
+    layout: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a GPU takes for bfloat16, on the CPU."""
+    groups = Groups(torch.tensor(LAYOUTS[layout]), 3)
+    generator = torch.Generator().manual_seed(2)
+    count, total = len(groups.order), groups.counts_RK.numel()
+    pre, post = (torch.randn(count, 8, generator=generator).to(dtype) for _ in range(2))
+    weight, bias = torch.randn(total, 8, 8, generator=generator), torch.randn(total, 8, generator=generator).to(dtype)
+    monkeypatch.setattr(grouped, "has_kernel", lambda *_: True)
+    moved = weight.clone()
+    accumulate_groups([(moved, -0.5, 0.9)], post, pre, groups)
+    found = multiply_groups(pre, weight.to(dtype).mT, groups, bias), correlate_groups(post, pre, groups), moved
+    assert torch.equal(moved[~groups.active_RK.flatten()], weight[~groups.active_RK.flatten()])
+    monkeypatch.setattr(grouped, "has_kernel", lambda *_: False)
+    pre, post, bias, other = pre.float(), post.float(), bias.float(), weight.clone()
+    accumulate_groups([(other, -0.5, 0.9)], post, pre, groups)
+    by_loop = multiply_groups(pre, weight.mT, groups, bias), correlate_groups(post, pre, groups), other
+    for one, two in zip(found, by_loop, strict=True):
+        torch.testing.assert_close(one.float(), two, rtol=0, atol=1e-5 if dtype is torch.float32 else 0.1)
+
+
+def test_the_cpu_and_types_without_a_kernel_take_our_own_ways() -> None:
+    assert not grouped.has_kernel(torch.zeros(8, 8, dtype=torch.bfloat16))
+    assert grouped.aligned(torch.zeros(3, 8, dtype=torch.bfloat16))
+    assert grouped.aligned(torch.zeros(8, 3, dtype=torch.bfloat16).t()) is False
+    assert grouped.aligned(torch.zeros(3, 8, dtype=torch.bfloat16).t())
 
 
 # Groups --------------------------------------------------------------------------------------------------------------
