@@ -11,6 +11,7 @@ from neurosal.experiments.plasticity import (
     weight_mirror,
 )
 from neurosal.experiments.rules_mnist import rules_mnist, rules_mnist_to_input
+from neurosal.experiments.sal_1b import sal_1b
 from neurosal.experiments.sal_digits import sal_digits, sal_digits_choices, sal_digits_rates
 from neurosal.experiments.sal_table import sal_table_cifar10, sal_table_digits, sal_table_mnist, sal_table_semeion
 from neurosal.experiments.sal_width import sal_width
@@ -23,6 +24,7 @@ __all__ = [
     "lesion_recover",
     "rules_mnist",
     "rules_mnist_to_input",
+    "sal_1b",
     "sal_digits",
     "sal_digits_choices",
     "sal_digits_rates",

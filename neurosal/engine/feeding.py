@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Samples = Tensor | dict[str, Tensor]
 EVALUATED_ROWS = 1 << 15
+EVALUATED_BYTES = 1 << 29  # signals of a piece: wide networks are judged in smaller ones
 
 
 class Part:
@@ -126,7 +127,7 @@ def evaluate(network: Network, part: Part, loss: str) -> dict[str, Tensor]:
     if loss == NO_LOSS:
         return {}
     totals: dict[str, Tensor] = {}
-    rows = max(1, EVALUATED_ROWS // network.replicas)
+    rows = rows_at_once(network)
     for first in range(0, len(part), rows):
         target = part.target[first : first + rows]
         batch = network.forward({name: values[first : first + rows] for name, values in part.inputs.items()})
@@ -136,6 +137,14 @@ def evaluate(network: Network, part: Part, loss: str) -> dict[str, Tensor]:
             total = value.double() * (len(target) / len(part))
             totals[name] = total if name not in totals else totals[name] + total
     return totals
+
+
+def rows_at_once(network: Network) -> int:
+    """Samples that go through a network together where there is no error: what its signals take is bounded."""
+    units = sum(population.units for population in network.circuit.populations.values())
+    # Before and after the activation.
+    each = 2 * units * network.dtype.itemsize
+    return max(1, min(EVALUATED_ROWS, EVALUATED_BYTES // each) // network.replicas)
 
 
 def parts_of(data: Any, network: Network, loss: str) -> Mapping[str, Part]:

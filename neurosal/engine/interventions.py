@@ -17,7 +17,11 @@ from neurosal.lower.streams import stream
 
 def reset(network: Network, projection: str, key: str) -> None:
     """New first values for a projection with synapses of its own; what is remembered of them is forgotten."""
-    _put(network, projection, _fresh(network, projection, key))
+    parameters = network.weights
+    with torch.no_grad():
+        full = parameters.begin(projection, network.seeds, into=parameters.full[projection], key=key)
+        if (mask := parameters.masks.get(parameters.mask_key(projection))) is not None:
+            full.mul_(mask)
     network._learner.states.pop(projection, None)
     network._learner.plasticity_states.pop(projection, None)
 

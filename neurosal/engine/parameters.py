@@ -7,7 +7,7 @@ shares its products.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from neurosal.engine.wiring import Kernel, Reversed, kernel
 from neurosal.errors import near
 from neurosal.graph import Copy, Own, Rate, SignOf
 from neurosal.lower.connectivity import connect_areas, leaves_out
-from neurosal.lower.initial import draw_areas
+from neurosal.lower.initial import draw_areas_into
 from neurosal.lower.plan import Plan
 
 
@@ -136,15 +136,29 @@ class Parameters(Mapping[str, Tensor]):
         shape = edge.wiring.weight_shape(post, pre)
         stored = shape[::-1] if name in self.plan.reversed else shape
         full = torch.empty(self.replicas, areas, *stored, device=device, dtype=dtype)
-        if isinstance(edge.weights, Copy):
-            origin = self.oriented(edge.weights.of, self.full[self.plan.owners[edge.weights.of]])
-            full.copy_(origin if name in self.plan.reversed or origin.dim() == 3 else origin.mT)
-            return full
-        assert isinstance(edge.weights, Own)
-        for replica, seed in enumerate(seeds):
-            drawn = draw_areas(edge.weights, f"{name}/{key}" if key else name, seed, areas, shape, *self.fans(name))
-            full[replica].copy_(drawn.mT if name in self.plan.reversed and drawn.dim() == 3 else drawn)
-        return full
+        return self.begin(name, seeds, into=full, key=key)
+
+    def begin(
+        self, name: str, seeds: tuple[int, ...], *, into: Tensor, key: str = "", replicas: Iterable[int] | None = None
+    ) -> Tensor:
+        """Put what an owner starts from into storage, replica by replica and area by area, in place.
+
+        Args:
+            key: takes another stream.  replicas: only these; None all.
+        """
+        edge, turned = self.circuit.projections[name], name in self.plan.reversed
+        for replica in range(self.replicas) if replicas is None else replicas:
+            if isinstance(edge.weights, Copy):
+                origin = self.oriented(edge.weights.of, self.full[self.plan.owners[edge.weights.of]])[replica]
+                for area, target in enumerate(into[replica]):
+                    target.copy_(origin[area] if turned or origin.dim() == 2 else origin[area].t())
+                continue
+            assert isinstance(edge.weights, Own)
+            stream = f"{name}/{key}" if key else name
+            draw_areas_into(
+                into[replica], edge.weights, stream, seeds[replica], *self.fans(name), turned=turned and into.dim() == 4
+            )
+        return into
 
     def fans(self, name: str) -> tuple[int, int]:
         """Pre- and post-synaptic units of a projection, in its own direction."""

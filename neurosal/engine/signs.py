@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from neurosal.graph import Own, SignOf
-from neurosal.lower.initial import draw_areas
+from neurosal.lower.initial import draw_areas_into
 from neurosal.lower.magnitudes import redrawn
 
 if TYPE_CHECKING:
@@ -76,13 +76,10 @@ class Signs:
 
     def _draw_once(self, name: str, weights: SignOf) -> None:
         parameters, full = self._parameters, self.drawn[name]
-        edge = parameters.circuit.projections[name]
-        post, pre = (parameters.circuit.populations[end].units for end in (edge.target, edge.source))
-        shape, areas = edge.wiring.weight_shape(post, pre), full.shape[1]
         own = Own(init=weights.init, across_areas=self._parameters.across(name))
+        turned = name in parameters.plan.reversed and full.dim() == 4
         for replica, seed in enumerate(self._seeds):
-            drawn = draw_areas(own, name, seed, areas, shape, *parameters.fans(name)).abs()
-            parameters.oriented(name, full)[replica].copy_(drawn)
+            draw_areas_into(full[replica], own, name, seed, *parameters.fans(name), turned=turned).abs_()
 
     def _redraw(self, name: str, step: int) -> None:
         """Drawn in the storage's own layout: the entries are independent, so no order of them is better."""

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from neurosal.engine.learning import Learner
 from neurosal.engine.parameters import Parameters
+from neurosal.engine.reading import put
 from neurosal.engine.routing import RouterState
 from neurosal.engine.sweep import no_grad
 from neurosal.errors import CircuitError, Problem
@@ -57,16 +58,18 @@ class NetworkState:
             raise CircuitError(problems)
         with torch.no_grad():
             for name, tensor in mine.items():
-                tensor.copy_(tensors[name])
+                put(tensors, name, tensor)
         self.restart()
         self._parameters.lesions.load(tensors, self._parameters.any)
         self._learner.plasticity_states.clear()
-        for name, tensor in tensors.items():
+        for name in tensors:
             part, _, rest = name.partition("/")
             if part in ("optimizer", "plasticity"):
                 owner, _, key = rest.rpartition("/")
                 states = self._learner.states if part == "optimizer" else self._learner.plasticity_states
-                states.setdefault(owner, {})[key] = tensor.to(self._parameters.device).clone()
+                entry = torch.empty_like(tensors[name], device=self._parameters.device)
+                put(tensors, name, entry)
+                states.setdefault(owner, {})[key] = entry
 
     def restart(self) -> None:
         """Forget what the optimiser knows and which replicas are frozen."""
@@ -76,17 +79,39 @@ class NetworkState:
     # Replicas held still ---------------------------------------------------------------------------------------------
 
     def freeze(self, replicas: Iterable[int], state: Mapping[str, Tensor] | None) -> None:
-        """Hold these replicas as they are, or put them back to a copy of an earlier state and hold them there."""
+        """Hold these replicas as they are, or put them back to an earlier state and hold them there. Where none is left
+        that learns, a step changes nothing, and nothing has to be kept beside the network."""
         with no_grad():
-            names = self._by_replica().keys()
-            held = self._by_replica() if state is None else state
+            mine, replicas = self._by_replica(), list(replicas)
+            if state is not None:
+                for name, tensor in mine.items():
+                    for replica in replicas:
+                        self._put_back(tensor, name, replica, state)
+            if len({*self.frozen, *replicas}) == self._parameters.replicas:
+                self.frozen.update({replica: {} for replica in range(self._parameters.replicas)})
+                return
             for replica in replicas:
-                self.frozen[replica] = {name: held[name][replica].clone() for name in names & held.keys()}
-            self.hold()
+                self.frozen[replica] = {name: tensor[replica].clone() for name, tensor in mine.items()}
+
+    @staticmethod
+    def _put_back(tensor: Tensor, name: str, replica: int, state: Mapping[str, Tensor]) -> None:
+        if name not in state:
+            tensor[replica] = 0.0
+        elif len(tensor) == 1:
+            put(state, name, tensor)
+        else:
+            tensor[replica] = state[name][replica]
+
+    @property
+    def all_frozen(self) -> bool:
+        """Whether no replica learns any more."""
+        return len(self.frozen) == self._parameters.replicas
 
     def hold(self) -> None:
         """Put frozen replicas back after a step. They take it with the others, so that the numbers of the others do not
         depend on whether one is frozen. What did not exist when they froze starts at zero."""
+        if self.all_frozen:
+            return
         for name, tensor in self._by_replica().items():
             for replica, held in self.frozen.items():
                 tensor[replica] = held.get(name, 0.0)

@@ -85,17 +85,22 @@ class Stepped:
         rates = self._rates(optimizer, epoch, epochs, scheduled)
         with no_grad():
             mean = self._no_loss() if target is None else self._sweep.lose(batch, target, loss)
-            phases = self.plan.without_error if target is None else self.plan.backward
-            if optimizer.clip is None:
-                self._feedback_and_learn(phases, batch, optimizer, rates)
-            else:
-                self._feedback_then_clip(phases, batch, optimizer, rates)
-            for name, state in self._routers.items():
-                state.learn(batch.seen[name], batch.groups[name], rates.lr)
-            if self._state.frozen:
-                self._state.hold()
+            if not self._state.all_frozen:
+                self._change(self.plan.without_error if target is None else self.plan.backward, batch, optimizer, rates)
         self.steps += 1
         return mean
+
+    def _change(
+        self, phases: Iterable[Backward | Change], batch: Batch, optimizer: Optimizer, rates: Rates
+    ) -> None:
+        if optimizer.clip is None:
+            self._feedback_and_learn(phases, batch, optimizer, rates)
+        else:
+            self._feedback_then_clip(phases, batch, optimizer, rates)
+        for name, state in self._routers.items():
+            state.learn(batch.seen[name], batch.groups[name], rates.lr)
+        if self._state.frozen:
+            self._state.hold()
 
     def _no_loss(self) -> Tensor:
         return torch.full((self.replicas,), torch.nan, dtype=self.dtype, device=self.device)

@@ -8,20 +8,21 @@ see them, for other programs too. `load` reads both.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from neurosal.engine.inputs import pick_device
+from neurosal.engine.reading import Stored
 from neurosal.errors import CircuitError, NeurosalError, Problem, StoreError, near
 from neurosal.graph import Circuit
 from neurosal.record import schema
+from neurosal.record.tensors import TensorFile, write_tensors
 
 if TYPE_CHECKING:
     from neurosal.engine.network import Network
@@ -62,8 +63,8 @@ def load_weights(network: Network, path: str | Path) -> None:
     """Take over the weights of a file; see `Network.load_weights`."""
     path = Path(path)
     with _reading(path):
-        header = _header_of(path, (WEIGHTS,))
-        _take(network, load_file(path, device=str(network.device)), header)
+        file, header = _open(path, (WEIGHTS,))
+        _take(network, file, header)
 
 
 def load(path: str | Path, device: str = "auto") -> Network:
@@ -77,15 +78,14 @@ def load(path: str | Path, device: str = "auto") -> Network:
 
     path, where = Path(path), str(pick_device(device))
     with _reading(path):
-        header = _header_of(path, (FORMAT, WEIGHTS))
+        file, header = _open(path, (FORMAT, WEIGHTS))
         network = compile(
             Circuit.from_dict(json.loads(header["circuit"])), json.loads(header["seeds"]), where, header["dtype"]
         )
-        tensors = load_file(path, device=where)
         if header["format"] == WEIGHTS:
-            _take(network, tensors, header)
+            _take(network, file, header)
         else:
-            network.load_state_dict(tensors)
+            network.load_state_dict(Stored(file))
     return network
 
 
@@ -101,9 +101,9 @@ def _header(network: Network, kind: str) -> dict[str, str]:
 def _write(path: Path, tensors: Mapping[str, Tensor], header: dict[str, str]) -> Path:
     aside = Path(f"{path}.part")
     try:
-        save_file({name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}, aside, header)
+        write_tensors(aside, tensors, header)
         aside.replace(path)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         aside.unlink(missing_ok=True)
         raise StoreError(Problem(place=str(path), expected="a file that can be written", found=str(error))) from None
     return path
@@ -123,18 +123,18 @@ def _reading(path: Path) -> Iterator[None]:
             Problem(place=f"{path}: {problem.place}", expected=problem.expected, found=problem.found)
             for problem in error.problems
         ) from None
-    except (SafetensorError, KeyError, TypeError, ValueError, OSError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError, OSError) as error:
         found = f"a damaged file ({type(error).__name__}: {error})"
         raise StoreError(Problem(place=str(path), expected="a saved network", found=found)) from None
 
 
-def _header_of(path: Path, kinds: tuple[str, ...]) -> dict[str, str]:
-    with safe_open(path, framework="pt") as file:
-        header: dict[str, str] = file.metadata() or {}
+def _open(path: Path, kinds: tuple[str, ...]) -> tuple[TensorFile, dict[str, str]]:
+    file = TensorFile(path)
+    header = file.metadata
     if header.get("format") not in kinds:
         expected = f"format {' or '.join(map(repr, kinds))}"
         raise StoreError(Problem(place=str(path), expected=expected, found=repr(header.get("format"))))
-    return header
+    return file, header
 
 
 # Weights as users see them --------------------------------------------------------------------------------------------
@@ -192,10 +192,12 @@ def _dims(network: Network, name: str) -> tuple[str, ...]:
     return (schema.REPLICA, schema.AREA, *schema.weight_dimensions(edge.target, edge.source))
 
 
-def _take(network: Network, tensors: Mapping[str, Tensor], header: Mapping[str, str]) -> None:
+def _take(network: Network, file: TensorFile, header: Mapping[str, str]) -> None:
     """Put the weights of a file into a network; nothing is put there when names or shapes differ."""
-    state, problems = {}, []
-    for name, tensor in tensors.items():
+    names: dict[str, str] = {}
+    turns: dict[str, Callable[[Tensor], Tensor]] = {}
+    problems = []
+    for name in file:
         key = _key(network, name)
         owner, _, entry = name.partition(".")
         if key is None:
@@ -205,11 +207,13 @@ def _take(network: Network, tensors: Mapping[str, Tensor], header: Mapping[str, 
         if entry in ("mask", "kept"):
             units = network.circuit.populations[owner].units if entry == "kept" else 0
             shape = list(network.weights[owner].shape) if entry == "mask" else [network.replicas, units]
-            if list(tensor.shape) != shape:
-                found = str(list(tensor.shape))
+            if list(file.shape(name)) != shape:
+                found = str(list(file.shape(name)))
                 problems.append(Problem(place=name, expected=f"a tensor {shape}", found=found))
                 continue
-        state[key] = network.weights.oriented(owner, tensor) if entry in ("", "magnitude", "mask") else tensor
+        names[key] = name
+        if entry in ("", "magnitude", "mask") and owner in network.plan.reversed:
+            turns[key] = partial(network.weights.oriented, owner)
     if problems:
         raise CircuitError(problems)
-    network.load_state_dict(state | {"steps": torch.tensor(int(header["steps"]))})
+    network.load_state_dict(Stored(file, names, turns, {"steps": torch.tensor(int(header["steps"]))}))

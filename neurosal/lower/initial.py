@@ -29,7 +29,11 @@ def draw(init: Initialiser, shape: tuple[int, ...], fan_in: int, fan_out: int, g
         shape: of the weight, post-synaptic axis first.
         fan_in, fan_out: pre- and post-synaptic units of the projection's own direction.
     """
-    weight = torch.empty(shape)
+    return draw_into(torch.empty(shape), init, fan_in, fan_out, generator)
+
+
+def draw_into(weight: Tensor, init: Initialiser, fan_in: int, fan_out: int, generator: torch.Generator) -> Tensor:
+    """`draw` into a tensor that is there: on the CPU, contiguous and float32, so that the numbers are the same."""
     match init:
         case Constant():
             return weight.fill_(init.value)
@@ -54,17 +58,35 @@ def draw(init: Initialiser, shape: tuple[int, ...], fan_in: int, fan_out: int, g
                 remedy=near(init.kind, Initialiser.members),
             )
         )
-    return drawn(shape, fan_in, fan_out, generator)
+    return weight.copy_(drawn(tuple(weight.shape), fan_in, fan_out, generator))
 
 
 def draw_areas(
     weights: Own, name: str, seed: int, areas: int, shape: tuple[int, ...], fan_in: int, fan_out: int
 ) -> Tensor:
     """Weights of one replica: [K, *shape]. Area 0 is the same draw whether there are one or many areas."""
+    return draw_areas_into(torch.empty(areas, *shape), weights, name, seed, fan_in, fan_out)
+
+
+def draw_areas_into(
+    stored: Tensor, weights: Own, name: str, seed: int, fan_in: int, fan_out: int, *, turned: bool = False
+) -> Tensor:
+    """`draw_areas` into storage of any type and device, area by area: beside it there is one area's weight at most, and
+    none where storage can be drawn into as it is.
+
+    Args:
+        stored: [K, post, pre], or [K, pre, post] where it is `turned`.
+    """
     generator = stream(seed, name)
-    first = draw(weights.init, shape, fan_in, fan_out, generator)
-    if areas == 1:
-        return first[None]
-    if weights.across_areas == "same":
-        return first.expand(areas, *shape)
-    return torch.stack([first, *(draw(weights.init, shape, fan_in, fan_out, generator) for _ in range(areas - 1))])
+    direct = not turned and stored.dtype is torch.float32 and stored.device.type == "cpu" and stored.is_contiguous()
+    shape = stored.shape[:0:-1] if turned else stored.shape[1:]
+    scratch = stored.new_empty(0) if direct else torch.empty(shape)
+    for area, target in enumerate(stored):
+        if area and weights.across_areas == "same":
+            target.copy_(stored[0])
+        elif direct:
+            draw_into(target, weights.init, fan_in, fan_out, generator)
+        else:
+            draw_into(scratch, weights.init, fan_in, fan_out, generator)
+            target.copy_(scratch.t() if turned else scratch)
+    return stored

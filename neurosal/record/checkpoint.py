@@ -1,29 +1,31 @@
-"""Checkpoints: tensors as safetensors, all else as JSON, written aside and renamed, the newest two kept."""
+"""Checkpoints: tensors as safetensors, all else as JSON, written aside and renamed, the newest two kept.
+
+Tensors are written from where they lie and read from the file when they are asked for, so that neither needs memory
+for a second copy.
+"""
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from neurosal.errors import Problem, StoreError
 from neurosal.record import faults, schema
 from neurosal.record.checksums import SUMS_FILE, write_sums, wrong_files
 from neurosal.record.files import PARTIAL, read_json, sync_folder
 from neurosal.record.status import check_version
+from neurosal.record.tensors import TensorFile, write_tensors
 
 TENSORS = "tensors.safetensors"
 CONTENT = "checkpoint.json"
 KEPT = 2
 
-Tensors = dict[str, np.ndarray[Any, Any]]
+Tensors = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Checkpoint:
     """A state to go on from.
 
     Args:
-        tensors: arrays by name.
+        tensors: arrays by name, or torch tensors to be written; of one that was read, a `TensorFile`.
         meta: what else the trainer keeps (step, random streams, ...).
         lengths: length of each group of the record at that moment.
         dropped: rows of each group that were dropped until then.
@@ -50,9 +52,6 @@ def save(folder: Path, checkpoint: Checkpoint) -> Path:
         folder: the run's folder of checkpoints.
         checkpoint: what to write.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
     folder.mkdir(exist_ok=True)
     existing = numbered(folder)
     final = folder / f"{max(existing, default=0) + 1:08d}"
@@ -60,19 +59,12 @@ def save(folder: Path, checkpoint: Checkpoint) -> Path:
     if aside.exists():
         shutil.rmtree(aside)
     aside.mkdir()
-    # np.asarray keeps arrays without axes, which np.ascontiguousarray does not.
-    try:
-        save_file({name: np.asarray(entry, order="C") for name, entry in checkpoint.tensors.items()}, aside / TENSORS)
-    except SafetensorError as error:  # says in words what the system refused
-        code = re.search(r"os error (\d+)", str(error))
-        number = int(code.group(1)) if code else errno.EIO
-        raise OSError(number, os.strerror(number), str(aside / TENSORS)) from error
+    total = write_tensors(aside / TENSORS, checkpoint.tensors)
     faults.reach(faults.CHECKPOINT_BEGUN)
     content = {"schema": schema.VERSION, "lengths": checkpoint.lengths, "meta": checkpoint.meta}
     content |= {"dropped": checkpoint.dropped} if checkpoint.dropped else {}
     (aside / CONTENT).write_text(json.dumps(content))
-    (aside / TENSORS).chmod((aside / CONTENT).stat().st_mode)  # safetensors makes files for their owner only
-    write_sums(aside, (TENSORS, CONTENT))
+    write_sums(aside, (TENSORS, CONTENT), known={TENSORS: total})
     for name in (TENSORS, CONTENT, SUMS_FILE):
         with (aside / name).open("rb") as file:
             os.fsync(file.fileno())
@@ -110,9 +102,6 @@ def load(path: Path) -> Checkpoint:
     Raises:
         StoreError: for one that is damaged or of another schema.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
     remedy = f"Remove the folder {path.name} to go on from the one before it."
     content = read_json(path / CONTENT)
     check_version(content.get("schema"), path / CONTENT)
@@ -124,8 +113,8 @@ def load(path: Path) -> Checkpoint:
             Problem(place=str(path / CONTENT), expected="lengths and meta", found=", ".join(content), remedy=remedy)
         )
     try:
-        tensors = load_file(path / TENSORS)
-    except (SafetensorError, OSError, ValueError) as error:
+        tensors = TensorFile(path / TENSORS)
+    except (OSError, ValueError, RecursionError) as error:
         raise StoreError(
             Problem(place=str(path / TENSORS), expected="tensors", found=str(error), remedy=remedy)
         ) from None

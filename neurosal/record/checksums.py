@@ -35,6 +35,7 @@ ENTRY = np.dtype([("path", "<u8"), ("replica", "<u4"), ("page", "<u4"), ("sum", 
 _FIELDS = struct.Struct("<QIII")
 _OWN = ENTRY.itemsize - 4  # an entry's own checksum is that of the bytes before it
 PIECE = 2**18  # a checksum is computed in such pieces: other threads may run in between
+READ = 2**22  # bytes of a file that are read together
 
 Bytes = np.ndarray[Any, Any]
 Sum = Callable[..., int]
@@ -80,6 +81,14 @@ class Checksum:
         for begin in range(0, len(flat), PIECE):
             start = self._extend(flat[begin : begin + PIECE], start)
         return start
+
+    def of_file(self, path: Path) -> int:
+        """Checksum of a file, read in pieces."""
+        total = 0
+        with path.open("rb") as file:
+            while data := file.read(READ):
+                total = self._extend(data, total)
+        return total
 
     def together(self, sums: Sequence[int]) -> int:
         """One checksum of several."""
@@ -149,10 +158,17 @@ class Log:
 # Small files ---------------------------------------------------------------------------------------------------------
 
 
-def write_sums(folder: Path, names: Iterable[str], *, durable: bool = False) -> None:
-    """Note the checksums of files of a folder that do not change any more, in `checksums.json`."""
-    checksum = Checksum(DEFAULT, folder)
-    files = {name: f"{checksum.of((folder / name).read_bytes()):08x}" for name in names if (folder / name).is_file()}
+def write_sums(
+    folder: Path, names: Iterable[str], *, durable: bool = False, known: Mapping[str, int] | None = None
+) -> None:
+    """Note the checksums of files of a folder that do not change any more, in `checksums.json`. Those that are `known`
+    from the writing are not read again."""
+    checksum, known = Checksum(DEFAULT, folder), known or {}
+    files = {
+        name: f"{known[name] if name in known else checksum.of_file(folder / name):08x}"
+        for name in names
+        if (folder / name).is_file()
+    }
     content: dict[str, Any] = {"algorithm": checksum.name, "files": files}
     content["own"] = _own(checksum, content)
     write_json(folder / SUMS_FILE, content, durable=durable)
@@ -179,12 +195,12 @@ def wrong_files(folder: Path) -> Iterator[Problem]:
         return
     for name, noted in files.items():
         try:
-            raw = (folder / name).read_bytes()
+            total, size = f"{checksum.of_file(folder / name):08x}", (folder / name).stat().st_size
         except OSError as error:
             yield Problem(place=str(folder / name), expected="a readable file", found=error.strerror or str(error))
             continue
-        if (total := f"{checksum.of(raw):08x}") != noted:
+        if total != noted:
             yield Problem(
                 place=str(folder / name), expected=f"the file that was written ({checksum.name} {noted})",
-                found=f"{len(raw)} bytes with {total}",
+                found=f"{size} bytes with {total}",
             )  # fmt: skip

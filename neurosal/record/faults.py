@@ -18,12 +18,16 @@ BLOCK_WRITE = "block write"  # half of the bytes of a block are in the file
 COMMIT = "commit"  # the new root is written aside, the old one is still in place
 COMMITTED = "committed"  # the new root is in place, the status does not say so yet
 GROW = "grow"  # new metadata of an array or group are written aside
+CHECKPOINT_TENSORS = "checkpoint tensors"  # a piece of the tensors is written
 CHECKPOINT_BEGUN = "checkpoint begun"  # the tensors are written, the rest is not
 CHECKPOINT_WRITTEN = "checkpoint written"  # complete, but not yet under its name
 CHECKPOINT_RENAMED = "checkpoint renamed"  # under its name, older ones not yet removed
 TRIM = "trim"  # the last commit is made, an array's own shape not yet
 PACK = "pack"  # between two steps of packing; no recording comes to it
-POINTS = (BLOCK_WRITE, COMMIT, COMMITTED, GROW, CHECKPOINT_BEGUN, CHECKPOINT_WRITTEN, CHECKPOINT_RENAMED, TRIM)
+POINTS = (
+    BLOCK_WRITE, COMMIT, COMMITTED, GROW, CHECKPOINT_TENSORS, CHECKPOINT_BEGUN, CHECKPOINT_WRITTEN, CHECKPOINT_RENAMED,
+    TRIM,
+)  # fmt: skip
 
 Handler = Callable[[str], None]
 
@@ -51,7 +55,7 @@ _handler: Handler | None = _from_environment()
 
 
 def armed() -> bool:
-    """Whether a handler is there: only then are blocks written in two halves."""
+    """Whether a handler is there: only then are blocks written in two halves, tensors in small pieces."""
     return _handler is not None
 
 

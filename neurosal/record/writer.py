@@ -27,6 +27,7 @@ from neurosal.record.lock import Lock
 from neurosal.record.refusing import plain, refuse_other, refuse_other_group, refuse_run
 from neurosal.record.status import Status, read_status, write_status
 from neurosal.record.store import Store
+from neurosal.record.tensors import bytes_of, copy_of
 
 QUEUE_BYTES = 16 * 2**20  # more is no faster: what goes round in it should stay in the cache
 ABANDONED = "the record was not closed"
@@ -304,20 +305,20 @@ class Recorder:
         """Say how far the run is, where no record says it."""
         self._background.reached = (int(step), float(epoch))
 
-    def checkpoint(self, tensors: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
+    def checkpoint(self, tensors: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
         """Commit, then write a state to go on from, with the lengths of the record; the newest two are kept.
 
         Tensors are copied and written later, in the order in which records and checkpoints were given; only where they
-        are larger than the queue, they are waited for instead.
+        are larger than the queue, they are written from where they lie, and waited for.
 
         Args:
-            tensors: arrays by name.
+            tensors: arrays or torch tensors by name.
             meta: what else the trainer needs, as JSON can hold it.
         """
         background = self._background
-        size = sum(np.asarray(entry).nbytes for entry in tensors.values())
+        size = sum(map(bytes_of, tensors.values()))
         waited = size > background.queue_bytes
-        kept = {name: np.asarray(entry) if waited else np.array(entry) for name, entry in tensors.items()}
+        kept = dict(tensors) if waited else {name: copy_of(entry) for name, entry in tensors.items()}
         mark, folder = background.moment(), self.folder / schema.CHECKPOINTS
         state = Checkpoint(kept, plain(meta), dict(mark.lengths), dict(background.dropped))
 

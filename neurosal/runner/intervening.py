@@ -16,6 +16,8 @@ def intervene(network: Network, phase: Phase, *, visit: int, lesions: bool) -> N
         lesions: whether lesions are carried out; they are the same at each visit, so that once is enough where nothing
             restores them.
     """
+    if network._state.all_frozen:
+        return  # what no longer learns stays as it is
     for pattern in phase.restore:
         for name in matching(pattern, engine.lesioned(network)):
             network.restore(name)

@@ -210,7 +210,8 @@ class Trainer:
                 self._take_up(tensors, meta)
             self._go(recorder)
             recorder.reached(step=self.network.steps, epoch=self._epoch())
-            recorder.checkpoint(self._tensors(), self._meta())
+            if self.training.checkpoint_at_end:
+                recorder.checkpoint(self._tensors(), self._meta())
             if self.finite.failures:
                 recorder.close("diverged", "; ".join(self.finite.failures.values()))
         if self.finite.failures:
@@ -309,8 +310,10 @@ class Trainer:
             self.progress(step, self.total, "" if stage.phase is None else stage.phase.name)
         if ended is not None:
             self._end_epoch(recorder, ended)
-        every = training.checkpoint_every_steps
-        if every and step % every == 0 and step < self.total:
+        if _falls(step, training.evaluate_every_steps) and step < self.total and self.evaluated_at < step:
+            self._evaluate(recorder)
+            self.finite.keep()
+        if _falls(step, training.checkpoint_every_steps) and step < self.total:
             self._save(recorder)
 
     def _end_epoch(self, recorder: Recorder, ended: int) -> None:
@@ -414,6 +417,11 @@ class Trainer:
             drive = stage.feed or stage.noise
             assert drive is not None
             drive.taken += stage.done
+
+
+def _falls(step: int, every: int | None) -> bool:
+    """Whether something that is done every so many steps is due."""
+    return every is not None and step % every == 0
 
 
 def _of_type(network: Network, training: Training) -> Training:

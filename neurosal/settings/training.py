@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -10,6 +10,9 @@ from neurosal.errors import ExperimentError
 from neurosal.graph.value import Value
 from neurosal.settings.optimizers import SGD, Optimizer
 from neurosal.settings.probes import Probe
+
+# Fields that older runs do not know: left out of files where they say what was always so.
+LATER: dict[str, Any] = {"evaluate_every_steps": None, "checkpoint_at_end": True}
 
 Loss = Literal["cross_entropy", "mse", "bce", "none"]
 
@@ -25,10 +28,13 @@ class Training(Value):
         optimizer: e.g. ``SGD(lr=0.1)``.
         evaluate_every: epochs between evaluations on the validation and test parts; before the first step and after the
             last there is always one.
+        evaluate_every_steps: steps between further evaluations, for epochs that take long.
         log_every: steps between records of the training loss.
         checkpoint_every: epochs between checkpoints, and one at the end of each phase where the phases are gone through
             once; None writes one at the end only.
         checkpoint_every_steps: steps between further checkpoints, for epochs that take long.
+        checkpoint_at_end: whether there is one at the end; without, a run that is done keeps no weights, and one that
+            is stopped begins anew unless there were checkpoints on the way.
         record: probes.
         queue_mb: memory for records that wait to be written, in MiB (checkpoints, too, up to that size).
         when_full: what happens to a record that finds that memory full: "block" waits, "drop" leaves it out, counts it
@@ -42,10 +48,17 @@ class Training(Value):
     loss: Loss = "cross_entropy"
     optimizer: Optimizer = Field(default_factory=SGD)
     evaluate_every: int = Field(default=1, gt=0)
+    evaluate_every_steps: int | None = Field(default=None, gt=0)
     log_every: int = Field(default=10, gt=0)
     checkpoint_every: int | None = Field(default=5, gt=0)
     checkpoint_every_steps: int | None = Field(default=None, gt=0)
+    checkpoint_at_end: bool = True
     record: tuple[Probe, ...] = ()
     queue_mb: float = Field(default=16, gt=0, allow_inf_nan=False)
     when_full: Literal["block", "drop"] = "block"
     dtype: Literal["float32", "float64"] = "float32"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain dicts, lists, strings and numbers; without fields that older runs do not know, where nothing is asked
+        of them."""
+        return {name: value for name, value in super().to_dict().items() if name not in LATER or value != LATER[name]}
