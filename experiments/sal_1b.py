@@ -1,7 +1,8 @@
-"""SAL with more than 10⁹ forward parameters and as many feedback synapses of their own, on MNIST, on one small machine."""
+"""SAL with more than 10⁹ forward parameters and as many feedback synapses of their own, on one small machine."""
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from neurosal.data import DataSpec, Split, Subset
@@ -27,7 +28,7 @@ def sizes(width: int = WIDTH, hidden: int = HIDDEN) -> list[int]:
 def forward_parameters(width: int = WIDTH, hidden: int = HIDDEN, areas: int = AREAS) -> int:
     """Forward weights and biases, in all areas."""
     units = sizes(width, hidden)
-    return areas * sum(post * (pre + 1) for pre, post in zip(units, units[1:], strict=False))
+    return areas * sum(post * (pre + 1) for pre, post in pairwise(units))
 
 
 def sal_1b() -> Experiment:

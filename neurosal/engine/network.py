@@ -294,6 +294,16 @@ class Network(Stepped, Lesioned, Exported):
         if "alive" in tensors:
             self.freeze_replicas((~tensors["alive"]).nonzero()[:, 0].tolist())
 
+    def begin_anew(self, replicas: Iterable[int]) -> None:
+        """Weights of these replicas as they were drawn from their seeds, in place; biases, routers and all else stay as
+        they are."""
+        self._parameters.begin_anew(self.seeds, replicas)
+
+    @property
+    def as_drawn(self) -> bool:
+        """Whether no weight was changed since it was drawn from its seed."""
+        return self.steps == 0 and self._parameters.untouched
+
     def restart(self) -> None:
         """Begin to count anew with these weights: no step done, no optimiser state, no replica frozen."""
         self._state.restart()

@@ -60,6 +60,7 @@ class Parameters(Mapping[str, Tensor]):
         self.masks: dict[str, Tensor] = {}  # key of the storage → [R, K, O, I], where something is missing
         self.moves: dict[str, Tensor] = {}  # storage → where it may change, while units are silenced
         self.refresh()
+        self._drawn = {name: tensor._version for name, tensor in self.full.items()}
 
     def refresh(self) -> None:
         """Take over wiring and lesions: absent synapses become exactly 0."""
@@ -159,6 +160,19 @@ class Parameters(Mapping[str, Tensor]):
                 into[replica], edge.weights, stream, seeds[replica], *self.fans(name), turned=turned and into.dim() == 4
             )
         return into
+
+    def begin_anew(self, seeds: tuple[int, ...], replicas: Iterable[int]) -> None:
+        """First values of all weights of some replicas, drawn again in place."""
+        replicas = list(replicas)
+        with torch.no_grad():
+            for name, full in self.full.items():  # in the order in which they were drawn: copies come last
+                self.begin(name, seeds, into=full, replicas=replicas)
+        self.refresh()
+
+    @property
+    def untouched(self) -> bool:
+        """Whether weights are as they were drawn, as far as torch counts changes."""
+        return all(tensor._version == self._drawn[name] for name, tensor in self.full.items())
 
     def fans(self, name: str) -> tuple[int, int]:
         """Pre- and post-synaptic units of a projection, in its own direction."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from itertools import product
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,6 +32,12 @@ class Stored(Mapping[str, Tensor]):
         self.file, self.turns, self.more = file, turns or {}, more or {}
         self.names = {name: name for name in file} if names is None else names
 
+    @classmethod
+    def of(cls, tensors: Mapping[str, Any]) -> Stored:
+        """Those of a checkpoint that was read."""
+        assert isinstance(tensors, TensorFile)
+        return cls(tensors)
+
     def __getitem__(self, name: str) -> Tensor:
         if name in self.more:
             return self.more[name]
@@ -43,6 +50,11 @@ class Stored(Mapping[str, Tensor]):
 
     def __len__(self) -> int:
         return len(self.names) + len(self.more)
+
+    def without(self, prefix: str) -> Stored:
+        """All but those whose name begins so."""
+        kept = {name: own for name, own in self.names.items() if not name.startswith(prefix)}
+        return Stored(self.file, kept, self.turns, self.more)
 
     def into(self, name: str, storage: Tensor) -> None:
         """Put a tensor into storage of its shape."""

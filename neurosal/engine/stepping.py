@@ -90,9 +90,7 @@ class Stepped:
         self.steps += 1
         return mean
 
-    def _change(
-        self, phases: Iterable[Backward | Change], batch: Batch, optimizer: Optimizer, rates: Rates
-    ) -> None:
+    def _change(self, phases: Iterable[Backward | Change], batch: Batch, optimizer: Optimizer, rates: Rates) -> None:
         if optimizer.clip is None:
             self._feedback_and_learn(phases, batch, optimizer, rates)
         else:

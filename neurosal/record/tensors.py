@@ -63,7 +63,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str,
         tensor = tensors[name]
         start, end = end, end + bytes_of(tensor)
         header[name] = {
-            "dtype": TYPES[type_of(tensor)], "shape": [int(size) for size in tensor.shape], "data_offsets": [start, end],
+            "dtype": TYPES[type_of(tensor)], "shape": list(map(int, tensor.shape)), "data_offsets": [start, end],
         }  # fmt: skip
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
@@ -78,7 +78,7 @@ def write_tensors(path: Path, tensors: Mapping[str, Any], metadata: Mapping[str,
                 flat, size = piece.reshape(-1).view(np.uint8), HALVES if faults.armed() else WRITTEN
                 for begin in range(0, len(flat), size):
                     total = checksum.of(flat[begin : begin + size], total)
-                    _write(file, memoryview(flat[begin : begin + size]))
+                    _write(file, flat[begin : begin + size].data)
                     faults.reach(faults.CHECKPOINT_TENSORS)
     return total
 
@@ -161,7 +161,7 @@ class TensorFile(Mapping[str, Array]):
         assert (storage.dtype, storage.shape, storage.flags.c_contiguous) == (dtype, shape, True), name
         with self.path.open("rb", buffering=0) as file:
             file.seek(self._start + first)
-            target, done = memoryview(storage.reshape(-1).view(np.uint8)), 0
+            target, done = storage.reshape(-1).view(np.uint8).data, 0
             while done < len(target):
                 count = file.readinto(target[done:])
                 if not count:

@@ -327,6 +327,11 @@ class Recorder:
 
         background.order(Order(doing="write a checkpoint", mark=mark, act=act, size=size, waited=waited))
 
+    def newest_checkpoint(self) -> Checkpoint | None:
+        """The newest checkpoint, once all that were given are written; None where there is none."""
+        self.commit()
+        return checkpoints.newest(self.folder / schema.CHECKPOINTS)
+
     # Closing ---------------------------------------------------------------------------------------------------------
 
     def close(self, status: str = "done", message: str = "") -> None:

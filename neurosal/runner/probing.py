@@ -14,6 +14,7 @@ from torch import Tensor
 
 from neurosal.engine.feeding import Part
 from neurosal.engine.network import Network
+from neurosal.engine.reading import Stored
 from neurosal.engine.sweep import no_grad
 from neurosal.errors import ExperimentError
 from neurosal.record import Recorder, schema
@@ -173,15 +174,15 @@ class Prober:
         first = {**self.measuring.start, **self.fixed.start}
         return {f"{START}{name}": tensor for name, tensor in first.items()}
 
-    def take_up(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    def take_up(self, state: Stored) -> Stored:
         """Take over what `kept` gave; returns the rest."""
-        first = {name.removeprefix(START): state[name] for name in state if name.startswith(START)}
-        for name, tensor in first.items():
+        for key in [name for name in state if name.startswith(START)]:
+            name, tensor = key.removeprefix(START), state[key]
             if name in self.measuring.start:
                 self.measuring.start[name].copy_(tensor)
             else:
-                self.fixed.start[name] = tensor.to(self.network.device)
-        return {name: tensor for name, tensor in state.items() if not name.startswith(START)}
+                self.fixed.start[name] = tensor.to(self.network.device).clone()
+        return state.without(START)
 
     # When ------------------------------------------------------------------------------------------------------------
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from neurosal.checks.phases import Arms, phase_problems, task_problems
@@ -17,9 +17,11 @@ from neurosal.data import Dataset
 from neurosal.engine.feeding import Part, evaluate, parts_of
 from neurosal.engine.losses import NO_LOSS
 from neurosal.engine.network import Network
+from neurosal.engine.reading import Stored
 from neurosal.errors import ExperimentError, Problem, StoreError
 from neurosal.graph import Circuit
 from neurosal.record import Recorder, Run, open_run, schema
+from neurosal.record.checkpoint import Tensors
 from neurosal.record.files import read_yaml_file
 from neurosal.record.refusing import refuse_other
 from neurosal.runner.course import MOST_VISITS, Place, Program, visits
@@ -190,7 +192,7 @@ class Trainer:
 
     def run(self, folder: Path, resume: bool) -> None:
         """Train to the end, or as far as it goes."""
-        tensors: Mapping[str, Any] | None = None
+        tensors: Tensors | None = None
         meta: Mapping[str, Any] = {}
         resumed = resume and Recorder.status(folder) is not None
         queue = {"queue_bytes": int(self.training.queue_mb * 2**20), "when_full": self.training.when_full}
@@ -204,6 +206,7 @@ class Trainer:
             stack.enter_context(fitting_threads(self.network, max(one.training.batch_size for one in self.stages)))
             self.prober.declare(recorder)
             self._declare(recorder)
+            self.finite.saved = partial(_saved, recorder)
             if tensors is None:
                 self._begin(recorder, resumed)
             else:
@@ -251,6 +254,7 @@ class Trainer:
                     remedy="Compile it again, or choose another --store.",
                 )
             )
+        used = used or (self.finite.large and not self.network.as_drawn)
         self.network.restart()
         self.network.fit_routers(self.part.first(ROUTER_SAMPLES))
         if used:  # circuit and seeds do not say where such a network starts
@@ -288,10 +292,10 @@ class Trainer:
                 if len(self.finite.failures) == self.network.replicas:
                     return
                 self.place = Place(cycle, number, count, True)
-                self._step(recorder, stage)
+                self._step(recorder, stage, count)
             self._end_phase(recorder, Place(cycle, number, stage.length, True))
 
-    def _step(self, recorder: Recorder, stage: Stage) -> None:
+    def _step(self, recorder: Recorder, stage: Stage, count: int) -> None:
         network, training = self.network, self.training
         before, epoch, learned = network.steps, self._epoch(), sum(feed.taken for feed in self.feeds)
         if before == 0 and self.prober.groups:
@@ -299,8 +303,11 @@ class Trainer:
         loss, moment = stage.step(epoch, self.epochs, learned if self.program.phases else None)
         step, ended = before + 1, self._ended(stage)
         logged = stage.feed is not None and learned % training.log_every == 0
-        if before % CHECKED_EVERY == 0 or logged or ended is not None:
-            self.finite.check(step, loss if stage.errs else None, moment.batch, training.loss)
+        saves = _falls(step, training.checkpoint_every_steps) and step < self.total
+        evaluates = _falls(step, training.evaluate_every_steps) and step < self.total
+        whole = saves or evaluates or ended is not None or count == stage.length
+        if before % CHECKED_EVERY == 0 or logged or whole:
+            self.finite.check(step, loss if stage.errs else None, moment.batch, training.loss, whole=whole)
         if logged:
             recorder.append(schema.TRAIN, step=before, epoch=epoch, values={schema.LOSS: self._visible(loss)})
         if self.prober.groups:
@@ -310,10 +317,10 @@ class Trainer:
             self.progress(step, self.total, "" if stage.phase is None else stage.phase.name)
         if ended is not None:
             self._end_epoch(recorder, ended)
-        if _falls(step, training.evaluate_every_steps) and step < self.total and self.evaluated_at < step:
+        if evaluates and self.evaluated_at < step:
             self._evaluate(recorder)
             self.finite.keep()
-        if _falls(step, training.checkpoint_every_steps) and step < self.total:
+        if saves:
             self._save(recorder)
 
     def _end_epoch(self, recorder: Recorder, ended: int) -> None:
@@ -392,17 +399,16 @@ class Trainer:
 
     # Going on --------------------------------------------------------------------------------------------------------
 
-    def _tensors(self) -> dict[str, np.ndarray[Any, Any]]:
-        tensors = self.network.state_dict() | self.prober.kept
-        return {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}
+    def _tensors(self) -> dict[str, Tensor]:
+        """All that a resumed run needs, where it lies: it is copied or written by the recorder."""
+        return {name: tensor.detach() for name, tensor in (self.network.state_dict() | self.prober.kept).items()}
 
     def _meta(self) -> dict[str, Any]:
         failures = {str(replica): text for replica, text in self.finite.failures.items()}
         return {"failures": failures, "place": self.place.to_dict(), "evaluated": self.evaluated_at}
 
-    def _take_up(self, tensors: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
-        state = {name: torch.from_numpy(np.array(array)) for name, array in tensors.items()}
-        self.network.load_state_dict(self.prober.take_up(state))
+    def _take_up(self, tensors: Tensors, meta: Mapping[str, Any]) -> None:
+        self.network.load_state_dict(self.prober.take_up(Stored.of(tensors)))
         self.finite.failures = {int(replica): text for replica, text in meta.get("failures", {}).items()}
         # Runs from before there were phases say no place.
         usual = {"cycle": 0, "phase": 0, "done": self.network.steps, "begun": self.network.steps > 0}
@@ -417,6 +423,12 @@ class Trainer:
             drive = stage.feed or stage.noise
             assert drive is not None
             drive.taken += stage.done
+
+
+def _saved(recorder: Recorder) -> Stored | None:
+    """The newest checkpoint of a run that is being recorded."""
+    found = recorder.newest_checkpoint()
+    return None if found is None else Stored.of(found.tensors)
 
 
 def _falls(step: int, every: int | None) -> bool:
