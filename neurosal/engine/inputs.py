@@ -63,6 +63,23 @@ def pick_dtype(name: str) -> torch.dtype:
     return DTYPES[str(name).removeprefix("torch.")]
 
 
+def pick_compute(name: str | None, dtype: torch.dtype) -> torch.dtype | None:
+    """The type of products where it is not that of the weights, else None.
+
+    Raises:
+        ExperimentError: for a type that products of these weights cannot have.
+    """
+    own = str(dtype).removeprefix("torch.")
+    given = own if name is None else str(name).removeprefix("torch.")
+    known = [own, *(["bfloat16"] if dtype == torch.float32 else [])]
+    if given in known:
+        return None if given == own else torch.bfloat16
+    remedy = f"Products of {own} weights are {own}." if given in (*DTYPES, "bfloat16") else near(given, known)
+    raise ExperimentError(
+        Problem(place="compute", expected=" or ".join(known), found=repr(name), remedy=remedy)
+    )
+
+
 def as_inputs(
     x: Any, circuit: Circuit, replicas: int, device: torch.device, dtype: torch.dtype
 ) -> tuple[dict[str, Tensor], int]:

@@ -21,6 +21,7 @@ from neurosal.engine.fused import FusedChange, bind
 from neurosal.engine.grouped import sum_groups
 from neurosal.engine.lesions import held
 from neurosal.engine.parameters import Parameters
+from neurosal.engine.precision import sums_of
 from neurosal.engine.routing import Groups
 from neurosal.engine.sweep import Batch, Sweep, natural
 from neurosal.engine.wiring import Kernel
@@ -50,7 +51,10 @@ class Factor:
         """The rows with their own factor."""
         if self.rows is None:
             return rows
-        return rows * self.rows.view(*rows.shape[:-1], 1).to(rows.dtype)
+        factor = self.rows.view(*rows.shape[:-1], 1)
+        if rows.dtype == torch.bfloat16:  # factors are not rounded to so few bits
+            return (rows * factor.to(torch.float32)).to(rows.dtype)
+        return rows * factor.to(rows.dtype)
 
 
 class Learner:
@@ -119,10 +123,12 @@ class Learner:
             return None
         return self.plan.routes[edge.source if edge.pathway == "feedback" else edge.target]
 
-    def _rows(self, term: Term, batch: Batch, order: str | None, groups: Groups | None) -> tuple[Tensor, Tensor, float]:
+    def _rows(
+        self, term: Term, batch: Batch, order: str | None, groups: Groups | None, dtype: torch.dtype | None
+    ) -> tuple[Tensor, Tensor, float]:
         factor = Factor(term.reduction, batch, groups)
         # The smaller side carries the factors: fewer numbers to multiply.
-        post, pre = self.sweep.rows(batch, *term.post, order), self.sweep.rows(batch, *term.pre, order)
+        post, pre = self.sweep.rows(batch, *term.post, order, dtype), self.sweep.rows(batch, *term.pre, order, dtype)
         if factor.rows is not None:
             if post.shape[-1] <= pre.shape[-1]:
                 post = factor.on(post)
@@ -142,7 +148,7 @@ class Learner:
             groups = batch.groups[router] if router is not None else None
             total: Tensor | None = None
             for term in change.terms:
-                post, pre, whole = self._rows(term, batch, order, groups)
+                post, pre, whole = self._rows(term, batch, order, groups, kernel.compute)
                 product = kernel.correlate(post, pre, groups)
                 product = product.mul_(whole) if whole != 1 else product
                 total = product if total is None else total.add_(product)
@@ -175,12 +181,15 @@ class Learner:
 
     def _bias_change(self, population: str, batch: Batch) -> Tensor:
         error, bias = batch.error[population], self.parameters.biases[f"{population}.bias"]
-        if bias.shape[1] == 1:
-            factor = Factor(self.bias_reduction[population], batch, None)
+        reduction, groups = self.bias_reduction[population], None
+        if bias.shape[1] > 1:
+            groups = batch.groups[self.plan.routes[population]]
+        factor = Factor(reduction, batch, groups)
+        if error.dtype != bias.dtype:
+            return sums_of(error, groups, bias, means=factor.rows is not None).mul_(factor.whole)
+        if groups is None:
             return (error.sum(-2) * factor.whole).view(bias.shape)
-        groups = batch.groups[self.plan.routes[population]]
         change = sum_groups(error.flatten(0, -2), groups)
-        reduction = self.bias_reduction[population]
         if reduction == "area":
             change /= groups.counts_RK.view(-1, 1).clamp(min=1)
         elif reduction == "batch":
@@ -289,11 +298,11 @@ class Learner:
         kernel, router, order = self.products[change]
         groups = batch.groups[router] if router is not None else None
         for index, term in enumerate(change.terms):
-            post, pre, whole = self._rows(term, batch, order, groups)
+            post, pre, whole = self._rows(term, batch, order, groups, kernel.compute)
             lr, beta = rates.lr, 1.0
             if index == 0:
                 beta = self._decay(change, groups, rates)
-            if isinstance(lr, Tensor):
+            if isinstance(lr, Tensor) and kernel.compute is None:
                 # Rates differ between replicas: they ride on the rows, so that one product serves all.
                 post = post * (lr.view(-1, 1, 1) if post.dim() == 3 else lr)
                 lr = 1.0

@@ -14,7 +14,7 @@ from torch import Tensor
 from neurosal.checks import check, refuse_oversized
 from neurosal.engine.exporting import Exported
 from neurosal.engine.feeding import evaluate, parts_of
-from neurosal.engine.inputs import as_inputs, pick_device, pick_dtype, pick_seeds, refuse_labels
+from neurosal.engine.inputs import as_inputs, pick_compute, pick_device, pick_dtype, pick_seeds, refuse_labels
 from neurosal.engine.learning import Learner
 from neurosal.engine.lesions import Lesioned
 from neurosal.engine.losses import LOSSES, NO_LOSS
@@ -47,10 +47,13 @@ class Network(Stepped, Lesioned, Exported):
         dtype: torch.dtype,
         parameters: Parameters | None = None,
         routers: dict[str, RouterState] | None = None,
+        compute: torch.dtype | None = None,
     ) -> None:
-        self.circuit, self.seeds, self.device, self.dtype = circuit, seeds, device, dtype
+        self.circuit, self.seeds, self.device, self.dtype, self._compute = circuit, seeds, device, dtype, compute
         self.plan: Plan = plan(circuit)
-        self._parameters = Parameters(self.plan, seeds, device, dtype) if parameters is None else parameters
+        self._parameters = (
+            Parameters(self.plan, seeds, device, dtype, compute=compute) if parameters is None else parameters
+        )
         self._routers = self._make_routers() if routers is None else routers
         self._sweep = Sweep(self.plan, self._parameters, self._routers)
         self._learner = Learner(self.plan, self._parameters, self._sweep)
@@ -111,6 +114,11 @@ class Network(Stepped, Lesioned, Exported):
         [R]."""
         return {name: state.tensors for name, state in self._routers.items()}
 
+    @property
+    def compute(self) -> str:
+        """The type of products: that of the weights, or "bfloat16"."""
+        return str(self._compute or self.dtype).removeprefix("torch.")
+
     def parameters(self, pathway: str | None = None) -> dict[str, Tensor]:
         """Name → live tensor of the weights of one pathway (None: all); biases count as feedforward.
 
@@ -135,9 +143,10 @@ class Network(Stepped, Lesioned, Exported):
 
     def __repr__(self) -> str:
         numbers = sum(tensor.numel() for tensor in self._parameters.full.values())
+        compute = "" if self._compute is None else f", compute={self.compute!r}"
         return (
             f"Network({self.circuit.name!r}, replicas={self.replicas}, weights={numbers:,}, "
-            f"device={str(self.device)!r}, dtype={str(self.dtype).removeprefix('torch.')!r})"
+            f"device={str(self.device)!r}, dtype={str(self.dtype).removeprefix('torch.')!r}{compute})"
         )
 
     # Sweeps ----------------------------------------------------------------------------------------------------------
@@ -316,24 +325,33 @@ class Network(Stepped, Lesioned, Exported):
         with.
         """
         other = plan(circuit)
-        parameters = Parameters(other, self.seeds, self.device, self.dtype, share=self._parameters)
+        parameters = Parameters(other, self.seeds, self.device, self.dtype, self._parameters, self._compute)
         routers = {name: state for name, state in self._routers.items() if name in circuit.projections}
-        return Network(circuit, self.seeds, self.device, self.dtype, parameters, routers)
+        return Network(circuit, self.seeds, self.device, self.dtype, parameters, routers, self._compute)
 
     def __deepcopy__(self, _: dict[int, Any]) -> Network:
-        copy = Network(self.circuit, self.seeds, self.device, self.dtype)
+        copy = Network(self.circuit, self.seeds, self.device, self.dtype, compute=self._compute)
         copy.load_state_dict(self.state_dict())
         copy._optimizer = self._optimizer
         return copy
 
 
-def compile(circuit: Circuit, seeds: Iterable[int] = (0,), device: str = "auto", dtype: str = "float32") -> Network:  # noqa: A001 - the verb of the field
+def compile(  # noqa: A001 - the verb of the field
+    circuit: Circuit,
+    seeds: Iterable[int] = (0,),
+    device: str = "auto",
+    dtype: str = "float32",
+    compute: str | None = None,
+) -> Network:
     """Make the tensors of a circuit, one copy (replica) for each seed.
 
     Args:
         seeds: one replica each; the same seed may stand more than once (replicas that differ in a rate).
         device: "auto" takes a GPU when there is one.
         dtype: "float32", or "float64" for references.
+        compute: the type of dense products; None for `dtype`. "bfloat16" (of float32 networks) rounds their factors
+            and rows to 8 bits and sums in float32: what is large gets faster where the processor has instructions for
+            it. Weights, optimiser, routers, losses and all that is read here stay float32.
 
     Raises:
         CircuitError: with every problem of the circuit, or when it needs more memory than the machine has.
@@ -341,6 +359,7 @@ def compile(circuit: Circuit, seeds: Iterable[int] = (0,), device: str = "auto",
     """
     chosen = pick_seeds(seeds)
     kind, where = pick_dtype(dtype), pick_device(device)
+    narrow = pick_compute(compute, kind)
     check(circuit)
     refuse_oversized(circuit, len(chosen), dtype=str(kind).removeprefix("torch."))
-    return Network(circuit, chosen, where, kind)
+    return Network(circuit, chosen, where, kind, compute=narrow)

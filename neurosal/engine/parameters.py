@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from neurosal.engine.lesions import Lesions, still_synapses
+from neurosal.engine.precision import Precision
 from neurosal.engine.signs import Signs
 from neurosal.engine.wiring import Kernel, Reversed, kernel
 from neurosal.errors import near
@@ -33,8 +34,10 @@ class Parameters(Mapping[str, Tensor]):
         device: torch.device,
         dtype: torch.dtype,
         share: Parameters | None = None,
+        compute: torch.dtype | None = None,
     ) -> None:
         """Draw first values; with `share`, storage of the same name is that of the other network."""
+        self.precision = Precision(plan, compute)
         self.plan, self.circuit, self.replicas, self.device = plan, plan.circuit, len(seeds), device
         self.full: dict[str, Tensor] = {}  # owner → [R, K, O, I], forward orientation
         self.areas = {name: self.circuit.areas_of(owner) for name, owner in plan.owners.items()}
@@ -201,6 +204,7 @@ class Parameters(Mapping[str, Tensor]):
     def kernel(self, name: str) -> Kernel:
         """The functions that read this projection's storage in its own direction."""
         forward = kernel(self.circuit.projections[name].wiring.functions, self.form(name))
+        forward = self.precision.kernel(forward, name)
         return Reversed(forward) if name in self.plan.reversed else forward
 
     # For users -------------------------------------------------------------------------------------------------------

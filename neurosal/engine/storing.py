@@ -80,8 +80,9 @@ def load(path: str | Path, device: str = "auto") -> Network:
     with _reading(path):
         file, header = _open(path, (FORMAT, WEIGHTS))
         network = compile(
-            Circuit.from_dict(json.loads(header["circuit"])), json.loads(header["seeds"]), where, header["dtype"]
-        )
+            Circuit.from_dict(json.loads(header["circuit"])), json.loads(header["seeds"]), where, header["dtype"],
+            header.get("compute"),  # files from before there was a choice do not say it
+        )  # fmt: skip
         if header["format"] == WEIGHTS:
             _take(network, file, header)
         else:
@@ -95,6 +96,7 @@ def _header(network: Network, kind: str) -> dict[str, str]:
         "circuit": json.dumps(network.circuit.to_dict()),
         "seeds": json.dumps(network.seeds),
         "dtype": str(network.dtype).removeprefix("torch."),
+        "compute": network.compute,
     }
 
 

@@ -17,6 +17,7 @@ from neurosal.engine.activations import ACTIVATIONS
 from neurosal.engine.inputs import refuse_labels
 from neurosal.engine.losses import LOSSES
 from neurosal.engine.parameters import Parameters
+from neurosal.engine.precision import widened
 from neurosal.engine.routing import Groups, RouterState
 from neurosal.engine.transfer import transfer
 from neurosal.graph import Constant, OneToOne, Own, Rate
@@ -50,7 +51,7 @@ class Batch:
         self.groups: dict[str, Groups] = {}  # router → groups
         self.seen: dict[str, dict[str, Tensor]] = {}  # router → what it saw
         self.next_states: dict[str, dict[str, Any]] = {}  # projection → state of its own plasticity after the step
-        self.memo: dict[tuple[str, str, str | None], Tensor] = {}
+        self.memo: dict[tuple[str, str, str | None, torch.dtype | None], Tensor] = {}
 
     def free(self, population: str, kind: str) -> None:
         """Drop a signal that nobody reads any more."""
@@ -111,15 +112,22 @@ class Sweep:
 
     # Order of samples ------------------------------------------------------------------------------------------------
 
-    def rows(self, batch: Batch, population: str, kind: str, order: str | None) -> Tensor:
-        """A signal with its samples in the order of a route (None: as they came)."""
-        rows = getattr(batch, kind)[population]
+    def rows(
+        self, batch: Batch, population: str, kind: str, order: str | None, dtype: torch.dtype | None = None
+    ) -> Tensor:
+        """A signal with its samples in the order of a route (None: as they came), in a type (None: as it is kept)."""
+        rows: Tensor = getattr(batch, kind)[population]
         have = self.plan.orders[population]
-        if have == order:
+        same = dtype is None or rows.dtype == dtype
+        if have == order and same:
             return rows
-        key = (population, kind, order)
+        key = (population, kind, order, None if same else dtype)
         if (found := batch.memo.get(key)) is None:
-            found = batch.memo[key] = reorder(rows, batch, have, order)
+            if have == order:
+                found = rows.to(dtype)
+            else:  # narrowed first: fewer bytes to put in order
+                found = reorder(self.rows(batch, population, kind, have, dtype), batch, have, order)
+            batch.memo[key] = found
         return found
 
     # Forward ---------------------------------------------------------------------------------------------------------
@@ -128,7 +136,7 @@ class Sweep:
         state, source, name = self.routers[phase.router], phase.source, phase.router
 
         def route(batch: Batch) -> None:
-            rows = self.rows(batch, source, "activity", None)
+            rows = widened(self.rows(batch, source, "activity", None), state.tensors["mean"].dtype)
             seen = state.see(rows if rows.dim() == 3 else rows[None])
             batch.seen[name] = seen
             batch.groups[name] = Groups(seen["scores"].argmax(-1), state.areas)
@@ -156,14 +164,16 @@ class Sweep:
         # What small networks notice: without norm and gain, no more than f on the way.
         straight = function.value if model.norm is None and model.gain == 1 and not borrowed else None
         keeps_input = function.keeps_input
+        stored = self.parameters.precision.stored(name) or self.parameters.any.dtype
 
         def forward(batch: Batch) -> None:
-            a = inputs[0](batch) if inputs else bias.new_zeros((*batch.lead, units))  # type: ignore[union-attr]
+            a = inputs[0](batch) if inputs else late_bias.new_zeros((*batch.lead, units), dtype=stored)  # type: ignore[union-attr]
             for more in inputs[1:]:
                 a = a.add_(more(batch)) if own else a + more(batch)
             if late_bias is not None:
                 groups = batch.groups[route] if bias_grouped and route is not None else None
-                a = a + (late_bias if groups is None else spread_rows(late_bias[groups.group_of_row], a))
+                late = widened(late_bias, stored)
+                a = a + (late if groups is None else spread_rows(late[groups.group_of_row], a))
             if settle is not None:
                 settle(batch, a)
             elif straight is None:
@@ -211,6 +221,7 @@ class Sweep:
         keep_RU = self.parameters.lesions.silenced[population]
         # Samples are sorted within a replica, so units are where they were whatever the order.
         keep = keep_RU[0] if self.parameters.replicas == 1 else keep_RU[:, None]
+        keep = widened(keep, self.parameters.precision.stored(population) or keep.dtype)
 
         def silent(batch: Batch) -> None:
             signals = getattr(batch, kind)
@@ -236,15 +247,16 @@ class Sweep:
         # feedback.
         during = (here if edge.pathway == "feedback" else there) if grouped else here
         apply, affine, shared, errs = kernel.apply, kernel.affine, kind == "activity", kind == "error"
-        reverses = during != there
         if projection in self._skips:
             return self._passed(source, kind, here, there)
+        reverses, compute = during != there, kernel.compute
+        kept = here == during and (compute is None or source not in parameters.precision.wide)
 
         def applied(batch: Batch) -> Tensor:
             rows = (
                 (batch.activity if shared else batch.error if errs else batch.target)[source]
-                if here == during
-                else self.rows(batch, source, kind, during)
+                if kept
+                else self.rows(batch, source, kind, during, compute)
             )
             groups = batch.groups[router] if router is not None else None
             current = weight if scale is None else weight.sign().mul_(scale)
@@ -327,10 +339,11 @@ def spread_rows(flat: Tensor, like: Tensor) -> Tensor:
 
 
 def natural(sweep: Sweep, batch: Batch, population: str, kind: str) -> Any:
-    """A signal as users see it: [R, N, units] in the order in which samples came, or None where it does not exist."""
+    """A signal as users see it: [R, N, units] in the order in which samples came and in the type of the weights, or None
+    where it does not exist."""
     if population not in (batch.activity if kind == "activity" else batch.error):
         return None
-    rows = sweep.rows(batch, population, kind, None)
+    rows = widened(sweep.rows(batch, population, kind, None), sweep.parameters.any.dtype)
     return rows if rows.dim() == 3 else rows[None]
 
 

@@ -42,6 +42,8 @@ class Kernel:
     """Functions of one wiring in one form. ``weight`` is in the stored orientation [.., post, pre]; `groups` is None
     unless grouped."""
 
+    compute: torch.dtype | None = None  # the type of rows that it works on; None: as they are kept
+
     def apply(self, weight: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
         """Post-synaptic input: ``W pre``."""
         raise TypeError(f"{type(self).__name__} has no apply")
@@ -159,7 +161,7 @@ class Reversed(Kernel):
     """A wiring run backwards: what it applies is the pull of the wiring it reverses."""
 
     def __init__(self, forward: Kernel) -> None:
-        self.forward = forward
+        self.forward, self.compute = forward, forward.compute
         # Bound here rather than called through: a call a product is what small networks notice.
         self.apply = forward.pull  # type: ignore[assignment,method-assign]
         self.pull = forward.apply  # type: ignore[assignment,method-assign]

@@ -437,19 +437,22 @@ def _falls(step: int, every: int | None) -> bool:
 
 
 def _of_type(network: Network, training: Training) -> Training:
-    """The training with the network's type; refused where it asks for another."""
+    """The training with the network's types; refused where it asks for others."""
     dtype = str(network.dtype).removeprefix("torch.")
-    if "dtype" in training.model_fields_set and training.dtype != dtype:
-        remedy = f"Compile the network with dtype={training.dtype!r}."
-        raise ExperimentError(
-            Problem(
-                place="training.dtype",
-                expected=f"the type of the network, {dtype}",
-                found=training.dtype,
-                remedy=remedy,
-            )
+    own = {"dtype": (training.dtype, dtype), "compute": (training.compute or training.dtype, network.compute)}
+    problems = [
+        Problem(
+            place=f"training.{name}",
+            expected=f"that of the network, {has}",
+            found=asked,
+            remedy=f"Compile the network with {name}={asked!r}.",
         )
-    return training.replace(dtype=dtype)
+        for name, (asked, has) in own.items()
+        if name in training.model_fields_set and asked != has
+    ]
+    if problems:
+        raise ExperimentError(problems)
+    return training.replace(dtype=dtype, compute=network.compute)
 
 
 def _replicas(network: Network, varied: Mapping[str, Iterable[Any]]) -> dict[str, list[Any]]:

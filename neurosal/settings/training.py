@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from neurosal.errors import ExperimentError
 from neurosal.graph.value import Value
@@ -12,7 +12,7 @@ from neurosal.settings.optimizers import SGD, Optimizer
 from neurosal.settings.probes import Probe
 
 # Fields that older runs do not know: left out of files where they say what was always so.
-LATER: dict[str, Any] = {"evaluate_every_steps": None, "checkpoint_at_end": True}
+LATER: dict[str, Any] = {"evaluate_every_steps": None, "checkpoint_at_end": True, "compute": None}
 
 Loss = Literal["cross_entropy", "mse", "bce", "none"]
 
@@ -40,6 +40,8 @@ class Training(Value):
         when_full: what happens to a record that finds that memory full: "block" waits, "drop" leaves it out, counts it
             in `status.json` and warns at the end. Records below a thousandth of the memory are never dropped.
         dtype: "float32" or "float64".
+        compute: the type of dense products, "bfloat16" with float32 weights; None (null) for `dtype`. What is recorded
+            is float32 either way.
     """
 
     error = ExperimentError
@@ -57,6 +59,17 @@ class Training(Value):
     queue_mb: float = Field(default=16, gt=0, allow_inf_nan=False)
     when_full: Literal["block", "drop"] = "block"
     dtype: Literal["float32", "float64"] = "float32"
+    compute: Literal["float32", "float64", "bfloat16"] | None = None
+
+    @field_validator("compute", mode="after")
+    @classmethod
+    def _fits(cls, value: str | None, info: ValidationInfo) -> str | None:
+        own = info.data.get("dtype", value)  # absent where it is wrong, which is said elsewhere
+        if value == own or value is None:
+            return None
+        if value == "bfloat16" and own == "float32":
+            return value
+        raise ValueError(f"null, or {own!r}, the dtype{', or bfloat16' if own == 'float32' else ''}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers; without fields that older runs do not know, where nothing is asked
