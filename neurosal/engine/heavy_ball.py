@@ -36,7 +36,12 @@ def bind(learner: Learner, change: Change) -> HeavyBall | None:
     parameters, orders = learner.parameters, learner.plan.orders
     _, router, order = learner.products[change]
     term = change.terms[0]
-    if parameters.precision.compute is not None or router is not None or len(change.terms) > 1 or not orders[term.post[0]] == orders[term.pre[0]] == order:
+    if (
+        parameters.precision.compute is not None
+        or router is not None
+        or len(change.terms) > 1
+        or not orders[term.post[0]] == orders[term.pre[0]] == order
+    ):
         return None
     (post_name, post_kind), (pre_name, pre_kind) = term.post, term.pre
     replicas, names = parameters.replicas, change.projections

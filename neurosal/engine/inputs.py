@@ -75,9 +75,7 @@ def pick_compute(name: str | None, dtype: torch.dtype) -> torch.dtype | None:
     if given in known:
         return None if given == own else torch.bfloat16
     remedy = f"Products of {own} weights are {own}." if given in (*DTYPES, "bfloat16") else near(given, known)
-    raise ExperimentError(
-        Problem(place="compute", expected=" or ".join(known), found=repr(name), remedy=remedy)
-    )
+    raise ExperimentError(Problem(place="compute", expected=" or ".join(known), found=repr(name), remedy=remedy))
 
 
 def as_inputs(

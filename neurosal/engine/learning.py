@@ -306,7 +306,7 @@ class Learner:
                 # Rates differ between replicas: they ride on the rows, so that one product serves all.
                 post = post * (lr.view(-1, 1, 1) if post.dim() == 3 else lr)
                 lr = 1.0
-            steps = [
+            steps: list[tuple[Tensor, Any, float]] = [
                 (self.parameters.internal(name), -lr * whole * self.circuit.projections[name].plasticity.rate, beta)
                 for name in change.projections
             ]

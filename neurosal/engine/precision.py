@@ -10,9 +10,9 @@ What is kept in which type:
   used, one replica and area at a time, into room for one; no narrow copy of all weights exists.
 - *rows* (activity and error) of a population between dense projections: bfloat16, which halves what goes through
   memory. Of all others float32 (*wide*): inputs (routers and users see them as they came), the output (logits, loss
-  and its δ), those with a norm, and both ends of what is not a dense product: a constant skip, so that a residual stream adds up in
-  float32, and lateral projections, which stay in float32 as a whole while activity settles. Wide rows are narrowed
-  once a batch for all products that read them.
+  and its δ), those with a norm, and both ends of what is no dense product: a constant skip, so that a residual stream
+  adds up in float32, and lateral projections, which stay in float32 as a whole while activity settles. Wide rows are
+  narrowed once a batch for all products that read them.
 - *the product of a change*: bfloat16 where the device writes no other, added into float32 weights in blocks that stay
   in the cache. Weights that share a product (Kolen-Pollack) get the same bits of it.
 
@@ -21,7 +21,7 @@ Letters: R replica, N sample, G = R·K groups, O and I units.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,7 +39,7 @@ BLOCK = 1 << 19  # entries of a weight that take a change at a time: 2 MiB
 SUMMED = 256  # rows that are widened at a time to be summed
 
 WIDE = torch.float32
-Steps = list[tuple[Tensor, "float | Tensor", float]]  # weight, alpha (a number or one a replica), beta
+Steps = list[tuple[Tensor, Any, float]]  # weight, alpha (a number or one a replica), beta
 
 
 class Precision:
@@ -84,7 +84,8 @@ class Precision:
         """A weight [.., O, I], or its transpose, in the type of products; good until the next one is asked for."""
         if weight.is_contiguous():
             return self.room("weight", weight).copy_(weight)
-        return self.room("weight", weight.mT).copy_(weight.mT).mT  # a cast that transposes would be several times slower
+        # Narrowed as it lies: a cast that transposes takes several times as long.
+        return self.room("weight", weight.mT).copy_(weight.mT).mT
 
 
 def wide(plan: Plan) -> frozenset[str]:
@@ -267,7 +268,7 @@ def add_(steps: list[tuple[Tensor, float, float]], change: Tensor) -> None:
             block.add_(change[some], alpha=alpha)
 
 
-def numbers(alpha: float | Tensor, replicas: int) -> list[float]:
+def numbers(alpha: Any, replicas: int) -> list[float]:
     """A rate for each replica."""
     return [float(entry) for entry in alpha.tolist()] if isinstance(alpha, Tensor) else [alpha] * replicas
 

@@ -339,7 +339,7 @@ def spread_rows(flat: Tensor, like: Tensor) -> Tensor:
 
 
 def natural(sweep: Sweep, batch: Batch, population: str, kind: str) -> Any:
-    """A signal as users see it: [R, N, units] in the order in which samples came and in the type of the weights, or None
+    """A signal as users see it: [R, N, units] in the order in which samples came and in the type of the weights; None
     where it does not exist."""
     if population not in (batch.activity if kind == "activity" else batch.error):
         return None

@@ -141,7 +141,9 @@ def _arms(
     steps = {one.name: course_of(one.program, one.training, data).total for one in contenders}
     total, before, diverged = sum(steps.values()), 0, []
     for one in contenders:
-        network = compile(one.circuit, seeds=one.seeds, device=device, dtype=one.training.dtype, compute=one.training.compute)
+        network = compile(
+            one.circuit, seeds=one.seeds, device=device, dtype=one.training.dtype, compute=one.training.compute
+        )
 
         def told(done: int, _: int, phase: str, before: int = before, name: str = one.name) -> None:
             if progress is not None:

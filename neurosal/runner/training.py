@@ -439,15 +439,18 @@ def _falls(step: int, every: int | None) -> bool:
 def _of_type(network: Network, training: Training) -> Training:
     """The training with the network's types; refused where it asks for others."""
     dtype = str(network.dtype).removeprefix("torch.")
-    own = {"dtype": (training.dtype, dtype), "compute": (training.compute or training.dtype, network.compute)}
+    own = {
+        "dtype": ("the type", training.dtype, dtype),
+        "compute": ("the type of products", training.compute or training.dtype, network.compute),
+    }
     problems = [
         Problem(
             place=f"training.{name}",
-            expected=f"that of the network, {has}",
+            expected=f"{what} of the network, {has}",
             found=asked,
             remedy=f"Compile the network with {name}={asked!r}.",
         )
-        for name, (asked, has) in own.items()
+        for name, (what, asked, has) in own.items()
         if name in training.model_fields_set and asked != has
     ]
     if problems:
