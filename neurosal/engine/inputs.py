@@ -54,6 +54,18 @@ def pick_seeds(seeds: Any) -> tuple[int, ...]:
     )
 
 
+def pick_segments(recompute: Any) -> int:
+    """A number of segments.
+
+    Raises:
+        ExperimentError: for anything but a positive whole number.
+    """
+    if isinstance(recompute, int) and not isinstance(recompute, bool) and recompute > 0:
+        return recompute
+    expected = "a number of segments, a positive whole number"
+    raise ExperimentError(Problem(place="recompute", expected=expected, found=repr(recompute)))
+
+
 def pick_dtype(name: str) -> torch.dtype:
     """The torch type of that name."""
     if str(name).removeprefix("torch.") not in DTYPES:

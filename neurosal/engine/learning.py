@@ -207,8 +207,6 @@ class Learner:
         else:
             weights, biases, groups = self.proposed(change, batch)
             self.apply(weights, biases, groups, batch, optimizer, rates)
-        for population, kind in change.frees:
-            batch.free(population, kind)
 
     def _with_momentum(self, change: Change, batch: Batch, optimizer: Optimizer, rates: Rates) -> bool:
         """The step in place with momentum; False where it does not apply, and then nothing has changed."""

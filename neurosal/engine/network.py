@@ -14,7 +14,15 @@ from torch import Tensor
 from neurosal.checks import check, refuse_oversized
 from neurosal.engine.exporting import Exported
 from neurosal.engine.feeding import evaluate, parts_of
-from neurosal.engine.inputs import as_inputs, pick_compute, pick_device, pick_dtype, pick_seeds, refuse_labels
+from neurosal.engine.inputs import (
+    as_inputs,
+    pick_compute,
+    pick_device,
+    pick_dtype,
+    pick_seeds,
+    pick_segments,
+    refuse_labels,
+)
 from neurosal.engine.learning import Learner
 from neurosal.engine.lesions import Lesioned
 from neurosal.engine.losses import LOSSES, NO_LOSS
@@ -37,6 +45,7 @@ class Network(Stepped, Lesioned, Exported):
         biases: ``"{population}.bias"`` → live tensor [R, K, units].
         routers: modulatory projection → its tensors.
         plan: the order of work; ``print(network.plan)``.
+        recompute: into how many segments a step cuts its forward sweep, of which it holds one.
     """
 
     def __init__(
@@ -48,8 +57,10 @@ class Network(Stepped, Lesioned, Exported):
         parameters: Parameters | None = None,
         routers: dict[str, RouterState] | None = None,
         compute: torch.dtype | None = None,
+        recompute: int = 1,
     ) -> None:
         self.circuit, self.seeds, self.device, self.dtype, self._compute = circuit, seeds, device, dtype, compute
+        self.recompute = recompute
         self.plan: Plan = plan(circuit)
         self._parameters = (
             Parameters(self.plan, seeds, device, dtype, compute=compute) if parameters is None else parameters
@@ -63,6 +74,7 @@ class Network(Stepped, Lesioned, Exported):
         only = circuit.inputs[0] if len(circuit.inputs) == 1 else ""
         self._input = (only, circuit.populations[only].units if only else 0, 2 if len(seeds) == 1 else 3)
         self._outputs = circuit.populations[self.plan.output.population].units
+        self._units = sum(population.units for population in circuit.populations.values())
         self._steps = 0  # magnitudes are drawn for it; those that a twin shares stay as they are
 
     @property
@@ -153,6 +165,14 @@ class Network(Stepped, Lesioned, Exported):
 
     def forward(self, x: Inputs) -> Batch:
         """The forward sweep: activities of all populations. The low-level door; `predict` is the usual one."""
+        batch = self.batch_of(x)
+        with no_grad():
+            for phase in self._sweep.forward:
+                phase(batch)
+        return batch
+
+    def batch_of(self, x: Inputs) -> Batch:
+        """A batch with the activity of its inputs, before any sweep."""
         if isinstance(x, Tensor) and self._fits(x):
             batch = Batch(self.replicas, x.shape[-2])
             batch.activity[self._input[0]] = x
@@ -161,9 +181,6 @@ class Network(Stepped, Lesioned, Exported):
             batch = Batch(self.replicas, samples)
             batch.activity.update(inputs)
         self._sweep.look()
-        with no_grad():
-            for phase in self._sweep.forward:
-                phase(batch)
         return batch
 
     def _fits(self, x: Tensor) -> bool:
@@ -327,10 +344,12 @@ class Network(Stepped, Lesioned, Exported):
         other = plan(circuit)
         parameters = Parameters(other, self.seeds, self.device, self.dtype, self._parameters, self._compute)
         routers = {name: state for name, state in self._routers.items() if name in circuit.projections}
-        return Network(circuit, self.seeds, self.device, self.dtype, parameters, routers, self._compute)
+        return Network(circuit, self.seeds, self.device, self.dtype, parameters, routers, self._compute, self.recompute)
 
     def __deepcopy__(self, _: dict[int, Any]) -> Network:
-        copy = Network(self.circuit, self.seeds, self.device, self.dtype, compute=self._compute)
+        copy = Network(
+            self.circuit, self.seeds, self.device, self.dtype, compute=self._compute, recompute=self.recompute
+        )
         copy.load_state_dict(self.state_dict())
         copy._optimizer = self._optimizer
         return copy
@@ -342,6 +361,7 @@ def compile(  # noqa: A001 - the verb of the field
     device: str = "auto",
     dtype: str = "float32",
     compute: str | None = None,
+    recompute: int = 1,
 ) -> Network:
     """Make the tensors of a circuit, one copy (replica) for each seed.
 
@@ -352,14 +372,19 @@ def compile(  # noqa: A001 - the verb of the field
         compute: the type of dense products; None for `dtype`. "bfloat16" (of float32 networks) rounds their factors
             and rows to 8 bits and sums in float32: what is large gets faster where the processor has instructions for
             it. Weights, optimiser, routers, losses and all that is read here stay float32.
+        recompute: n segments. A step holds the activities of one of them, and what the next one hears from of the
+            others; it computes these again when the feedback reaches them. Memory for signals shrinks to about 1/n
+            plus n cuts (least near the square root of the depth), the forward sweep is done twice, and the numbers
+            are the same to the bit. 1: nothing is computed again.
 
     Raises:
         CircuitError: with every problem of the circuit, or when it needs more memory than the machine has.
-        ExperimentError: for seeds that are no whole numbers, and a device or a type that is not there.
+        ExperimentError: for seeds that are no whole numbers, a device or a type that is not there, and a number of
+            segments below 1.
     """
     chosen = pick_seeds(seeds)
     kind, where = pick_dtype(dtype), pick_device(device)
     narrow = pick_compute(compute, kind)
     check(circuit)
     refuse_oversized(circuit, len(chosen), dtype=str(kind).removeprefix("torch."))
-    return Network(circuit, chosen, where, kind, compute=narrow)
+    return Network(circuit, chosen, where, kind, compute=narrow, recompute=pick_segments(recompute))

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from neurosal.graph import Circuit
     from neurosal.lower.plan import Plan
 
+LARGE = 1 << 25  # bytes of all activities, from which memory is worth a pass over a signal
 Inputs = Tensor | Mapping[str, Any] | Any
 
 
@@ -45,13 +46,15 @@ class Stepped:
     _state: NetworkState
     _optimizer: Optimizer | None
     _outputs: int
+    _units: int
+    recompute: int
 
     if TYPE_CHECKING:
 
         @property
         def replicas(self) -> int: ...
 
-        def forward(self, x: Inputs) -> Batch: ...
+        def batch_of(self, x: Inputs) -> Batch: ...
 
     def step(
         self,
@@ -80,14 +83,25 @@ class Stepped:
         """
         optimizer = self._use(optimizer)
         self.check_loss(loss)
-        batch = self.forward(x)
+        batch = self.batch_of(x)
         target = None if loss == NO_LOSS else self._target(batch, y, loss)
         rates = self._rates(optimizer, epoch, epochs, scheduled)
         with no_grad():
-            mean = self._no_loss() if target is None else self._sweep.lose(batch, target, loss)
-            if not self._state.all_frozen:
-                self._change(self.plan.without_error if target is None else self.plan.backward, batch, optimizer, rates)
+            if target is not None and optimizer.clip is None and not self._state.all_frozen:
+                mean = self._lean_step(batch, target, loss, optimizer, rates)
+                self._learn_routes(batch, rates)
+            else:
+                mean = self._whole_step(batch, target, loss, optimizer, rates)
         self.steps += 1
+        return mean
+
+    def _whole_step(self, batch: Batch, target: Tensor | None, loss: str, optimizer: Optimizer, rates: Rates) -> Tensor:
+        """All signals held: where changes wait for each other, or there is no error, or nothing changes."""
+        for step in self._sweep.forward:
+            step(batch)
+        mean = self._no_loss() if target is None else self._sweep.lose(batch, target, loss)
+        if not self._state.all_frozen:
+            self._change(self.plan.without_error if target is None else self.plan.backward, batch, optimizer, rates)
         return mean
 
     def _change(self, phases: Iterable[Backward | Change], batch: Batch, optimizer: Optimizer, rates: Rates) -> None:
@@ -95,6 +109,9 @@ class Stepped:
             self._feedback_and_learn(phases, batch, optimizer, rates)
         else:
             self._feedback_then_clip(phases, batch, optimizer, rates)
+        self._learn_routes(batch, rates)
+
+    def _learn_routes(self, batch: Batch, rates: Rates) -> None:
         for name, state in self._routers.items():
             state.learn(batch.seen[name], batch.groups[name], rates.lr)
         if self._state.frozen:
@@ -112,6 +129,28 @@ class Stepped:
         acts = loss != NO_LOSS or self.plan.without_error
         if not acts and (problem := nothing_changes(self.circuit)) is not None:
             raise ExperimentError(problem)
+
+    def _lean_step(self, batch: Batch, target: Tensor, loss: str, optimizer: Optimizer, rates: Rates) -> Tensor:
+        """Each change as soon as it may be made, and each signal forgotten after its last reader."""
+        lean = self._sweep.lean(self.recompute, self._light(batch))
+        for step, frees in lean.up:
+            step(batch)
+            if frees:
+                batch.drop(frees)
+        mean = self._sweep.lose(batch, target, loss)
+        batch.drop(lean.lost)
+        for change, back, frees in lean.down:
+            if change is not None:
+                self._learner.learn(change, batch, optimizer, rates)
+            elif back is not None:
+                back(batch)
+            if frees:
+                batch.drop(frees)
+        return mean
+
+    def _light(self, batch: Batch) -> bool:
+        """Whether signals are so large that it pays to compute again what costs no product."""
+        return self._units * batch.samples * self.replicas * self.dtype.itemsize > LARGE
 
     def _feedback_and_learn(
         self, phases: Iterable[Backward | Change], batch: Batch, optimizer: Optimizer, rates: Rates

@@ -7,7 +7,7 @@ population's route.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -21,7 +21,8 @@ from neurosal.engine.precision import widened
 from neurosal.engine.routing import Groups, RouterState
 from neurosal.engine.transfer import transfer
 from neurosal.graph import Constant, OneToOne, Own, Rate
-from neurosal.lower.plan import Backward, Forward, Plan, Route
+from neurosal.lower.plan import Backward, Change, Forward, Phase, Plan, Route
+from neurosal.lower.schedule import Schedule, Signal, gate_reads, schedule
 
 
 class Batch:
@@ -51,19 +52,37 @@ class Batch:
         self.groups: dict[str, Groups] = {}  # router → groups
         self.seen: dict[str, dict[str, Tensor]] = {}  # router → what it saw
         self.next_states: dict[str, dict[str, Any]] = {}  # projection → state of its own plasticity after the step
-        self.memo: dict[tuple[str, str, str | None, torch.dtype | None], Tensor] = {}
+        self.memo: dict[Signal, dict[Any, Tensor]] = {}  # signals in the order of other routes, or in another type
 
-    def free(self, population: str, kind: str) -> None:
-        """Drop a signal that nobody reads any more."""
-        (self.activity if kind == "activity" else self.error).pop(population, None)
-        if kind == "activity":
-            self.kept.pop(population, None)
-        if self.memo:
-            for key in [key for key in self.memo if key[0] == population and key[1] == kind]:
-                del self.memo[key]
+    def drop(self, signals: Iterable[Signal]) -> None:
+        """Forget signals that nobody reads any more."""
+        for signal in signals:
+            population, kind = signal
+            (self.activity if kind == "activity" else self.error if kind == "error" else self.kept).pop(
+                population, None
+            )
+            if self.memo:
+                self.memo.pop(signal, None)
 
 
 Step = Callable[[Batch], None]
+
+
+class LeanSteps:
+    """The steps of a schedule, each with the signals that go after it; changes are left to the learner."""
+
+    def __init__(self, sweep: Sweep, schedule: Schedule) -> None:
+        self.up: list[tuple[Step, tuple[Signal, ...]]] = [(step, ()) for step in sweep.start]
+        self.up += [(sweep.steps[moment.phase], moment.frees) for moment in schedule.forward]
+        self.lost = schedule.output.frees
+        self.down: list[tuple[Change | None, Step | None, tuple[Signal, ...]]] = []
+        for moment in schedule.backward:
+            phase = moment.phase
+            if isinstance(phase, Change):
+                self.down.append((phase, None, moment.frees))
+            else:
+                step = sweep.backward[phase.population] if isinstance(phase, Backward) else sweep.steps[phase]
+                self.down.append((None, step, moment.frees))
 
 
 class Sweep:
@@ -73,6 +92,8 @@ class Sweep:
         self.plan, self.parameters, self.routers = plan, parameters, routers
         self.forward: list[Step] = []
         self.backward: dict[str, Step] = {}
+        self._lean: dict[tuple[int, bool], LeanSteps] = {}
+        self._schedules: dict[tuple[int, bool], Schedule] = {}
         self._skips: dict[str, int] = {}  # constant skip that lets a signal pass as it is → version of its storage
         self.bind()
 
@@ -81,10 +102,12 @@ class Sweep:
         plan, silenced = self.plan, self.parameters.lesions.silenced
         full = self.parameters.full
         self._skips = {name: full[name]._version for name in plan.owners if self._passes(name)}
-        self.forward = [
-            *(self._silent(name, "activity") for name in plan.circuit.inputs if name in silenced),
-            *(self._route(phase) if isinstance(phase, Route) else self._forward(phase) for phase in plan.forward),
-        ]
+        self.start = [self._silent(name, "activity") for name in plan.circuit.inputs if name in silenced]
+        self.steps: dict[Phase, Step] = {
+            phase: self._route(phase) if isinstance(phase, Route) else self._forward(phase) for phase in plan.forward
+        }
+        self.forward = [*self.start, *self.steps.values()]
+        self._lean.clear()
         self.backward = {
             phase.population: self._backward(phase) for phase in plan.backward if isinstance(phase, Backward)
         }
@@ -100,6 +123,18 @@ class Sweep:
         full = self.parameters.full
         if any(full[name]._version != version for name, version in self._skips.items()):
             self.bind()
+
+    def lean(self, segments: int, light: bool) -> LeanSteps:
+        """The steps of a schedule with these options."""
+        if (found := self._lean.get((segments, light))) is None:
+            found = self._lean[segments, light] = LeanSteps(self, self.schedule(segments, light))
+        return found
+
+    def schedule(self, segments: int, light: bool) -> Schedule:
+        """The schedule with these options."""
+        if (found := self._schedules.get((segments, light))) is None:
+            found = self._schedules[segments, light] = schedule(self.plan, segments=segments, light=light)
+        return found
 
     def _passes(self, projection: str) -> bool:
         """Whether a projection hands a signal on as it is: one-to-one, each weight 1 and never another."""
@@ -121,13 +156,14 @@ class Sweep:
         same = dtype is None or rows.dtype == dtype
         if have == order and same:
             return rows
-        key = (population, kind, order, None if same else dtype)
-        if (found := batch.memo.get(key)) is None:
+        others = batch.memo.setdefault((population, kind), {})
+        key = (order, None if same else dtype)
+        if (found := others.get(key)) is None:
             if have == order:
                 found = rows.to(dtype)
             else:  # narrowed first: fewer bytes to put in order
                 found = reorder(self.rows(batch, population, kind, have, dtype), batch, have, order)
-            batch.memo[key] = found
+            others[key] = found
         return found
 
     # Forward ---------------------------------------------------------------------------------------------------------
@@ -163,7 +199,7 @@ class Sweep:
         value, function = transfer(model).value, ACTIVATIONS[model.activation]
         # What small networks notice: without norm and gain, no more than f on the way.
         straight = function.value if model.norm is None and model.gain == 1 and not borrowed else None
-        keeps_input = function.keeps_input
+        keeps_input, gated = function.keeps_input, gate_reads(self.plan.circuit, name)
         stored = self.parameters.precision.stored(name) or self.parameters.any.dtype
 
         def forward(batch: Batch) -> None:
@@ -177,10 +213,13 @@ class Sweep:
             if settle is not None:
                 settle(batch, a)
             elif straight is None:
-                batch.activity[name], batch.kept[name] = value(a, borrowed)
+                batch.activity[name], kept = value(a, borrowed)
+                if gated:
+                    batch.kept[name] = kept
             else:
                 batch.activity[name] = h = straight(a)
-                batch.kept[name] = a if keeps_input else h
+                if gated:
+                    batch.kept[name] = a if keeps_input else h
 
         return self._then_silent(forward, name, "activity")
 
@@ -279,13 +318,13 @@ class Sweep:
         ordered = sorted(phase.projections, key=self._skips.__contains__)
         sources = [self._applied(projection, kind=edges[projection].carries) for projection in ordered]
         own = ordered[0] not in self._skips
-        gate = transfer(model).gate if isinstance(model, Rate) else None
+        gate, gated = transfer(model).gate if isinstance(model, Rate) else None, gate_reads(self.plan.circuit, name)
 
         def backward(batch: Batch) -> None:
             e = sources[0](batch)
             for more in sources[1:]:
                 e = e.add_(more(batch)) if own else e + more(batch)
-            batch.error[name] = e if gate is None else gate(e, batch.kept[name])
+            batch.error[name] = e if gate is None else gate(e, batch.kept[name] if gated else None)
 
         return self._then_silent(backward, name, "error")
 
@@ -305,7 +344,7 @@ class Sweep:
             refuse_labels(target, loss, rows.shape[-1])
             raise
         if self._output_gate is not None:
-            delta = self._output_gate(delta, batch.kept[output])
+            delta = self._output_gate(delta, batch.kept.get(output))
         batch.error[output] = delta
         if self._carries_target:
             batch.target[output] = as_values(target, rows) if loss == "cross_entropy" else target

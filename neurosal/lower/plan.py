@@ -7,9 +7,8 @@ printable and needs no torch.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from neurosal.graph import Circuit, Projection, Rate, Relay, Router, Source
 
@@ -84,7 +83,6 @@ class Change:
     projections: tuple[str, ...]
     terms: tuple[Term, ...]
     biases: tuple[str, ...] = ()
-    frees: tuple[tuple[str, str], ...] = ()
 
     def __str__(self) -> str:
         products = " + ".join(f"{t.post[1]}({t.post[0]}) x {t.pre[1]}({t.pre[0]})" for t in self.terms) or "own update"
@@ -322,7 +320,7 @@ def _merge(
     for index, phase in enumerate(backward):
         phases.append(phase)
         phases += [change for when, change in placed if when == index]
-    return _with_frees(circuit, phases)
+    return phases
 
 
 def _biases(circuit: Circuit, step_of: dict[str, int]) -> list[str]:
@@ -339,41 +337,3 @@ def _biases(circuit: Circuit, step_of: dict[str, int]) -> list[str]:
             for edge in circuit.select(pathway="feedforward", target=name).values()
         )
     ]
-
-
-def _with_frees(circuit: Circuit, phases: list[Backward | Change]) -> list[Backward | Change]:
-    """Each change told which signals nobody reads after it, so that their memory can go."""
-    last: dict[tuple[str, str], int] = {}
-    for index, phase in enumerate(phases):
-        for signal in _read_by(circuit, phase):
-            last[signal] = index
-    frees: dict[int, list[tuple[str, str]]] = defaultdict(list)
-    changes = [index for index, phase in enumerate(phases) if isinstance(phase, Change)]
-    for signal, when in last.items():
-        # Only changes free: what an error phase reads last waits for the change after it. What is still there at the
-        # last change goes with the batch.
-        if (carrier := next((index for index in changes[:-1] if index >= when), None)) is not None:
-            frees[carrier].append(signal)
-    return [
-        replace(phase, frees=tuple(frees[index])) if isinstance(phase, Change) else phase
-        for index, phase in enumerate(phases)
-    ]
-
-
-def _read_by(circuit: Circuit, phase: Backward | Change) -> list[tuple[str, str]]:
-    """(population, kind) of the signals that a phase reads."""
-    if isinstance(phase, Backward):
-        gated = not isinstance(circuit.populations[phase.population].model, Relay)
-        sending = [circuit.projections[name] for name in phase.projections]
-        errors = [(edge.source, "error") for edge in sending if edge.carries == "error"]
-        return [(phase.population, "activity"), *errors] if gated else errors
-    read = [end for term in phase.terms for end in (term.post, term.pre)]
-    read += [(name, "error") for name in phase.biases]
-    if not phase.terms:
-        ends = [end for name in phase.projections for end in _ends(circuit, name)]
-        read += [(end, kind) for end in ends for kind in ("activity", "error")]
-    return read
-
-
-def _ends(circuit: Circuit, name: str) -> tuple[str, str]:
-    return circuit.projections[name].source, circuit.projections[name].target
