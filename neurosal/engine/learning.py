@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neurosal.engine import heavy_ball
+from neurosal.engine import by_area, heavy_ball
 from neurosal.engine.fused import FusedChange, bind
 from neurosal.engine.grouped import sum_groups
 from neurosal.engine.lesions import held
@@ -123,7 +123,7 @@ class Learner:
             return None
         return self.plan.routes[edge.source if edge.pathway == "feedback" else edge.target]
 
-    def _rows(
+    def rows(
         self, term: Term, batch: Batch, order: str | None, groups: Groups | None, dtype: torch.dtype | None
     ) -> tuple[Tensor, Tensor, float]:
         factor = Factor(term.reduction, batch, groups)
@@ -148,7 +148,7 @@ class Learner:
             groups = batch.groups[router] if router is not None else None
             total: Tensor | None = None
             for term in change.terms:
-                post, pre, whole = self._rows(term, batch, order, groups, kernel.compute)
+                post, pre, whole = self.rows(term, batch, order, groups, kernel.compute)
                 product = kernel.correlate(post, pre, groups)
                 product = product.mul_(whole) if whole != 1 else product
                 total = product if total is None else total.add_(product)
@@ -202,16 +202,17 @@ class Learner:
         """Carry out one change."""
         if change.terms and optimizer.plain:
             self.fused[change](batch, rates)
-        elif change.terms and self._with_momentum(change, batch, optimizer, rates):
+        elif change.terms and self._in_place(change, batch, optimizer, rates):
             pass
         else:
             weights, biases, groups = self.proposed(change, batch)
             self.apply(weights, biases, groups, batch, optimizer, rates)
 
-    def _with_momentum(self, change: Change, batch: Batch, optimizer: Optimizer, rates: Rates) -> bool:
-        """The step in place with momentum; False where it does not apply, and then nothing has changed."""
+    def _in_place(self, change: Change, batch: Batch, optimizer: Optimizer, rates: Rates) -> bool:
+        """The step without a tensor of the whole change; False where it does not apply, and nothing has changed."""
         bound = self.heavy_ball[change]
-        if bound is None or not heavy_ball.applies(optimizer) or not bound(batch, optimizer, rates):
+        taken = bound is not None and heavy_ball.applies(optimizer) and bound(batch, optimizer, rates)
+        if not taken and not by_area.step(self, change, batch, optimizer, rates):
             return False
         biases = {name: self._bias_change(name, batch) for name in change.biases}
         self.apply({}, biases, None, batch, optimizer, rates)
@@ -296,7 +297,7 @@ class Learner:
         kernel, router, order = self.products[change]
         groups = batch.groups[router] if router is not None else None
         for index, term in enumerate(change.terms):
-            post, pre, whole = self._rows(term, batch, order, groups, kernel.compute)
+            post, pre, whole = self.rows(term, batch, order, groups, kernel.compute)
             lr, beta = rates.lr, 1.0
             if index == 0:
                 beta = self._decay(change, groups, rates)

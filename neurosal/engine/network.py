@@ -14,6 +14,7 @@ from torch import Tensor
 from neurosal.checks import check, refuse_oversized
 from neurosal.engine.exporting import Exported
 from neurosal.engine.feeding import evaluate, parts_of
+from neurosal.engine.heap import keep_freed_memory
 from neurosal.engine.inputs import (
     as_inputs,
     pick_compute,
@@ -59,6 +60,8 @@ class Network(Stepped, Lesioned, Exported):
         compute: torch.dtype | None = None,
         recompute: int = 1,
     ) -> None:
+        if device.type == "cpu":
+            keep_freed_memory()
         self.circuit, self.seeds, self.device, self.dtype, self._compute = circuit, seeds, device, dtype, compute
         self.recompute = recompute
         self.plan: Plan = plan(circuit)

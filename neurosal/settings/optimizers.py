@@ -16,6 +16,7 @@ from neurosal.errors import ExperimentError
 from neurosal.graph.value import Kinded
 from neurosal.settings.schedules import Schedule
 
+LARGE = 1 << 16  # entries of one area's weight from which areas step one after another, in the cache and without copies
 PerReplica = float | tuple[float, ...]
 State = dict[str, Any]
 
@@ -87,6 +88,12 @@ class Optimizer(Kinded):
 
     def update_(self, weight: Any, change: Any, state: State, *, mask: Any, lr: Any, decay: Any) -> None:
         """`update` in place."""
+        rows = weight.shape[0] * weight.shape[1]
+        if rows > 1 and weight[0, 0].numel() >= LARGE and not weight.is_cuda:
+            flat = change.flatten(0, 1)
+            for row in range(rows) if mask is None else mask.flatten().nonzero()[:, 0].tolist():
+                step_rows(self, weight, flat[row : row + 1], state, row, lr=lr, decay=decay)
+            return
         if mask is None:
             self.apply_(weight, change, state, spread(lr, weight), spread(decay, weight))
             return
@@ -103,6 +110,21 @@ class Optimizer(Kinded):
         flat[active] = chosen
         for name, entry in state.items():
             entry.flatten(0, 1)[active] = chosen_state[name]
+
+
+def step_rows(optimizer: Optimizer, weight: Any, change: Any, state: State, row: int, *, lr: Any, decay: Any) -> None:
+    """One step of one (replica, area) in place, as views of the whole.
+
+    Args:
+        weight: [R, K, ...], and the state likewise.
+        change: [1, ...], of that replica and area.
+        row: replica · K + area.
+        lr, decay: numbers, or [R].
+    """
+    replica = slice(row // weight.shape[1], row // weight.shape[1] + 1)
+    own = weight.flatten(0, 1)[row : row + 1]
+    own_state = {name: entry.flatten(0, 1)[row : row + 1] for name, entry in state.items()}
+    optimizer.apply_(own, change, own_state, spread(lr, own, replica), spread(decay, own, replica), replica=replica)
 
 
 def below_one(value: PerReplica) -> PerReplica:

@@ -1,0 +1,37 @@
+"""Freed memory stays with the process."""
+
+from __future__ import annotations
+
+import resource
+import sys
+
+import pytest
+import torch
+
+from neurosal.engine import heap
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks the C library of Linux")
+
+
+def pages_of_a_step() -> int:
+    """Pages that the system had to give for temporaries that are freed again."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    held = [torch.ones(3 << 19) for _ in range(4)]  # 6 MiB each
+    held.clear()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+def test_what_one_step_frees_the_next_one_takes_up_without_new_pages() -> None:
+    if not heap.keep_freed_memory():
+        pytest.skip("the limits of this process are its own")
+    pages_of_a_step()
+    assert min(pages_of_a_step() for _ in range(3)) < 600  # of 6144
+
+
+@pytest.mark.parametrize("name", ["GLIBC_TUNABLES", "MALLOC_ARENA_MAX"])
+def test_limits_that_somebody_set_are_kept(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(name, "1")
+    heap.keep_freed_memory.cache_clear()
+    assert not heap.keep_freed_memory()
+    monkeypatch.delenv(name)
+    heap.keep_freed_memory.cache_clear()
