@@ -74,6 +74,13 @@ class DivergedError(NeurosalError):
     what = "the run"
 
 
+class LostError(NeurosalError):
+    """A process of a run of several was lost; what was recorded can be gone on from."""
+
+    exit_code = 5
+    what = "the processes"
+
+
 def near(name: object, known: Iterable[str], count: int = 3) -> str:
     """A remedy that names what the user may have meant: near names first, else all that there are.
 

@@ -1,16 +1,20 @@
-"""The commands and their exit codes: 0 done, 2 bad input, 3 diverged, 4 store unusable, 130 interrupted."""
+"""The commands and their exit codes: 0 done, 2 bad input, 3 diverged, 4 store unusable, 5 a process of several lost,
+130 interrupted."""
 
 from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperGroup
 
-from neurosal.errors import ExperimentError, NeurosalError, Problem
+from neurosal.errors import ExperimentError, NeurosalError, Problem, near
+from neurosal.processes import PARALLEL, asked, speaks
 
 DEBUG = "NEUROSAL_DEBUG"
 INTERRUPTED, UNEXPECTED = 130, 1
@@ -46,12 +50,32 @@ class Commands(TyperGroup):
 
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """A warning without the line of our code that gave it."""
-    typer.echo(f"Warning: {message}", err=True)
+    if speaks():
+        typer.echo(f"Warning: {message}", err=True)
+
+
+@contextmanager
+def joined(parallel: str, timeout: float, device: str) -> Iterator[Any]:
+    """The processes that torchrun started, as one of them; None where there are no others, and then nothing is
+    imported."""
+    if parallel not in PARALLEL:
+        found = Problem(
+            place="--parallel", expected=", ".join(PARALLEL), found=repr(parallel), remedy=near(parallel, PARALLEL)
+        )
+        raise ExperimentError(found)
+    if not asked():
+        yield None
+        return
+    from neurosal.processes import join
+
+    with join(parallel, timeout, device) as ranks:
+        yield ranks
 
 
 def fail(message: str, code: int) -> NoReturn:
     """Print to standard error and leave."""
-    typer.echo(message, err=True)
+    if speaks():
+        typer.echo(message, err=True)
     raise typer.Exit(code) from None
 
 
@@ -137,12 +161,24 @@ def run(
     arm: Annotated[
         list[str] | None, typer.Option("--arm", help="Only this arm; several may be given. See analyse STORE...")
     ] = None,
+    parallel: Annotated[
+        str,
+        typer.Option(
+            "--parallel", metavar="data|replicas|areas", help="What processes share out, where torchrun starts several."
+        ),
+    ] = "data",
+    timeout: Annotated[
+        float, typer.Option("--timeout", min=1, help="Seconds after which a process that does not answer is lost.")
+    ] = 600,
 ) -> None:
     """Run an experiment, record it and print its final table."""
     from neurosal.cli.running import run_experiment
 
     changes, found = assignment or [], tuned or []
-    run_experiment(source, changes, store=store, resume=resume, device=device, tuned=found, arms=arm or [])
+    with joined(parallel, timeout, device) as ranks:
+        run_experiment(
+            source, changes, store=store, resume=resume, device=device, tuned=found, arms=arm or [], ranks=ranks
+        )
 
 
 @app.command()

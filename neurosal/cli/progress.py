@@ -10,8 +10,8 @@ from typing import Any
 class Progress:
     """One bar for the whole run, which says what is going on in it."""
 
-    def __init__(self) -> None:
-        self.shown = sys.stderr.isatty()
+    def __init__(self, *, shown: bool = True) -> None:
+        self.shown = shown and sys.stderr.isatty()
         self._bar: Any = None
         self._task: Any = None
 

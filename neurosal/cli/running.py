@@ -47,12 +47,14 @@ def run_experiment(
     device: str,
     tuned: Iterable[Path] = (),
     arms: Iterable[str] = (),
+    ranks: Any = None,
 ) -> None:
     """Check an experiment, run it and print its final table.
 
     Args:
         arms: run only these; all where none is named.
         tuned: what searches found, laid into the arms one after the other.
+        ranks: the processes that run it together; only the first of them prints.
 
     Raises:
         NeurosalError: for bad input, a store that cannot be used, and numbers that stopped being finite (after the
@@ -66,12 +68,13 @@ def run_experiment(
     runner = import_module("neurosal.runner.training")  # torch loads here, when all that needs no torch is checked
     run = import_module("neurosal.runner").run
     warnings.simplefilter("ignore", runner.DivergedWarning)  # said at the end, with the exit code
-    with Progress() as progress:
-        result = run(
-            experiment, store=folder, resume=resume, device=device, progress=progress.update if progress.shown else None
-        )
-    report(folder, experiment.analyses)
-    typer.echo(f"\nRecorded in {folder}")
+    leads = ranks is None or ranks.leads
+    with Progress(shown=leads) as progress:
+        update = progress.update if progress.shown else None
+        result = run(experiment, store=folder, resume=resume, device=device, progress=update, ranks=ranks)
+    if leads:
+        report(folder, experiment.analyses)
+        typer.echo(f"\nRecorded in {folder}")
     if result.status.state == "diverged":
         raise DivergedError(f"Numbers stopped being finite; the other replicas went on.\n{result.status.message}")
 

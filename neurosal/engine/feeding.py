@@ -126,12 +126,20 @@ def evaluate(network: Network, part: Part, loss: str) -> dict[str, Tensor]:
     float64. Nothing with the loss "none"."""
     if loss == NO_LOSS:
         return {}
+    if network.together is not None:
+        return network.together.evaluate(part, loss)
+    return scores_of(network, part, loss, 0, len(part))
+
+
+def scores_of(network: Network, part: Part, loss: str, start: int, end: int) -> dict[str, Tensor]:
+    """What samples from `start` to before `end` add to the means over all of the part."""
     totals: dict[str, Tensor] = {}
     rows = rows_at_once(network)
-    for first in range(0, len(part), rows):
-        target = part.target[first : first + rows]
-        batch = network.forward({name: values[first : first + rows] for name, values in part.inputs.items()})
-        labels = None if part.labels is None else part.labels[first : first + rows]
+    for first in range(start, end, rows):
+        last = min(first + rows, end)
+        target = part.target[first:last]
+        batch = network.forward({name: values[first:last] for name, values in part.inputs.items()})
+        labels = None if part.labels is None else part.labels[first:last]
         scores = network.score(batch, target, loss, labels)
         for name, value in scores.items():
             total = value.double() * (len(target) / len(part))

@@ -44,7 +44,7 @@ class Factor:
     """The factors of one reduction on one product: a number on the whole, and perhaps one on each row."""
 
     def __init__(self, reduction: str, batch: Batch, groups: Groups | None) -> None:
-        self.whole = 1.0 if reduction == "sum" or (reduction == "area" and groups is not None) else 1.0 / batch.samples
+        self.whole = 1.0 if reduction == "sum" or (reduction == "area" and groups is not None) else 1.0 / batch.whole
         self.rows = groups.per_area if reduction == "area" and groups is not None else None
 
     def on(self, rows: Tensor) -> Tensor:
@@ -191,14 +191,21 @@ class Learner:
             return (error.sum(-2) * factor.whole).view(bias.shape)
         change = sum_groups(error.flatten(0, -2), groups)
         if reduction == "area":
-            change /= groups.counts_RK.view(-1, 1).clamp(min=1)
+            change /= groups.whole_RK.view(-1, 1).clamp(min=1)
         elif reduction == "batch":
-            change /= batch.samples
+            change /= batch.whole
         return change.view(bias.shape)
 
     # Steps -----------------------------------------------------------------------------------------------------------
 
     def learn(self, change: Change, batch: Batch, optimizer: Optimizer, rates: Rates) -> None:
+        """Carry out one change, with other processes where they share the batch."""
+        if batch.together is not None:
+            batch.together.learn(change, batch, optimizer, rates)
+        else:
+            self.learn_here(change, batch, optimizer, rates)
+
+    def learn_here(self, change: Change, batch: Batch, optimizer: Optimizer, rates: Rates) -> None:
         """Carry out one change."""
         if change.terms and optimizer.plain:
             self.fused[change](batch, rates)
@@ -354,12 +361,17 @@ class LocalSignals:
         self._learner, self._name, self._edge, self._batch = learner, name, edge, batch
         self.weight = learner.parameters[name]
         router = learner.router(name, edge)
-        self.groups: Groups | None = batch.groups[router] if router is not None else None
+        groups = batch.groups[router] if router is not None else None
+        together = batch.together
+        self.groups: Groups | None = (
+            groups if groups is None or together is None else together.whole_groups(groups, batch)
+        )
 
     def _signal(self, population: str, kind: str) -> Tensor:
-        found = natural(self._learner.sweep, self._batch, population, kind)
+        found: Tensor | None = natural(self._learner.sweep, self._batch, population, kind)
         assert found is not None, f"{self._name} reads the {kind} of {population}, which this circuit does not have"
-        return found
+        together = self._batch.together
+        return found if together is None else together.whole_rows(found, self._batch)
 
     @property
     def pre_activity(self) -> Tensor:
@@ -409,7 +421,7 @@ class LocalSignals:
         reduction = getattr(self._edge.plasticity, "reduction", "batch")
         if reduction == "area":
             return self.average(rows_RNU)
-        return self._sum(rows_RNU) / (1 if reduction == "sum" else self._batch.samples)
+        return self._sum(rows_RNU) / (1 if reduction == "sum" else self._batch.whole)
 
     def by_post(self, values_RKO: Tensor) -> Tensor:
         """Values of post-synaptic units, to broadcast against the weight."""

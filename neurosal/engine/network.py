@@ -32,6 +32,7 @@ from neurosal.engine.routing import RouterState
 from neurosal.engine.state import NetworkState
 from neurosal.engine.stepping import Inputs, Stepped
 from neurosal.engine.sweep import Batch, Sweep, natural, no_grad
+from neurosal.engine.together import Together
 from neurosal.errors import CircuitError, Problem, near
 from neurosal.graph import Circuit, Router
 from neurosal.lower.plan import Change, Plan, Route, plan
@@ -78,6 +79,7 @@ class Network(Stepped, Lesioned, Exported):
         self._input = (only, circuit.populations[only].units if only else 0, 2 if len(seeds) == 1 else 3)
         self._outputs = circuit.populations[self.plan.output.population].units
         self._units = sum(population.units for population in circuit.populations.values())
+        self.together: Together | None = None  # what it learns with networks of other processes
         self._steps = 0  # magnitudes are drawn for it; those that a twin shares stay as they are
 
     @property

@@ -31,6 +31,7 @@ class Groups:
         group, self.order = (area_RN + start[:, None]).flatten().sort(stable=True)
         self.group_of_row = group
         self.counts_RK = torch.bincount(group, minlength=self.replicas * areas).view(self.replicas, areas)
+        self.whole_RK = self.counts_RK  # the same over all processes that share the batch
 
     @cached_property
     def ends(self) -> Tensor:
@@ -46,8 +47,8 @@ class Groups:
 
     @cached_property
     def active_RK(self) -> Tensor:
-        """Which areas have a sample."""
-        return self.counts_RK > 0
+        """Which areas have a sample, at any of the processes that share the batch."""
+        return self.whole_RK > 0
 
     @cached_property
     def capacity(self) -> int:
@@ -78,7 +79,7 @@ class Groups:
     @cached_property
     def per_area(self) -> Tensor:
         """1 / samples of the row's own area, [R N]: the "area" reduction."""
-        return self.counts_RK.flatten()[self.group_of_row].double().reciprocal()  # of integers it would be float32
+        return self.whole_RK.flatten()[self.group_of_row].double().reciprocal()  # of integers it would be float32
 
 
 class RouterState:

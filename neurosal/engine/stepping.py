@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from neurosal.engine.routing import RouterState
     from neurosal.engine.state import NetworkState
     from neurosal.engine.sweep import Sweep
+    from neurosal.engine.together import Together
     from neurosal.graph import Circuit
     from neurosal.lower.plan import Plan
 
@@ -48,6 +49,7 @@ class Stepped:
     _outputs: int
     _units: int
     recompute: int
+    together: Together | None
 
     if TYPE_CHECKING:
 
@@ -87,11 +89,15 @@ class Stepped:
         target = None if loss == NO_LOSS else self._target(batch, y, loss)
         rates = self._rates(optimizer, epoch, epochs, scheduled)
         with no_grad():
+            if self.together is not None:
+                batch, target = self.together.part(batch, target)
             if target is not None and optimizer.clip is None and not self._state.all_frozen:
                 mean = self._lean_step(batch, target, loss, optimizer, rates)
                 self._learn_routes(batch, rates)
             else:
                 mean = self._whole_step(batch, target, loss, optimizer, rates)
+            if batch.together is not None:
+                batch.together.finish()
         self.steps += 1
         return mean
 
@@ -112,8 +118,14 @@ class Stepped:
         self._learn_routes(batch, rates)
 
     def _learn_routes(self, batch: Batch, rates: Rates) -> None:
+        if batch.together is not None:
+            batch.together.finish()
         for name, state in self._routers.items():
-            state.learn(batch.seen[name], batch.groups[name], rates.lr)
+            seen, groups = batch.seen.get(name), batch.groups[name]
+            if batch.together is not None:
+                seen, groups = batch.together.seen(name, batch)
+            assert seen is not None
+            state.learn(seen, groups, rates.lr)
         if self._state.frozen:
             self._state.hold()
 
@@ -168,9 +180,12 @@ class Stepped:
         for phase in phases:
             if not isinstance(phase, Change):
                 self._sweep.backward[phase.population](batch)
-        proposed = [self._learner.proposed(phase, batch) for phase in phases if isinstance(phase, Change)]
+        changes = [phase for phase in phases if isinstance(phase, Change)]
+        proposed = [self._learner.proposed(change, batch) for change in changes]
         tensors = [tensor for weights, biases, _ in proposed for tensor in (*weights.values(), *biases.values())]
         none_R = torch.zeros(self.replicas, dtype=self.dtype, device=self.device)  # where nothing can change
+        if batch.together is not None:
+            none_R, tensors = batch.together.sum_changes(changes, proposed, none_R)
         square_R = sum((tensor.flatten(1).square().sum(1) for tensor in tensors), start=none_R)
         assert optimizer.clip is not None
         scale_R = (optimizer.clip / (square_R.sqrt() + 1e-6)).clamp(max=1.0)

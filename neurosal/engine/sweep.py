@@ -8,7 +8,7 @@ population's route.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -23,6 +23,9 @@ from neurosal.engine.transfer import transfer
 from neurosal.graph import Constant, OneToOne, Own, Rate
 from neurosal.lower.plan import Backward, Change, Forward, Phase, Plan, Route
 from neurosal.lower.schedule import Schedule, Signal, gate_reads, schedule
+
+if TYPE_CHECKING:
+    from neurosal.engine.together import Together
 
 
 class Batch:
@@ -40,10 +43,14 @@ class Batch:
         "samples",
         "seen",
         "target",
+        "together",
+        "whole",
     )
 
-    def __init__(self, replicas: int, samples: int) -> None:
+    def __init__(self, replicas: int, samples: int, whole: int = 0, together: Together | None = None) -> None:
         self.replicas, self.samples = replicas, samples
+        self.whole = whole or samples  # samples of the batch at all processes that share it
+        self.together = together
         self.lead = (samples,) if replicas == 1 else (replicas, samples)
         self.activity: dict[str, Tensor] = {}  # h
         self.kept: dict[str, Tensor] = {}  # what the gate needs
@@ -91,6 +98,7 @@ class Sweep:
     def __init__(self, plan: Plan, parameters: Parameters, routers: dict[str, RouterState]) -> None:
         self.plan, self.parameters, self.routers = plan, parameters, routers
         self.forward: list[Step] = []
+        self.first: list[Step] = []
         self.backward: dict[str, Step] = {}
         self._lean: dict[tuple[int, bool], LeanSteps] = {}
         self._schedules: dict[tuple[int, bool], Schedule] = {}
@@ -108,6 +116,10 @@ class Sweep:
         }
         self.forward = [*self.start, *self.steps.values()]
         self._lean.clear()
+        inputs = plan.circuit.inputs
+        # What can be done on the inputs alone.
+        routes = [step for phase, step in self.steps.items() if isinstance(phase, Route) and phase.source in inputs]
+        self.first = [*self.start, *routes]
         self.backward = {
             phase.population: self._backward(phase) for phase in plan.backward if isinstance(phase, Backward)
         }
@@ -172,10 +184,14 @@ class Sweep:
         state, source, name = self.routers[phase.router], phase.source, phase.router
 
         def route(batch: Batch) -> None:
+            if name in batch.groups:  # chosen for the samples of all processes
+                return
             rows = widened(self.rows(batch, source, "activity", None), state.tensors["mean"].dtype)
             seen = state.see(rows if rows.dim() == 3 else rows[None])
             batch.seen[name] = seen
-            batch.groups[name] = Groups(seen["scores"].argmax(-1), state.areas)
+            groups = batch.groups[name] = Groups(seen["scores"].argmax(-1), state.areas)
+            if batch.together is not None:
+                batch.together.count(groups)
 
         return route
 
@@ -350,7 +366,8 @@ class Sweep:
             batch.target[output] = as_values(target, rows) if loss == "cross_entropy" else target
         for silent in self._lost:
             silent(batch)
-        return mean.reshape(batch.replicas)
+        mean = mean.reshape(batch.replicas)
+        return mean if batch.together is None else batch.together.mean(mean, batch)
 
 
 def as_values(labels: Tensor, like: Tensor) -> Tensor:

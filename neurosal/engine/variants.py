@@ -27,4 +27,5 @@ def variant(network: Network, circuit: Circuit, held: Collection[str] = ()) -> N
     other._learner.states = network._learner.states
     other._learner.plasticity_states = network._learner.plasticity_states
     other._state.frozen = network._state.frozen
+    other.together = None if network.together is None else network.together.of(other)
     return other

@@ -15,11 +15,13 @@ from neurosal.engine.inputs import pick_device
 from neurosal.engine.network import compile
 from neurosal.errors import ExperimentError, Problem
 from neurosal.graph import Circuit
-from neurosal.record import ExperimentFolder, Recorder, Run, open_run, schema
+from neurosal.processes import Ranks
+from neurosal.record import ExperimentFolder, Run, open_run, schema
 from neurosal.record.files import read_yaml_file
 from neurosal.record.refusing import refuse_other
 from neurosal.runner.course import Program, course_of
 from neurosal.runner.recordable import recordable
+from neurosal.runner.sharing import led, status_of
 from neurosal.runner.training import train
 from neurosal.settings import Arm, Experiment, Probe, Training
 
@@ -33,6 +35,7 @@ def run(
     resume: bool = False,
     device: str = "auto",
     progress: Progress | None = None,
+    ranks: Ranks | None = None,
 ) -> Run:
     """Run an experiment, arm by arm; what `neurosal run` calls.
 
@@ -41,6 +44,7 @@ def run(
         resume: go on with an experiment that was interrupted (finished arms are left alone); start it when there is
             none, and only open it when it is finished. Refused where the experiment is not that of the run.
         progress: called with (steps done, steps in all, arm).
+        ranks: the processes that run it together, from `neurosal.processes.join`; each calls this with the same.
 
     Raises:
         ExperimentError: with every problem of the experiment, before anything is written. StoreError: when the store
@@ -50,19 +54,26 @@ def run(
     pick_device(device)
     contenders = contenders_of(experiment)
     folder = Path(store) if store is not None else Path("runs") / experiment.name
-    status = Recorder.status(folder) if resume else None
+    status = status_of(ranks, folder) if resume else None
     asked = experiment.to_dict()
     if status is not None and status.finished:
         refuse_other(folder / schema.EXPERIMENT_FILE, read_yaml_file(folder / schema.EXPERIMENT_FILE), asked)
         return open_run(folder)
     data = experiment.data.load()
-    if status is not None:
-        target = ExperimentFolder.resume(folder, experiment=asked)
-    else:
-        target = ExperimentFolder.create(folder, experiment=asked, provenance={"data": data.provenance()})
+    provenance: dict[str, Any] = {"data": data.provenance()}
+    if ranks is not None:
+        provenance["processes"] = {"count": ranks.count, "parallel": ranks.parallel}
+    target = led(
+        ranks,
+        lambda: (
+            ExperimentFolder.create(folder, experiment=asked, provenance=provenance)
+            if status is None
+            else ExperimentFolder.resume(folder, experiment=asked)
+        ),
+    )
     state, message = "failed", ""
     try:
-        state, message = _arms(contenders, data, target, status is not None, device, progress)
+        state, message = _arms(contenders, data, folder, target, status is not None, device, progress, ranks)
     except KeyboardInterrupt:
         state = "interrupted"
         raise
@@ -70,7 +81,10 @@ def run(
         message = f"{type(error).__name__}: {error}"
         raise
     finally:
-        target.close(state, message)
+        if target is not None:
+            target.close(state, message)
+    if ranks is not None:
+        ranks.tell()  # the folder is closed
     return open_run(folder)
 
 
@@ -133,10 +147,12 @@ def contenders_of(experiment: Experiment) -> list[Contender]:
 def _arms(
     contenders: list[Contender],
     data: Dataset,
-    target: ExperimentFolder,
+    folder: Path,
+    target: ExperimentFolder | None,
     resume: bool,
     device: str,
     progress: Progress | None,
+    ranks: Ranks | None,
 ) -> tuple[str, str]:
     steps = {one.name: course_of(one.program, one.training, data).total for one in contenders}
     total, before, diverged = sum(steps.values()), 0, []
@@ -149,16 +165,16 @@ def _arms(
             if progress is not None:
                 progress(before + done, total, f"{name}, {phase}" if phase else name)
 
-        folder = target.arm(one.name)
         program = one.program
         arm = train(
-            network, data, one.training, store=folder, resume=resume, progress=told, replicas=one.varied,
-            phases=program.phases, cycles=program.cycles, tasks=program.tasks,
+            network, data, one.training, store=folder / schema.ARMS / one.name, resume=resume, progress=told,
+            replicas=one.varied, phases=program.phases, cycles=program.cycles, tasks=program.tasks, ranks=ranks,
         )  # fmt: skip
         if arm.status.state == "diverged":
             diverged.append(f"{one.name}: {arm.status.message}")
         before += steps[one.name]
-        target.heartbeat(step=before, epoch=float(one.training.epochs))
+        if target is not None:
+            target.heartbeat(step=before, epoch=float(one.training.epochs))
     return ("diverged", "\n".join(diverged)) if diverged else ("done", "")
 
 

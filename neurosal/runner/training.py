@@ -18,8 +18,10 @@ from neurosal.engine.feeding import Part, evaluate, parts_of
 from neurosal.engine.losses import NO_LOSS
 from neurosal.engine.network import Network
 from neurosal.engine.reading import Stored
+from neurosal.engine.together import Together
 from neurosal.errors import ExperimentError, Problem, StoreError
 from neurosal.graph import Circuit
+from neurosal.processes import Ranks
 from neurosal.record import Recorder, Run, open_run, schema
 from neurosal.record.checkpoint import Tensors
 from neurosal.record.files import read_yaml_file
@@ -28,6 +30,7 @@ from neurosal.runner.course import MOST_VISITS, Place, Program, visits
 from neurosal.runner.finite import Finite
 from neurosal.runner.intervening import intervene
 from neurosal.runner.probing import Prober
+from neurosal.runner.sharing import agreed, open_record, status_of
 from neurosal.runner.stages import Stage, stages_of
 from neurosal.runner.tasks import judge
 from neurosal.runner.threads import fitting_threads
@@ -56,6 +59,7 @@ def train(
     phases: Iterable[Phase] = (),
     cycles: int = 1,
     tasks: Mapping[str, Iterable[int]] | None = None,
+    ranks: Ranks | None = None,
     **settings: Any,
 ) -> Run:
     """Train all replicas of a network and record the run. Step count and optimiser state begin anew, weights do not.
@@ -72,6 +76,7 @@ def train(
         progress: called with (steps done, steps in all, what is happening).
         replicas: what varies over replicas beside the seed, e.g. ``{"lr": [...]}``; written beside the records.
         phases, cycles, tasks: as in an `Experiment`; with phases, these say how long training is.
+        ranks: the processes that train together, from `neurosal.processes.join`; each calls this with the same.
 
     Returns:
         The run, opened. Its ``status.state`` is "diverged" when numbers of a replica stopped being finite: then a
@@ -96,12 +101,14 @@ def train(
     )
     wanted = {name: tuple(classes) for name, classes in (tasks or {}).items()}
     program = Program(phases=tuple(phases), cycles=cycles, tasks=wanted)
-    trainer = Trainer(network, data, training, dict(replicas or {}), progress, program)
-    folder = Path(store) if store is not None else _folder(network.circuit.name, resume)
-    if resume and (status := Recorder.status(folder)) is not None and status.finished:
+    trainer = Trainer(network, data, training, dict(replicas or {}), progress, program, ranks)
+    folder = Path(store) if store is not None else agreed(ranks, lambda: _folder(network.circuit.name, resume))
+    if resume and (status := status_of(ranks, folder)) is not None and status.finished:
         trainer.refuse_other(folder)
     else:
         trainer.run(folder, resume)
+    if ranks is not None:
+        ranks.tell()  # the record is closed
     return open_run(folder)
 
 
@@ -138,8 +145,9 @@ class Trainer:
         replicas: dict[str, Iterable[Any]],
         progress: Progress | None,
         program: Program | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
-        self.network, self.progress = network, progress
+        self.network, self.progress, self.ranks = network, progress, ranks
         self.program = program or Program()
         self.training = _of_type(network, training)
         self.replicas = _replicas(network, replicas)
@@ -151,12 +159,16 @@ class Trainer:
             "data": data.provenance() if hasattr(data, "provenance") else repr(data),
             "device": str(network.device),
         }
+        if ranks is not None:
+            self.provenance["processes"] = {"count": ranks.count, "parallel": ranks.parallel}
+            network.together = Together(network, ranks)
         self._check_program(data)
         self.stages, self.course = stages_of(network, data, self.parts, self.training, self.program)
         self.feeds = list(dict.fromkeys(stage.feed for stage in self.stages if stage.feed is not None))
         self.place, self.total = Place(), self.course.total
         self.epochs = self._planned_epochs()
         self.prober = Prober(network, training, self.parts, self.total, int(self.epochs))
+        self.probes = bool(self.prober.groups) and (ranks is None or ranks.leads)
         self.evaluated_at = -1
         self.finite = Finite(network, self.replicas)
 
@@ -192,15 +204,11 @@ class Trainer:
 
     def run(self, folder: Path, resume: bool) -> None:
         """Train to the end, or as far as it goes."""
-        tensors: Tensors | None = None
-        meta: Mapping[str, Any] = {}
-        resumed = resume and Recorder.status(folder) is not None
+        resumed = resume and status_of(self.ranks, folder) is not None
         queue = {"queue_bytes": int(self.training.queue_mb * 2**20), "when_full": self.training.when_full}
         options: dict[str, Any] = {**self.request, **queue}
-        if resumed:
-            recorder, tensors, meta = Recorder.resume(folder, **options)
-        else:
-            recorder = Recorder.create(folder, **options, replicas=self.replicas, provenance=self.provenance)
+        first = {"replicas": self.replicas, "provenance": self.provenance}
+        recorder, tensors, meta = open_record(self.ranks, folder, resumed, options, first)
         with contextlib.ExitStack() as stack:
             stack.enter_context(recorder)
             stack.enter_context(fitting_threads(self.network, max(one.training.batch_size for one in self.stages)))
@@ -298,7 +306,7 @@ class Trainer:
     def _step(self, recorder: Recorder, stage: Stage, count: int) -> None:
         network, training = self.network, self.training
         before, epoch, learned = network.steps, self._epoch(), sum(feed.taken for feed in self.feeds)
-        if before == 0 and self.prober.groups:
+        if before == 0 and self.probes:
             self.prober.record(recorder, 0, 0.0, None, stage.moment())
         loss, moment = stage.step(epoch, self.epochs, learned if self.program.phases else None)
         step, ended = before + 1, self._ended(stage)
@@ -310,7 +318,7 @@ class Trainer:
             self.finite.check(step, loss if stage.errs else None, moment.batch, training.loss, whole=whole)
         if logged:
             recorder.append(schema.TRAIN, step=before, epoch=epoch, values={schema.LOSS: self._visible(loss)})
-        if self.prober.groups:
+        if self.probes:
             self.prober.record(recorder, step, self._epoch(), ended, moment)
         recorder.maybe_commit()
         if self.progress is not None:

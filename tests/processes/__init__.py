@@ -1,0 +1,1 @@
+"""Runs of several processes: real ones, on this machine."""

@@ -1,0 +1,117 @@
+"""What each of two processes does for `test_steps.py`: steps taken together beside the same steps taken alone.
+
+Writes what it found as JSON, by name of the check.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+
+import neurosal as ns
+from neurosal import circuits, plasticity, rules
+from neurosal.engine.network import Network, compile
+from neurosal.engine.together import Together
+from neurosal.processes import Ranks, join
+
+STEPS = 20
+Found = dict[str, Any]
+CHECKS: dict[str, Callable[[Ranks], Found]] = {}
+
+
+def mlp() -> ns.Circuit:
+    return circuits.mlp(7, 12, 9, 4)
+
+
+RULES = {
+    "bp": lambda: rules.bp(mlp()),
+    "kp": lambda: rules.kp(mlp()),
+    "dfa": lambda: rules.dfa(mlp()),
+    "pfa": lambda: rules.pfa(mlp()),
+    "usf": lambda: rules.usf(mlp()),
+    "brsf": lambda: rules.brsf(mlp()),
+    "drtp": lambda: rules.drtp(mlp()),
+    **{
+        f"sal_{reduction}": lambda reduction=reduction: rules.sal(mlp(), areas=3, reduction=reduction)
+        for reduction in ("batch", "area", "sum")
+    },
+    "sal_populations": lambda: rules.sal(mlp(), areas=3, route="population"),
+    "sal_attract": lambda: rules.sal(mlp(), areas=3, router="attract"),
+    "sal_frozen": lambda: rules.sal(mlp(), areas=3, router="frozen", readout="shared"),
+    "hebbian": lambda: hebbian(rules.kp(mlp())),
+    "hebbian_areas": lambda: hebbian(rules.sal(mlp(), areas=3)),
+}
+OPTIMIZERS = {
+    "sgd": ns.SGD(lr=0.1),
+    "decay": ns.SGD(lr=0.1, weight_decay=0.01),
+    "momentum": ns.SGD(lr=0.05, momentum=0.9, weight_decay=0.01),
+    "adam": ns.Adam(lr=0.01, weight_decay=0.01),
+    "clip": ns.SGD(lr=0.1, clip=0.5),
+}
+
+
+def hebbian(circuit: ns.Circuit) -> ns.Circuit:
+    """With plasticity of its own on one projection, which sees the mean of the whole batch."""
+    edge = circuit.projections["input_to_hidden1"]
+    own = plasticity.BCM(time_constant=20, rate=0.1)
+    return circuit.with_projections(input_to_hidden1=edge.replace(plasticity=own))
+
+
+def batches(replicas: int, sizes: tuple[int, ...]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    random = torch.Generator().manual_seed(3)
+    for size in sizes:
+        x = torch.randn(replicas, size, 7, generator=random, dtype=torch.float64) + 0.5
+        yield (x if replicas > 1 else x[0]), torch.randint(4, (replicas, size), generator=random).squeeze(0)
+
+
+def gap(one: Network, other: Network) -> float:
+    """Largest difference of anything that a step reads; infinite where one has what the other has not."""
+    mine, theirs = one.state_dict(), other.state_dict()
+    if mine.keys() != theirs.keys():
+        return float("inf")
+    return max(float((mine[name].double() - theirs[name].double()).abs().max()) for name in mine)
+
+
+def steps(ranks: Ranks, rule: str, optimizer: str, seeds: tuple[int, ...]) -> Found:
+    alone, shared = (compile(RULES[rule](), seeds=seeds, device="cpu", dtype="float64") for _ in range(2))
+    shared.together = Together(shared, ranks)
+    start, losses = gap(alone, shared), 0.0
+    sizes = (*([8, 5, 3, 8] * (STEPS // 4 - 1)), 8, 5, 1, 2)  # uneven parts, and fewer samples than processes
+    first = alone.weights["input_to_hidden1"].clone()
+    for x, y in batches(len(seeds), sizes):
+        one = alone.step(x, y, optimizer=OPTIMIZERS[optimizer])
+        both = shared.step(x, y, optimizer=OPTIMIZERS[optimizer])
+        losses = max(losses, float((one - both).abs().max()))
+    moved = float((alone.weights["input_to_hidden1"] - first).abs().max())
+    return {"start": start, "gap": gap(alone, shared), "loss": losses, "moved": moved}
+
+
+for _rule in RULES:
+    for _optimizer in OPTIMIZERS:
+        if (_rule, _optimizer) == ("usf", "adam"):
+            # A unit whose feedback has one sign hears the sum of a softmax's errors: nothing but rounding, which Adam
+            # divides by its own size.
+            continue
+        for _seeds in ((0,), (0, 1, 2)):
+            CHECKS[f"{_rule}/{_optimizer}/{len(_seeds)}"] = (
+                lambda ranks, rule=_rule, optimizer=_optimizer, seeds=_seeds: steps(ranks, rule, optimizer, seeds)
+            )
+
+
+def main(path: str) -> None:
+    torch.set_num_threads(1)
+    wanted = sys.argv[2] if len(sys.argv) > 2 else ""
+    with join("data") as ranks:
+        assert ranks is not None
+        found = {name: ranks.collect(check(ranks)) for name, check in CHECKS.items() if wanted in name}
+        if ranks.leads:
+            with open(path, "w") as file:  # noqa: PTH123
+                json.dump(found, file)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
