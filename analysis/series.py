@@ -1,79 +1,181 @@
-"""Series: the final result against a number in which arms differ, such as a width; arms are called ``name_number``."""
+"""Series: results at the end against a number in which arms differ, such as a width; arms are ``name_number``."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy
 import xarray
 
-from neurosal.analysis.contenders import contenders
+from neurosal.analysis.contenders import Contender, contenders
 from neurosal.analysis.contract import Analysis
+from neurosal.analysis.measured import TOPICS, measured
 from neurosal.analysis.sources import ArmRecord
 from neurosal.analysis.stacking import stacked, text
-from neurosal.analysis.style import caption, curve, label_lines, panels, styled
+from neurosal.analysis.style import caption, curve, label_lines, legend, panels, styled
 from neurosal.analysis.tables import Table, plus_minus
-from neurosal.errors import ExperimentError, Problem
+from neurosal.errors import ExperimentError, Problem, near
 from neurosal.record import schema
 from neurosal.stats import mean_and_deviation
+from neurosal.stats.catalogue import probes
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 NAMED = re.compile(r"(?P<series>.+)_(?P<number>\d+)")
 SERIES, NUMBER = "series", "number"
-MEASURE = "test_accuracy"
+ACCURACY = "test_accuracy"
 VOTE = f"test_{schema.VOTE_ACCURACY}"
+EVALUATED = ("test_accuracy", "test_loss", "validation_accuracy", "validation_loss")
+TARGETS = (schema.PAIR, schema.PROJECTION, schema.POPULATION)
 
 
-def compute(arms: Sequence[ArmRecord]) -> xarray.Dataset:
-    """Final test accuracy of arms called ``name_number``: one line a name, along the number.
+@dataclass(frozen=True)
+class Shown:
+    """How one measure is written: label of its axis, what values are multiplied by, decimals in tables."""
 
-    Returns a Dataset with ``accuracy`` [series, number, seed], its ``accuracy_mean``, ``accuracy_deviation`` [series,
-    number], and of series with areas whose run recorded it (``probe("vote")``) the accuracy of the vote of prototypes,
-    ``vote_mean`` and ``vote_deviation``. Replicas that diverged are in no mean.
+    label: str
+    factor: float = 1.0
+    decimals: int = 3
+
+
+SHOWN = {
+    "test_accuracy": Shown("test accuracy (%)", 100, 1),
+    "validation_accuracy": Shown("validation accuracy (%)", 100, 1),
+    "test_loss": Shown("test loss"),
+    "update_angle": Shown("update angle to BP (°)", decimals=1),
+    "angle": Shown("angle of feedback (°)", decimals=1),
+    "usage_entropy": Shown("relative entropy of use"),
+    "interference": Shown("cosine between classes"),
+    "interference_within": Shown("cosine within areas"),
+    "interference_across": Shown("cosine across areas"),
+}
+
+
+def compute(
+    arms: Sequence[ArmRecord],
+    *,
+    measures: Sequence[str] = (ACCURACY,),
+    target: str | None = None,
+    last: int = 1,
+    along: str = "",
+) -> xarray.Dataset:
+    """Final results of arms called ``name_number``: one line a name, along the number.
+
+    Args:
+        measures: "test_accuracy", "test_loss" or another evaluation, and statistics that were recorded (or that can be
+            computed from what was), e.g. "update_angle", "usage_entropy", "interference".
+        target: the projection or population of which statistics are taken; None takes the mean over all.
+        last: statistics are means over so many records at the end, as each is of one batch only.
+        along: what the number is called; by default the population whose size it is.
+
+    Returns a Dataset with, for each measure m, ``m`` [series, number, seed], ``m_mean``, ``m_deviation`` [series,
+    number]; test accuracy is called ``accuracy``, and beside it, of series with areas whose run recorded it
+    (``probe("vote")``), stands the accuracy of the vote of prototypes, ``vote_mean`` and ``vote_deviation``. Replicas
+    that diverged are in no mean.
 
     Raises:
-        ExperimentError: where no arm is called so, or none was evaluated on test data with labels.
+        ExperimentError: where no arm is called so, or a measure is not known or of no arm.
     """
-    final: dict[tuple[str, int], xarray.DataArray] = {}
-    votes: dict[tuple[str, int], xarray.DataArray] = {}
+    _refuse(measures, last)
+    measures = (measures,) if isinstance(measures, str) else tuple(measures)
+    found: dict[str, dict[tuple[str, int], xarray.DataArray]] = {name: {} for name in (*measures, VOTE)}
     labels: dict[str, str] = {}
     sizes: list[set[str]] = []
     for contender in contenders(arms):
-        found, evaluation = NAMED.fullmatch(contender.arm.name), contender.arm.group(schema.EVALUATION)
-        if found is None or evaluation is None or MEASURE not in evaluation or not evaluation.sizes[schema.STEP]:
+        named = NAMED.fullmatch(contender.arm.name)
+        if named is None:
             continue
-        place = (found["series"], int(found["number"]))
-        final[place] = contender.of(evaluation[MEASURE]).isel({schema.STEP: -1}, drop=True)
-        labels.setdefault(place[0], re.sub(rf"(_|,? ){place[1]}$", "", contender.title))
-        if place[0] == next(iter(labels)) and contender.arm.circuit is not None:
+        place = (named["series"], int(named["number"]))
+        values = {name: _value(contender, name, target, last) for name in measures}
+        vote = contender.arm.finest(schema.ROUTING, VOTE) if ACCURACY in measures else None
+        if vote is not None:
+            values[VOTE] = contender.of(vote).isel({schema.STEP: -1, schema.POPULATION: 0}, drop=True)
+        for name, value in values.items():
+            if value is not None:
+                found[name][place] = value
+                labels.setdefault(place[0], re.sub(rf"(_|,? ){place[1]}$", "", contender.title))
+        if place[0] == next(iter(labels), None) and contender.arm.circuit is not None:
             populations = contender.arm.circuit.populations
             sizes.append({name for name, population in populations.items() if population.units == place[1]})
-        vote = contender.arm.finest(schema.ROUTING, VOTE)
-        if vote is not None:
-            votes[place] = contender.of(vote).isel({schema.STEP: -1, schema.POPULATION: 0}, drop=True)
-    if not final:
-        expected = "arms called name_number, evaluated on test data with labels"
-        found_names = ", ".join(arm.name for arm in arms) or "no arm"
-        raise ExperimentError(Problem(place=arms[0].run if arms else "run", expected=expected, found=found_names))
-    names, numbers = list(labels), sorted({number for _, number in final})
-    accuracy = _spread(final, names, numbers)
-    summary = mean_and_deviation(accuracy, dim=schema.SEED)
-    values = {
-        "accuracy": accuracy,
-        "accuracy_mean": summary["mean"],
-        "accuracy_deviation": summary["deviation"],
-    }
-    if votes:
-        vote_summary = mean_and_deviation(_spread(votes, names, numbers), dim=schema.SEED)
-        values |= {"vote_mean": vote_summary["mean"], "vote_deviation": vote_summary["deviation"]}
-    dataset = xarray.Dataset(values).assign_coords(label=(SERIES, text(labels.values())))
+    _refuse_absent(arms, found, measures)
     common = sorted(set.intersection(*sizes)) if sizes else []
     what = f"units of {common[0]}" if len(common) == 1 else "number in the arm's name"
-    return dataset.assign_attrs(run=arms[0].run, number=what, seeds=int(accuracy.sizes[schema.SEED]))
+    dataset = _summary(found, list(labels)).assign_coords(label=(SERIES, text(labels.values())))
+    return dataset.assign_attrs(
+        run=arms[0].run, number=along or what, seeds=int(dataset.sizes[schema.SEED]), measures=list(measures), last=last
+    )
+
+
+def _summary(found: Mapping[str, Mapping[tuple[str, int], xarray.DataArray]], names: Sequence[str]) -> xarray.Dataset:
+    """Each measure [series, number, seed], of votes only what is shown, with mean and deviation over seeds."""
+    numbers = sorted({number for places in found.values() for _, number in places})
+    dataset = xarray.Dataset()
+    for name, places in found.items():
+        if places:
+            array = _spread(places, names, numbers)
+            summary = mean_and_deviation(array, dim=schema.SEED)
+            dataset = dataset.assign({} if name == VOTE else {_short(name): array})
+            dataset = dataset.assign({f"{_short(name)}_{part}": summary[part] for part in ("mean", "deviation")})
+    return dataset
+
+
+def _refuse(measures: Sequence[str], last: int) -> None:
+    """Raises `ExperimentError` for measures that nothing is called, and a number of records that is none."""
+    known = [*EVALUATED, *(name for name, entry in probes().items() if entry.of in TOPICS and not entry.per)]
+    asked = (measures,) if isinstance(measures, str) else measures
+    problems = [
+        Problem(place="measures", expected="an evaluation or a statistic", found=repr(name), remedy=near(name, known))
+        for name in asked
+        if name not in known
+    ]
+    if not isinstance(last, int) or last < 1:
+        problems.append(Problem(place="last", expected="a positive whole number", found=repr(last)))
+    if problems:
+        raise ExperimentError(problems)
+
+
+def _refuse_absent(
+    arms: Sequence[ArmRecord], found: Mapping[str, Mapping[tuple[str, int], xarray.DataArray]], measures: Sequence[str]
+) -> None:
+    absent = [name for name in measures if not found[name]]
+    if not absent:
+        return
+    names = ", ".join(arm.name for arm in arms) or "no arm"
+    expected = "arms called name_number, evaluated on test data with labels"
+    if absent != [ACCURACY]:
+        expected = f"arms called name_number, with a record of {' and '.join(absent)}"
+    raise ExperimentError(Problem(place=arms[0].run if arms else "run", expected=expected, found=names))
+
+
+def _value(contender: Contender, measure: str, target: str | None, last: int) -> xarray.DataArray | None:
+    """One measure of a contender at the end, [seed]; None where it was not recorded."""
+    if measure in EVALUATED:
+        evaluation = contender.arm.group(schema.EVALUATION)
+        if evaluation is None or measure not in evaluation or not evaluation.sizes[schema.STEP]:
+            return None
+        return contender.of(evaluation[measure]).isel({schema.STEP: -1}, drop=True)
+    array = contender.arm.statistic(measure)
+    if array is None:
+        array = measured(contender.arm, measure, target)
+    if array is None:
+        return None
+    own = next((dim for dim in TARGETS if dim in array.dims), None)
+    if own is not None and target is not None:
+        if target not in array[own].values.tolist():
+            return None
+        array = array.sel({own: target}, drop=True)
+    part = contender.of(array).isel({schema.STEP: slice(-last, None)})
+    return part.mean([dim for dim in part.dims if dim != schema.SEED], skipna=True)
+
+
+def _short(measure: str) -> str:
+    """What a measure is called in the dataset."""
+    return {ACCURACY: "accuracy", VOTE: "vote"}.get(measure, measure)
 
 
 def _spread(
@@ -87,22 +189,6 @@ def _spread(
         values[names.index(name), numbers.index(number)] = whole.values[row]
     coords = {SERIES: text(names), NUMBER: list(numbers), schema.SEED: whole[schema.SEED].values}
     return xarray.DataArray(values, dims=(SERIES, NUMBER, schema.SEED), coords=coords)
-
-
-def tabulate(dataset: xarray.Dataset) -> Table:
-    """Series as rows, numbers as columns: test accuracy in percent, mean ± sd over seeds."""
-    numbers = [str(number) for number in dataset[NUMBER].values.tolist()]
-    rows = [
-        (label, *_cells(dataset, "accuracy", row)) for row, label in enumerate(dataset["label"].values.tolist())
-    ] + [
-        (f"vote of prototypes, {label}", *_cells(dataset, "vote", row)) for row, label in _voting(dataset)
-    ]  # fmt: skip
-    return Table(
-        columns=("arm", *numbers),
-        rows=tuple(rows),
-        title=f"{dataset.attrs['run']}: test accuracy %, mean ± sd over {dataset.attrs['seeds']} seeds",
-        numbers=frozenset(numbers),
-    )
 
 
 def _voting(dataset: xarray.Dataset) -> list[tuple[int, str]]:
@@ -119,40 +205,87 @@ def _voting(dataset: xarray.Dataset) -> list[tuple[int, str]]:
     return found
 
 
-def _cells(dataset: xarray.Dataset, what: str, row: int) -> list[str]:
-    mean, deviation = (100 * dataset[f"{what}_{part}"].values[row] for part in ("mean", "deviation"))
-    return [plus_minus(float(m), float(d)) for m, d in zip(mean, deviation, strict=True)]
+def _cells(dataset: xarray.Dataset, what: str, row: int, factor: float = 100, decimals: int = 1) -> list[str]:
+    mean, deviation = (factor * dataset[f"{what}_{part}"].values[row] for part in ("mean", "deviation"))
+    return [plus_minus(float(m), float(d), decimals) for m, d in zip(mean, deviation, strict=True)]
+
+
+def _shown(measure: str) -> Shown:
+    return SHOWN.get(measure, Shown(measure.replace("_", " ")))
+
+
+def tabulate(dataset: xarray.Dataset) -> Table:
+    """Series as rows (once for each measure), numbers as columns: mean ± sd over seeds."""
+    numbers = [str(number) for number in dataset[NUMBER].values.tolist()]
+    measures = dataset.attrs["measures"]
+    several = len(measures) > 1
+    rows: list[tuple[str, ...]] = []
+    for name in measures:
+        look = _shown(name)
+        heading = (look.label.replace(" (%)", " %").replace(" (°)", " °"),) if several else ()
+        for row, label in enumerate(dataset["label"].values.tolist()):
+            cells = _cells(dataset, _short(name), row, look.factor, look.decimals)
+            if not several or any(cell != "–" for cell in cells):
+                rows.append((label, *heading, *cells))
+        if name == ACCURACY:
+            votes = [(f"vote of prototypes, {label}", _cells(dataset, "vote", row)) for row, label in _voting(dataset)]
+            rows += [(label, *heading, *cells) for label, cells in votes]
+    what = "results at the end" if several else _shown(measures[0]).label.replace(" (%)", " %").replace(" (°)", " °")
+    return Table(
+        columns=("arm", *(("measure",) if several else ()), *numbers),
+        rows=tuple(rows),
+        title=f"{dataset.attrs['run']}: {what}, mean ± sd over {dataset.attrs['seeds']} seeds",
+        numbers=frozenset(numbers),
+    )
 
 
 def draw(dataset: xarray.Dataset) -> Figure:
-    """Test accuracy against the number, a line a series; votes of prototypes are lines too."""
-    numbers = dataset[NUMBER].values.astype(float)
-    lines = [
-        (label, *(100 * dataset[f"accuracy_{part}"].values[row] for part in ("mean", "deviation")))
-        for row, label in enumerate(dataset["label"].values.tolist())
-    ]
-    lines += [
-        (f"vote of prototypes, {label}", *(100 * dataset[f"vote_{part}"].values[row] for part in ("mean", "deviation")))
-        for row, label in _voting(dataset)
-    ]
+    """A panel for each measure against the number, a line a series; votes of prototypes are lines beside accuracy."""
+    measures = dataset.attrs["measures"]
+    labels = dataset["label"].values.tolist()
+    every = {**dict(enumerate(labels)), **_voices(dataset)}
     with styled():
-        figure, axes = panels(1, 1, width=9.0, height=4.6)
-        panel = axes[0, 0]
-        if (numbers > 0).all() and numbers.max() > 4 * numbers.min():
-            panel.set_xscale("log", base=2)
-        ends = {}
-        for position, (_, mean, deviation) in enumerate(lines):
-            end = curve(panel, numbers, mean, deviation, position)
-            if end is not None:
-                ends[position] = end
-        panel.set_xticks(numbers, [f"{number:g}" for number in numbers])
-        panel.minorticks_off()
-        panel.set_ylabel("test accuracy (%)")
-        panel.set_xlabel(str(dataset.attrs["number"]))
-        label_lines(panel, ends, {position: label for position, (label, *_) in enumerate(lines)})
+        several = len(measures) > 1
+        width = 3.4 * len(measures) + 1.8 if several else 9.0
+        figure, axes = panels(1, len(measures), width=width, height=3.8 if several else 4.6)
+        for column, name in enumerate(measures):
+            ends = _panel(axes[0, column], dataset, name)
+            if not several:
+                label_lines(axes[0, column], ends, every)
+        if several:
+            coords = {"position": ("line", list(every)), "label": ("line", text(every.values()))}
+            legend(figure, xarray.Dataset(coords=coords))
         figure.suptitle(dataset.attrs["run"], x=0.01, ha="left", fontweight="bold")
-        caption(figure, [f"Mean over {dataset.attrs['seeds']} seeds, band ± 1 sd."], width=110)
+        remarks = [f"Mean over {dataset.attrs['seeds']} seeds, band ± 1 sd."]
+        if dataset.attrs["last"] > 1:
+            remarks.append(f"Statistics are means over the last {dataset.attrs['last']} records.")
+        caption(figure, remarks, width=110)
     return figure
+
+
+def _voices(dataset: xarray.Dataset) -> dict[int, str]:
+    """Place → label of the votes that are shown, after the series."""
+    count = dataset.sizes[SERIES]
+    return {count + place: f"vote of prototypes, {label}" for place, (_, label) in enumerate(_voting(dataset))}
+
+
+def _panel(panel: Axes, dataset: xarray.Dataset, measure: str) -> dict[int, tuple[float, float]]:
+    """Lines of one measure; returns where they end."""
+    numbers, look, ends = dataset[NUMBER].values.astype(float), _shown(measure), {}
+    lines = [(_short(measure), row) for row in range(dataset.sizes[SERIES])]
+    lines += [("vote", row) for row, _ in _voting(dataset)] if measure == ACCURACY else []
+    if (numbers > 0).all() and numbers.max() > 4 * numbers.min():
+        panel.set_xscale("log", base=2)
+    for position, (name, row) in enumerate(lines):
+        mean, deviation = (look.factor * dataset[f"{name}_{part}"].values[row] for part in ("mean", "deviation"))
+        end = curve(panel, numbers, mean, deviation, position)
+        if end is not None:
+            ends[position] = end
+    panel.set_xticks(numbers, [f"{number:g}" for number in numbers])
+    panel.minorticks_off()
+    panel.set_ylabel(look.label)
+    panel.set_xlabel(str(dataset.attrs["number"]))
+    return ends
 
 
 series = Analysis(name="series", compute=compute, draw=draw, tabulate=tabulate)

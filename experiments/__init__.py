@@ -12,6 +12,7 @@ from neurosal.experiments.plasticity import (
 )
 from neurosal.experiments.rules_mnist import rules_mnist, rules_mnist_to_input
 from neurosal.experiments.sal_1b import sal_1b
+from neurosal.experiments.sal_areas import sal_areas, sal_areas_total
 from neurosal.experiments.sal_digits import sal_digits, sal_digits_choices, sal_digits_rates
 from neurosal.experiments.sal_table import sal_table_cifar10, sal_table_digits, sal_table_mnist, sal_table_semeion
 from neurosal.experiments.sal_width import sal_width
@@ -25,6 +26,8 @@ __all__ = [
     "rules_mnist",
     "rules_mnist_to_input",
     "sal_1b",
+    "sal_areas",
+    "sal_areas_total",
     "sal_digits",
     "sal_digits_choices",
     "sal_digits_rates",

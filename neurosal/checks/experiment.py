@@ -29,7 +29,10 @@ from neurosal.settings.search import Search
 from neurosal.settings.training import Training
 
 LARGEST_SEED = 2**63 - 1
-STATISTICS_OF_PROJECTIONS = ("pair", "weight", "change", "update", "credit")
+STATISTICS_OF_PROJECTIONS = (
+    "pair", "weight", "change", "update", "credit", "step",
+    "sample_changes", "area_changes", "kernels", "kernel_labels",
+)  # fmt: skip
 OF_PROJECTIONS = ("weight", "update", "angle", "norm_ratio", "update_angle")
 
 

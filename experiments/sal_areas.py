@@ -1,0 +1,103 @@
+"""How many areas: Letter with K = 1 to 64 areas, at one active width and at one count of parameters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from neurosal.data import DataSpec
+from neurosal.settings import SGD, Arm, Experiment, Recipe, Search, Training, probe
+
+INPUTS, CLASSES = 16, 26
+AREAS = (1, 2, 4, 8, 16, 32, 64)
+WIDTH = 32  # where areas were worth something in `sal_width`
+WIDEST = 512  # of the plain net whose parameters the areas of `sal_areas_total` share
+RATES = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+
+# Label, feedback and remark of each contender; with one area they are KP, BP and the read-out alone.
+CONTENDERS: dict[str, tuple[str, str, str]] = {
+    "kp": ("SAL kp", "kp", ""),
+    "bp": ("SAL routed BP", "bp", "weight transport"),
+    "shallow": ("SAL read-out only (shallow)", "shallow", "hidden weights never change"),
+}
+PLAIN = {"kp": "KP", "bp": "BP", "shallow": "read-out only (shallow)"}
+
+# Best rate on validation data for each number of areas: `neurosal tune sal_areas`, `neurosal tune sal_areas_total`.
+TUNED: dict[str, tuple[float, ...]] = {name: (0.3,) * len(AREAS) for name in CONTENDERS}
+TUNED_TOTAL: dict[str, tuple[float, ...]] = {name: (0.3,) * len(AREAS) for name in CONTENDERS}
+
+
+def parameters(width: int, areas: int) -> int:
+    """Forward weights and biases of a net with one hidden population, in all areas."""
+    return areas * (INPUTS * width + width + width * CLASSES + CLASSES)
+
+
+def shared_width(areas: int) -> int:
+    """The width at which so many areas have about as many parameters as a plain net of `WIDEST` units, never more."""
+    return (parameters(WIDEST, 1) // areas - CLASSES) // (INPUTS + 1 + CLASSES)
+
+
+def sal_areas() -> Experiment:
+    """Letter, one hidden population of 32 active units and 1 to 64 areas: parameters grow with the areas.
+
+    SAL with learned feedback (kp) beside the same routed net under BP (weight transport) and with hidden weights that
+    never change; with one area these are KP, BP and the read-out alone. The control for routing is the vote of
+    prototypes: the commonest training label of the area that a sample takes. Recorded beside accuracy: how evenly the
+    areas are used, and the interference of classes in the hidden weights, whole, within and across areas.
+
+    Xavier uniform, standardised inputs, batch 32, 30 epochs, plain SGD, 10 seeds. Rates are tuned on validation data,
+    with the same budget for every arm: 7 rates, 2 other seeds, 10 epochs. SAL is our reconstruction (SAL-R).
+
+    Reference: SAL, arXiv 2601.21561; the question and its controls are ours.
+    """
+    return _study("sal_areas", f"SAL on Letter by areas, {WIDTH} active units", TUNED, lambda areas: WIDTH)
+
+
+def sal_areas_total() -> Experiment:
+    """As `sal_areas`, at the parameters of a plain net of 512 hidden units: with more areas the active width shrinks,
+    from 512 with one area to 7 with 64."""
+    title = f"SAL on Letter by areas, {parameters(WIDEST, 1):,} parameters"
+    return _study("sal_areas_total", title, TUNED_TOTAL, shared_width)
+
+
+def _arm(contender: str, areas: int, width: int, rate: float) -> Arm:
+    label, feedback, note = CONTENDERS[contender]
+    arguments = {"sizes": [INPUTS, width, CLASSES]}
+    options: dict[str, Any] = {"areas": areas, "feedback": feedback}
+    said = [f"exactly {PLAIN[contender]}"] * (areas == 1) + [note] * bool(note) + [f"{width} wide"] * (width != WIDTH)
+    return Arm(
+        recipe=Recipe(circuit="mlp", arguments=arguments, rule="sal", options=options),
+        label=f"{label}, {areas}",
+        note="; ".join(said),
+        training={"optimizer": {"lr": rate}},
+    )
+
+
+def _study(name: str, title: str, tuned: dict[str, tuple[float, ...]], width: Any) -> Experiment:
+    arms = {
+        f"{contender}_{areas}": _arm(contender, areas, width(areas), tuned[contender][place])
+        for place, areas in enumerate(AREAS)
+        for contender in CONTENDERS
+    }
+    credit = ("interference", "interference_within", "interference_across")
+    return Experiment(
+        name=name,
+        title=title,
+        data=DataSpec(name="letter", scaling="standardise"),
+        arms=arms,
+        seeds=tuple(range(10)),
+        analyses=("series",),
+        training=Training(
+            epochs=30,
+            batch_size=32,
+            optimizer=SGD(lr=0.3),
+            log_every=100,
+            evaluate_every=10,
+            checkpoint_every=None,
+            record=(
+                probe("vote", epochs=30),
+                probe("usage", epochs=30),
+                *(probe(what, "input_to_hidden1", epochs=1) for what in credit),
+            ),
+        ),
+        search=Search(over={"optimizer.lr": RATES}, seeds=(100, 101), epochs=10, evaluate_every=10),
+    )
