@@ -1,9 +1,15 @@
-"""How many areas: Letter with K = 1 to 64 areas, at one active width and at one count of parameters."""
+"""How many areas: Letter with K = 1 to 64 areas, at one active width and at one count of parameters.
+
+``python -m neurosal.experiments.sal_areas`` prints the time of a step by number of areas.
+"""
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from typing import Any
 
+from neurosal import library
 from neurosal.data import DataSpec
 from neurosal.settings import SGD, Arm, Experiment, Recipe, Search, Training, probe
 
@@ -44,7 +50,7 @@ def sal_areas() -> Experiment:
     prototypes: the commonest training label of the area that a sample takes. Recorded beside accuracy: how evenly the
     areas are used, and the interference of classes in the hidden weights, whole, within and across areas.
 
-    Xavier uniform, standardised inputs, batch 32, 30 epochs, plain SGD, 10 seeds. Rates are tuned on validation data,
+    Xavier uniform, standardised inputs, batch 32, 30 epochs, plain SGD, 5 seeds. Rates are tuned on validation data,
     with the same budget for every arm: 7 rates, 2 other seeds, 10 epochs. SAL is our reconstruction (SAL-R).
 
     Reference: SAL, arXiv 2601.21561; the question and its controls are ours.
@@ -72,7 +78,7 @@ def _arm(contender: str, areas: int, width: int, rate: float) -> Arm:
     )
 
 
-def _study(name: str, title: str, tuned: dict[str, tuple[float, ...]], width: Any) -> Experiment:
+def _study(name: str, title: str, tuned: dict[str, tuple[float, ...]], width: Callable[[int], int]) -> Experiment:
     arms = {
         f"{contender}_{areas}": _arm(contender, areas, width(areas), tuned[contender][place])
         for place, areas in enumerate(AREAS)
@@ -84,7 +90,7 @@ def _study(name: str, title: str, tuned: dict[str, tuple[float, ...]], width: An
         title=title,
         data=DataSpec(name="letter", scaling="standardise"),
         arms=arms,
-        seeds=tuple(range(10)),
+        seeds=tuple(range(5)),
         analyses=("series",),
         training=Training(
             epochs=30,
@@ -101,3 +107,59 @@ def _study(name: str, title: str, tuned: dict[str, tuple[float, ...]], width: An
         ),
         search=Search(over={"optimizer.lr": RATES}, seeds=(100, 101), epochs=10, evaluate_every=10),
     )
+
+
+def step_times(batch: int, *, threads: int = 2, turns: int = 9, seconds_a_turn: float = 0.05) -> dict[str, list[float]]:
+    """Milliseconds of a training step of one replica, [numbers of areas] by contender and budget.
+
+    All contenders and numbers of areas take turns in one process; medians over turns, at the better of one and
+    `threads` threads. The data are Letter's own, so that areas are used as evenly, or as little evenly, as in training
+    that begins.
+    """
+    import neurosal as ns
+    from neurosal.bench.timing import interleaved
+
+    train = ns.data.load("letter").scaled("standardise").train
+    x, y, optimizer = train.x[:batch], train.y[:batch], SGD(lr=0.01)
+
+    def step(arm: Arm) -> Callable[[], object]:
+        assert arm.recipe is not None
+        network = ns.compile(library.build(arm.recipe), seeds=(0,))
+        return lambda: network.step(x, y, loss="cross_entropy", optimizer=optimizer)
+
+    steps = {
+        (study.name, name): step(study.arms[name])
+        for study in (sal_areas(), sal_areas_total())
+        for name in study.arms
+        if not name.startswith("shallow")
+    }
+    named = {f"{budget} {name}": step for (budget, name), step in steps.items()}
+    counts = tuple(sorted({1, threads}))
+    times = interleaved(named, threads=counts, turns=turns, seconds_a_turn=seconds_a_turn)
+    return {
+        f"{CONTENDERS[contender][0]}, {said}": [1e3 * times[f"{budget} {contender}_{areas}"].median for areas in AREAS]
+        for budget, said in (("sal_areas", f"{WIDTH} active units"), ("sal_areas_total", "equal parameters"))
+        for contender in CONTENDERS
+        if contender != "shallow"
+    }
+
+
+def step_time_tables(batches: tuple[int, ...] = (32, 4096)) -> str:
+    """`step_times` in Markdown."""
+    from neurosal.analysis.tables import Table
+
+    lines = []
+    for batch in batches:
+        rows = [(label, *(f"{value:.2f}" for value in row)) for label, row in step_times(batch).items()]
+        table = Table(
+            columns=("arm", *map(str, AREAS)),
+            rows=tuple(rows),
+            title=f"Milliseconds of a step on Letter by areas, batch {batch}, one replica",
+            numbers=frozenset(map(str, AREAS)),
+        )
+        lines.append(table.markdown())
+    return "\n\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(step_time_tables() + "\n")

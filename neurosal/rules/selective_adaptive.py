@@ -6,10 +6,32 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from neurosal.errors import CircuitError, Problem, near
-from neurosal.graph import Circuit, Own, Plasticity, Projection, Relay, Router, RouterPlasticity, SameRoute, Source
+from neurosal.graph import (
+    Circuit,
+    Initialiser,
+    Own,
+    Plasticity,
+    Projection,
+    Relay,
+    Router,
+    RouterPlasticity,
+    SameRoute,
+    Source,
+)
+from neurosal.graph.value import shown
 from neurosal.plasticity import Attract, Fixed, KMeans, OnlineBalanced
 from neurosal.rules.backpropagation import bp
-from neurosal.rules.base import learning_inputs, no_feedback, one_of, refuse, replace_fields, rule, share, whole
+from neurosal.rules.base import (
+    initialiser,
+    learning_inputs,
+    no_feedback,
+    one_of,
+    refuse,
+    replace_fields,
+    rule,
+    share,
+    whole,
+)
 from neurosal.rules.direct_feedback_alignment import dfa
 from neurosal.rules.direct_kolen_pollack import dkp
 from neurosal.rules.direct_random_target_projection import drtp
@@ -44,6 +66,8 @@ ROUTERS: dict[str, type[Plasticity]] = {
     "attract": Attract,
     "k_means": KMeans,
 }
+NO_SYNAPSES = ("bp", "shallow")  # of their own, that is
+NOT_DRAWN = (*NO_SYNAPSES, "usf")
 PLACE = "rules.sal"
 
 
@@ -61,6 +85,7 @@ def sal(
     rank: int = 16,
     route_from: str | None = None,
     density: float = 1.0,
+    feedback_init: Initialiser | None = None,
 ) -> Circuit:
     """Selective adaptive learning: each sample selects one area, ``k = argmax C q``, and only that area takes part.
 
@@ -85,6 +110,7 @@ def sal(
         init: whether all areas of a projection start from the "same" draw or "independent" ones.
         rank: dimension of the routing space.
         route_from: population that the shared router reads; None takes the first input.
+        feedback_init: how feedback weights are drawn; None leaves it to the rule.
 
     Returns:
         The circuit with areas, modulatory projections ``route_{population}``, and the feedback of the rule chosen.
@@ -114,7 +140,8 @@ def sal(
             *_clean(circuit),
             *no_feedback(PLACE, circuit),
             *_route_source(circuit, route_from, route),
-            *_density(density, feedback),
+            *_unless_given("density", density, 1, share(f"{PLACE}.density", density), feedback, NO_SYNAPSES),
+            *_unless_given("feedback_init", feedback_init, None, _drawn(feedback_init), feedback, NOT_DRAWN),
         ]
     )
     assert isinstance(plasticity, Plasticity)
@@ -135,19 +162,24 @@ def sal(
         circuit = (_shared if route == "shared" else _per_population)(circuit, routed, wiring, plasticity, route_from)
     circuit = _with_reduction(circuit, reduction)
     back: Callable[..., Circuit] = FEEDBACK[feedback] if isinstance(feedback, str) else feedback
-    circuit = back(circuit) if density == 1 else back(circuit, density=density)
+    given = {} if density == 1 else {"density": density}
+    circuit = back(circuit, **given, **({} if feedback_init is None else {"init": feedback_init}))
     return _with_reduction(circuit, reduction)  # feedback of a rule that is not ours knows nothing of the reduction
 
 
-def _density(density: object, feedback: object) -> list[Problem]:
-    """Problems with a density that the feedback cannot have."""
-    place = f"{PLACE}.density"
-    if problems := share(place, density):
+def _drawn(feedback_init: object) -> list[Problem]:
+    return [] if feedback_init is None else initialiser(f"{PLACE}.feedback_init", feedback_init)
+
+
+def _unless_given(
+    option: str, value: object, usual: object, problems: list[Problem], feedback: object, without: tuple[str, ...]
+) -> list[Problem]:
+    """Problems with an option of the feedback: those of its value, or that this feedback does not have it."""
+    if problems or value == usual or (isinstance(feedback, str) and feedback not in without):
         return problems
-    if density == 1 or (isinstance(feedback, str) and feedback not in ("bp", "shallow")):
-        return []
-    remedy = "Give the density to that rule." if callable(feedback) else ""
-    return [Problem(place=place, expected=f"1 with feedback={feedback!r}", found=repr(density), remedy=remedy)]
+    remedy = "Give it to that rule." if callable(feedback) else ""
+    place = f"{PLACE}.{option}"
+    return [Problem(place=place, expected=f"{usual} with feedback={feedback!r}", found=shown(value), remedy=remedy)]
 
 
 def _clean(circuit: Circuit) -> list[Problem]:

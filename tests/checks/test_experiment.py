@@ -71,6 +71,14 @@ def test_a_probe_needs_its_target_in_one_arm_at_least() -> None:
     assert places(own) == ["arms.bp.training.record.1.target"]
 
 
+@pytest.mark.parametrize("what", ["interference", "interference_within", "decrease_ratio", "kernel_distance"])
+def test_what_is_measured_of_a_projection_has_a_projection_as_its_target(what: str) -> None:
+    record = [{"what": what, "target": "input_to_hidden1", "every": 1}]
+    assert places(small(training={"record": record})) == []
+    record = [{"what": what, "target": "hidden1", "every": 1}]
+    assert places(small(training={"record": record})) == ["training.record.0.target"]
+
+
 def test_replicas_count_in_memory() -> None:
     data = small(seeds=list(range(1000)), vary={"optimizer.lr": [1e-4 * (1 + i) for i in range(1000)]})
     data["arms"]["bp"]["recipe"]["arguments"]["sizes"] = [64, 100_000, 10]

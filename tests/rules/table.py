@@ -99,6 +99,7 @@ SELECTIVE = (
     _sal("per_population_pfa", route="population", feedback="pfa"),
     _sal("half_pfa", feedback="pfa", density=0.5),
     _sal("half_frsf", feedback="frsf", density=0.5),
+    _sal("small_pfa", feedback="pfa", feedback_init=XavierUniform(gain=0.1)),
     _sal("frozen", router="frozen"),
     _sal("attract", router="attract"),
     _sal("attract_fast", router=Attract(rate=1.0, balance=0.5, usage_rate=0.2)),

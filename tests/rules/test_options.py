@@ -8,7 +8,7 @@ import pytest
 
 from neurosal import rules
 from neurosal.errors import CircuitError
-from neurosal.graph import Circuit, Population, Projection, Source
+from neurosal.graph import Circuit, Population, Projection, Source, XavierUniform
 from tests.rules.table import TABLE, Case, chain_of
 
 SMALL = chain_of(3, 4, 2)
@@ -69,11 +69,24 @@ def test_keeping_feedback_adds_only_what_is_missing(name: str) -> None:
         ({"route_from": "hidden1"}, ["route_from"]),
         ({"route_from": "imput"}, ["route_from"]),
         ({"route": "population", "route_from": "input"}, ["route_from"]),
+        ({"feedback_init": "xavier", "density": 2}, ["density", "feedback_init"]),
+        ({"feedback": "usf", "feedback_init": XavierUniform()}, ["feedback_init"]),
+        ({"feedback": "bp", "feedback_init": XavierUniform(), "density": 0.5}, ["density", "feedback_init"]),
     ],
 )
 def test_sal_names_every_wrong_option_at_once(options: dict[str, Any], places: list[str]) -> None:
     found = problems(rules.sal, SMALL, **options)
     assert [line.split(":")[0] for line in found] == [f"rules.sal.{place}" for place in places]
+
+
+def test_sal_draws_feedback_as_it_is_told_and_forward_weights_as_before() -> None:
+    small = XavierUniform(gain=0.1)
+    circuit = rules.sal(SMALL, areas=3, feedback_init=small)
+    inits = {
+        name: getattr(circuit.projections[name].weights, "init", None) for name in circuit.select(pathway="feedback")
+    }
+    assert inits == dict.fromkeys(inits, small)
+    assert circuit.select(pathway="feedforward") == rules.sal(SMALL, areas=3).select(pathway="feedforward")
 
 
 def test_sal_refuses_a_circuit_with_areas() -> None:
