@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from neurosal.analysis.contract import Analysis
 from neurosal.analysis.stacking import ARM, text
 from neurosal.analysis.style import caption, curve, label_lines, look, panels, styled
 from neurosal.analysis.tables import Table, number, plus_minus
+from neurosal.errors import ExperimentError, Problem
 from neurosal.settings.tuned import Tuned, is_number
 
 if TYPE_CHECKING:
@@ -20,6 +22,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TRIAL = "trial"
+# What searches must share to stand in one table.
+COMMON: dict[str, Callable[[Tuned], Any]] = {
+    "experiment": lambda tuned: tuned.experiment,
+    "measure": lambda tuned: tuned.measure,
+    "data": lambda tuned: dict(tuned.data),
+    "seeds": lambda tuned: tuned.search.seeds,
+    "epochs": lambda tuned: tuned.search.epochs,
+    "method": lambda tuned: tuned.search.method,
+}
 WIDE = 30  # ratio of the largest value to the smallest from which on an axis is logarithmic
 
 
@@ -160,18 +171,38 @@ class OfSearch(Analysis):
     """An analysis of a search in place of a run: call it with a `Tuned`, the folder of a search or its file."""
 
     def __call__(self, run: Tuned | str | Path | Any, **options: Any) -> xarray.Dataset:
-        """The numbers.
+        """The numbers. A list of searches, of other arms of one experiment each, is put together.
 
         Raises:
-            ExperimentError: for a folder without a search that is done.
+            ExperimentError: for a folder without a search that is done, and for searches that are not of one experiment
+                with one budget, or that share an arm.
         """
         self.refuse_unknown(options)
-        return self.compute(run if isinstance(run, Tuned) else Tuned.open(getattr(run, "folder", run)))
+        runs = run if isinstance(run, list | tuple) else [run]
+        found = [one if isinstance(one, Tuned) else Tuned.open(getattr(one, "folder", one)) for one in runs]
+        return self.compute(_joined(found))
 
     @staticmethod
     def open(path: str | Path) -> Tuned:
         """What `neurosal analyse` gives to the analysis."""
         return Tuned.open(path)
+
+
+def _joined(found: Sequence[Tuned]) -> Tuned:
+    """Searches of arms that ran apart as one."""
+    first, arms = found[0], dict(found[0].arms)
+    problems = []
+    for other in found[1:]:
+        for what, of in COMMON.items():
+            if of(other) != of(first):
+                problems.append(Problem(place=f"searches.{what}", expected=str(of(first)), found=str(of(other))))
+        twice = [name for name in other.arms if name in arms]
+        if twice:
+            problems.append(Problem(place="searches.arms", expected="each arm in one search", found=", ".join(twice)))
+        arms |= other.arms
+    if problems:
+        raise ExperimentError(problems)
+    return first.replace(arms=arms)
 
 
 tuning = OfSearch(name="tuning", compute=compute, draw=draw, tabulate=tabulate)

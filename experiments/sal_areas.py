@@ -27,9 +27,17 @@ CONTENDERS: dict[str, tuple[str, str, str]] = {
 }
 PLAIN = {"kp": "KP", "bp": "BP", "shallow": "read-out only (shallow)"}
 
-# Best rate on validation data for each number of areas: `neurosal tune sal_areas`, `neurosal tune sal_areas_total`.
-TUNED: dict[str, tuple[float, ...]] = {name: (0.3,) * len(AREAS) for name in CONTENDERS}
-TUNED_TOTAL: dict[str, tuple[float, ...]] = {name: (0.3,) * len(AREAS) for name in CONTENDERS}
+# Best rate on validation data for each number of areas: `neurosal tune --extend`, which added one rate for every arm.
+TUNED: dict[str, tuple[float, ...]] = {
+    "kp": (0.1, 0.3, 1.0, 1.0, 1.0, 1.0, 1.0),
+    "bp": (0.3, 0.3, 1.0, 1.0, 1.0, 1.0, 1.0),
+    "shallow": (1.0, 1.0, 3.0, 3.0, 3.0, 3.0, 10.0),
+}
+TUNED_TOTAL: dict[str, tuple[float, ...]] = {
+    "kp": (0.3, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0),
+    "bp": (0.3, 0.3, 1.0, 1.0, 1.0, 1.0, 1.0),
+    "shallow": (3.0, 3.0, 3.0, 3.0, 3.0, 10.0, 10.0),
+}
 
 
 def parameters(width: int, areas: int) -> int:

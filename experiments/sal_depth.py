@@ -38,16 +38,29 @@ def skips_only(blocks: int) -> list[str]:
 
 
 # Best rate on validation data at the searched depths, by contender and start: `neurosal tune sal_depth_search`.
-TUNED: dict[str, tuple[float, float]] = {}
+TUNED: dict[str, tuple[float, float]] = {
+    "bp_small": (0.1, 0.3),
+    "bp_xavier": (0.1, 0.1),
+    "shallow_small": (2.7, 2.7),
+    "skips_small": (0.1, 0.1),
+    "fa_xavier": (0.1, 0.1),
+    "dfa_small": (0.3, 0.9),
+    "usf_xavier": (0.1, 0.1),
+    "kp_small": (0.1, 0.1),
+    "kp_xavier": (0.1, 0.1),
+    "pfa_small": (0.1, 0.1),
+    "pfa_o_small": (0.1, 0.1),
+    "sal_small": (1.0, 1.0),
+}
 # BP at other branch scales, at 128 blocks only: scale and rate.
 SCALES: dict[str, tuple[float, float]] = {
-    "bp_inverse": (1 / 128, 0.03),
-    "bp_tenth": (0.1, 0.03),
-    "bp_one": (1.0, 0.03),
+    "bp_inverse": (1 / 128, 0.3),
+    "bp_tenth": (0.1, 0.1),
+    "bp_one": (1.0, 0.1),
 }
 TRIED_ONCE = ("pfa", "pfa_o", "sal")  # with the small start only
 # The start that was better on validation data at 128 blocks.
-STARTS: dict[str, str] = dict.fromkeys(CONTENDERS, "small")
+STARTS: dict[str, str] = dict.fromkeys(CONTENDERS, "small") | {"fa": "xavier", "usf": "xavier"}
 EPOCHS, FEW_EPOCHS = 5, 3  # of the study, and of each trial of the search
 
 

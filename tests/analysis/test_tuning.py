@@ -11,6 +11,7 @@ import pytest
 import xarray
 
 from neurosal.analysis import tuning
+from neurosal.errors import ExperimentError
 from neurosal.settings import Best, Search, Trial, Tuned
 
 LR = "optimizer.lr"
@@ -102,3 +103,14 @@ def test_arms_that_searched_other_settings_stand_side_by_side() -> None:
     figure = tuning.figure(dataset)
     named = [[text.get_text() for text in axes.texts] for axes in figure.axes]
     assert named == [["BP", "sal"], ["sal"]]  # each panel names its own lines
+
+
+def test_searches_of_arms_that_ran_apart_are_put_together() -> None:
+    whole = found()
+    parts = [whole.replace(arms={name: best}) for name, best in whole.arms.items()]
+    xarray.testing.assert_identical(tuning(parts), tuning(whole))
+    with pytest.raises(ExperimentError, match=r"searches\.arms: expected each arm in one search, found bp"):
+        tuning([parts[0], whole.replace(arms={"bp": whole.arms["bp"]})])
+    other = parts[1].replace(experiment="other", search=whole.search.replace(seeds=(77,)))
+    with pytest.raises(ExperimentError, match=r"searches\.experiment.*\n.*searches\.seeds"):
+        tuning([parts[0], other])
