@@ -179,7 +179,7 @@ def _short(measure: str) -> str:
 
 
 def _spread(
-    found: dict[tuple[str, int], xarray.DataArray], names: Sequence[str], numbers: Sequence[int]
+    found: Mapping[tuple[str, int], xarray.DataArray], names: Sequence[str], numbers: Sequence[int]
 ) -> xarray.DataArray:
     """[series, number, seed], NaN where there is no such arm."""
     whole = stacked({f"{name}_{number}": array for (name, number), array in found.items()})

@@ -117,15 +117,19 @@ def _study(name: str, title: str, tuned: dict[str, tuple[float, ...]], width: Ca
     )
 
 
-def step_times(batch: int, *, threads: int = 2, turns: int = 9, seconds_a_turn: float = 0.05) -> dict[str, list[float]]:
+def step_times(batch: int, **effort: Any) -> dict[str, list[float]]:
     """Milliseconds of a training step of one replica, [numbers of areas] by contender and budget.
 
-    All contenders and numbers of areas take turns in one process; medians over turns, at the better of one and
-    `threads` threads. The data are Letter's own, so that areas are used as evenly, or as little evenly, as in training
-    that begins.
+    All contenders and numbers of areas take turns in one process; medians over turns, each at the better of one and two
+    threads. The data are Letter's own, so that areas are used as evenly, or as little evenly, as in training that
+    begins.
+
+    Args:
+        batch: samples a step.
+        effort: other fields of `neurosal.bench.timing.Effort`.
     """
     import neurosal as ns
-    from neurosal.bench.timing import interleaved
+    from neurosal.bench.timing import Effort, interleaved
 
     train = ns.data.load("letter").scaled("standardise").train
     x, y, optimizer = train.x[:batch], train.y[:batch], SGD(lr=0.01)
@@ -142,8 +146,8 @@ def step_times(batch: int, *, threads: int = 2, turns: int = 9, seconds_a_turn: 
         if not name.startswith("shallow")
     }
     named = {f"{budget} {name}": step for (budget, name), step in steps.items()}
-    counts = tuple(sorted({1, threads}))
-    times = interleaved(named, threads=counts, turns=turns, seconds_a_turn=seconds_a_turn)
+    usual = {"threads": (1, 2), "turns": 9, "seconds_a_turn": 0.05, "seconds_a_row": 60.0}
+    times = interleaved(named, Effort(**(usual | effort)))
     return {
         f"{CONTENDERS[contender][0]}, {said}": [1e3 * times[f"{budget} {contender}_{areas}"].median for areas in AREAS]
         for budget, said in (("sal_areas", f"{WIDTH} active units"), ("sal_areas_total", "equal parameters"))

@@ -39,16 +39,16 @@ def skips_only(blocks: int) -> list[str]:
 
 # Best rate on validation data at the searched depths, by contender and start: `neurosal tune sal_depth_search`.
 TUNED: dict[str, tuple[float, float]] = {
-    "bp_small": (0.1, 0.3),
-    "bp_xavier": (0.1, 0.1),
+    "bp_small": (0.3, 0.3),
+    "bp_xavier": (0.3, 0.1),
     "shallow_small": (2.7, 2.7),
     "skips_small": (0.1, 0.1),
-    "fa_xavier": (0.1, 0.1),
-    "dfa_small": (0.3, 0.9),
-    "usf_xavier": (0.1, 0.1),
+    "fa_xavier": (0.9, 0.1),
+    "dfa_small": (0.9, 0.9),
+    "usf_xavier": (0.3, 0.1),
     "kp_small": (0.1, 0.1),
-    "kp_xavier": (0.1, 0.1),
-    "pfa_small": (0.1, 0.1),
+    "kp_xavier": (0.3, 0.1),
+    "pfa_small": (0.3, 0.1),
     "pfa_o_small": (0.1, 0.1),
     "sal_small": (1.0, 1.0),
 }
@@ -81,7 +81,7 @@ def sal_depth() -> Experiment:
 
     Reference: SAL, arXiv 2601.21561; PFA, arXiv 2405.20594; He et al. (2016), arXiv 1603.05027.
     """
-    arms = {}
+    arms: dict[str, Arm] = {}
     for name in CONTENDERS:
         for start in ("small", "xavier"):
             if start == STARTS[name] or name in ("bp", "kp"):

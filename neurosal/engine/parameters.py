@@ -63,7 +63,7 @@ class Parameters(Mapping[str, Tensor]):
         self.masks: dict[str, Tensor] = {}  # key of the storage → [R, K, O, I], where something is missing
         self.moves: dict[str, Tensor] = {}  # storage → where it may change, while units are silenced
         self.refresh()
-        self._drawn = {name: tensor._version for name, tensor in self.full.items()}
+        self._drawn = {name: _version(tensor) for name, tensor in self.full.items()}
 
     def refresh(self) -> None:
         """Take over wiring and lesions: absent synapses become exactly 0."""
@@ -175,7 +175,7 @@ class Parameters(Mapping[str, Tensor]):
     @property
     def untouched(self) -> bool:
         """Whether weights are as they were drawn, as far as torch counts changes."""
-        return all(tensor._version == self._drawn[name] for name, tensor in self.full.items())
+        return all(_version(tensor) == self._drawn[name] for name, tensor in self.full.items())
 
     def fans(self, name: str) -> tuple[int, int]:
         """Pre- and post-synaptic units of a projection, in its own direction."""
@@ -239,3 +239,9 @@ class Parameters(Mapping[str, Tensor]):
 
     def __repr__(self) -> str:
         return "\n".join(f"{name}: {list(self[name].shape)}" for name in self) or "no weights"
+
+
+def _version(tensor: Tensor) -> int:
+    """How often a tensor was written to; -1 of one that was made in inference mode, as those of a twin may be, where
+    nobody counts."""
+    return -1 if tensor.is_inference() else tensor._version

@@ -20,7 +20,7 @@ from neurosal.runner.recordable import recordable
 from neurosal.settings import Training
 from tests.reference.autograd import gradients
 from tests.rules.table import chain_of
-from tests.runner.making import CHAIN, SGD, by_hand, data_of, network_of, sal, trained, two_inputs
+from tests.runner.making import CHAIN, CLASSES, FEATURES, SGD, by_hand, data_of, network_of, sal, trained, two_inputs
 
 
 def run_of(circuit: Circuit, folder: Path, *probes: Any, **settings: Any) -> Any:
@@ -473,3 +473,11 @@ def test_error_angle_of_backpropagation_is_zero(tmp_path: Path) -> None:
         network, data, store=tmp_path / "run", epochs=1, batch_size=8, record=ns.probe("error_angle", every=1)
     )
     assert run.tree["stats/credit/every_1"].error_angle.values == pytest.approx(0, abs=1e-5)
+
+
+def test_a_change_is_compared_where_only_backpropagation_has_ways_back_along_skips(tmp_path: Path) -> None:
+    circuit = rules.dfa(circuits.residual_mlp(FEATURES, 4, CLASSES, blocks=2))
+    run = run_of(circuit, tmp_path / "run", ns.probe("update_angle", epochs=3))
+    found = run.tree["stats/credit/epochs_3"].update_angle
+    assert found.sel(projection="final_to_output").values == pytest.approx(0, abs=1e-4)
+    assert (found.sel(projection="hidden1_to_stream1").values > 1).all()
