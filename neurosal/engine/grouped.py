@@ -21,8 +21,7 @@ Measured (one core of an AMD EPYC, float32, µs, loop against padded; `neurosal.
 
 So: the loop, but for small weights, where calls count, and on a GPU, where launches count and slices would wait. There
 `torch.nn.functional.grouped_mm` needs neither padding nor a look at the counts where it has a kernel of its own
-(bfloat16); for other types it is a loop that waits. In the loop, a change of few rows is worse as a product than as its
-rows one by one (256 × 1024, µs a group: 2 rows 155 against 39, 4 rows 147 against 79, 8 rows 145 against 161).
+(bfloat16); for other types it is a loop that waits.
 """
 
 from __future__ import annotations
@@ -36,7 +35,6 @@ from neurosal.engine.routing import Groups
 SMALL = 1 << 14  # entries of a group's weight up to which the padded way is taken on a CPU
 SPARSE = 8.0  # padded rows a row, up to which it is
 SUMMED = 1 << 14  # entries of a group's rows from which they are summed by themselves
-FEW = 6  # rows of a group, up to which rank-one steps into its weights beat one product
 
 
 def pads(groups: Groups, weight: int, rows: Tensor) -> bool:
@@ -109,14 +107,8 @@ def accumulate_groups(steps: list[Step], post_MO: Tensor, pre_MI: Tensor, groups
             shrink(weight, beta, groups).baddbmm_(post.mT, pre, alpha=alpha)
         return
     for group, start, end in groups.slices:
-        if len(steps) == 1 and end - start <= FEW:
-            weight, alpha, beta = steps[0]
-            target = weight[group]
-            for row in range(start, end):
-                target.addr_(post_MO[row], pre_MI[row], beta=beta if row == start else 1.0, alpha=alpha)
-        else:
-            own = [(weight[group], alpha, beta) for weight, alpha, beta in steps]
-            accumulate(own, post_MO[start:end], pre_MI[start:end])
+        own = [(weight[group], alpha, beta) for weight, alpha, beta in steps]
+        accumulate(own, post_MO[start:end], pre_MI[start:end])
 
 
 def shrink(weight_GOI: Tensor, beta: float, groups: Groups) -> Tensor:

@@ -10,7 +10,8 @@ float32, µs, MKL against oneDNN:
 | 32, 784, 128     | 70 and 50     | 71 and 46     | 65 and 58     |
 | 32, 512, 512     | 185 and 112   | 188 and 110   | 165 and 138   |
 | 128, 512, 512    | 698 and 355   | 668 and 322   | 675 and 385   |
-| 4096, 1024, 1024 | 84900 and 38000 | 83400 and 38600 | 83900 and 45400 |
+| 4, 1024, 1024    | 440 and 320   |               | 710 and 490   |
+| 4096, 1024, 1024 | 84900, 38000  | 83400, 38600  | 83900, 45400  |
 
 Both sum in float32; they differ in the order of summation. Which one is taken depends on the processor and the shape
 alone, never on a clock, so that a run that is resumed meets the same bits.
@@ -44,9 +45,10 @@ def widens() -> bool:
     return "GenuineIntel" not in listing.read_text()
 
 
-# Multiplications from which oneDNN is taken; its calls cost 10 µs more.
-LARGE = 3_000_000 if widens() else 1 << 62
-LARGE_CHANGE = LARGE * 2  # a change is added to its weight in a pass of its own
+# Multiplications from which oneDNN is taken; its calls cost 10 µs more, and a change is added in a pass of its own.
+LARGE = 2_000_000 if widens() else 1 << 62
+LARGE_CHANGE = LARGE * 5 // 2
+OUT_OF_CACHE = 1 << 19  # entries of a weight from which MKL is slow with few rows too
 
 linear = torch.ops.mkldnn._linear_pointwise.default if widens() else None
 
@@ -74,6 +76,22 @@ def multiply_into(out_MO: Tensor, rows_MI: Tensor, weight_IO: Tensor, bias_O: Te
         torch.addmm(bias_O, rows_MI, weight_IO, out=out_MO)
 
 
+def each_by_onednn(rows_RMI: Tensor, units: int) -> bool:
+    """Whether the products of each replica are large enough to be called one by one."""
+    return by_onednn(rows_RMI, units, 4 * LARGE * len(rows_RMI))
+
+
+def multiply_each(rows_RMI: Tensor, weight_RIO: Tensor, bias_R1O: Tensor | None = None) -> Tensor:
+    """``rows W + b`` of each replica, [R, M, O]."""
+    if each_by_onednn(rows_RMI, weight_RIO.shape[2]):
+        out = rows_RMI.new_empty(*rows_RMI.shape[:2], weight_RIO.shape[2])
+        for replica, into in enumerate(out):
+            bias = None if bias_R1O is None else bias_R1O[replica, 0]
+            multiply_into(into, rows_RMI[replica], weight_RIO[replica], bias)
+        return out
+    return torch.bmm(rows_RMI, weight_RIO) if bias_R1O is None else torch.baddbmm(bias_R1O, rows_RMI, weight_RIO)
+
+
 def correlate(post_MO: Tensor, pre_MI: Tensor) -> Tensor:
     """``Σ_m post_m pre_mᵀ``, [O, I]."""
     if by_onednn(pre_MI, post_MO.shape[1], LARGE):
@@ -92,7 +110,8 @@ def correlate_into(out_OI: Tensor, post_MO: Tensor, pre_MI: Tensor) -> None:
 
 def accumulate(steps: list[Step], post_MO: Tensor, pre_MI: Tensor) -> None:
     """``W = beta W + alpha Σ_m post_m pre_mᵀ`` for each (W [O, I], alpha, beta); the product is computed once."""
-    fast = by_onednn(pre_MI, post_MO.shape[1], LARGE_CHANGE)
+    least = LARGE if pre_MI.shape[1] * post_MO.shape[1] >= OUT_OF_CACHE else LARGE_CHANGE
+    fast = by_onednn(pre_MI, post_MO.shape[1], least)
     if len(steps) == 1 and not fast:
         weight, alpha, beta = steps[0]
         weight.addmm_(post_MO.t(), pre_MI, beta=beta, alpha=alpha)

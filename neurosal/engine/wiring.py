@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from neurosal.engine.grouped import accumulate_groups, correlate_groups, multiply_groups
-from neurosal.engine.products import Step, accumulate, correlate, multiply
+from neurosal.engine.products import Step, accumulate, correlate, each_by_onednn, multiply, multiply_each
 from neurosal.engine.routing import Groups
 
 Steps = list[Step]
@@ -93,26 +93,31 @@ class DenseSingle(Kernel):
 
 
 class DenseBatched(Kernel):
-    """Dense, many replicas, one area: one batched product whatever R is."""
+    """Dense, many replicas, one area: one batched product whatever R is; replica by replica where oneDNN makes up for
+    the calls."""
 
     def apply(self, weight: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
-        return torch.bmm(pre, weight.mT)
+        return multiply_each(pre, weight.mT)
 
     def pull(self, weight: Tensor, post: Tensor, groups: Groups | None) -> Tensor:
-        return torch.bmm(post, weight)
+        return multiply_each(post, weight)
 
     def correlate(self, post: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
-        return torch.bmm(post.mT, pre)
+        return multiply_each(post.mT, pre)
 
     def affine(self, bias: Tensor, weight: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
-        return torch.baddbmm(bias, pre, weight.mT)
+        return multiply_each(pre, weight.mT, bias)
 
     def accumulate_(self, steps: Steps, post: Tensor, pre: Tensor, groups: Groups | None) -> None:
-        if len(steps) > 1:
+        if each_by_onednn(pre, post.shape[2]):
+            for replica in range(len(post)):
+                own = [(weight[replica], alpha, beta) for weight, alpha, beta in steps]
+                accumulate(own, post[replica], pre[replica])
+        elif len(steps) > 1:
             super().accumulate_(steps, post, pre, groups)
-            return
-        weight, alpha, beta = steps[0]
-        weight.baddbmm_(post.mT, pre, alpha=alpha, beta=beta)
+        else:
+            weight, alpha, beta = steps[0]
+            weight.baddbmm_(post.mT, pre, alpha=alpha, beta=beta)
 
 
 class DenseGrouped(Kernel):

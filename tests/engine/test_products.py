@@ -98,6 +98,15 @@ def test_weights_move_by_their_own_share_of_one_product(
     assert bool(library) == onednn
 
 
+@LIBRARIES
+def test_each_replica_meets_its_own_weight(onednn: bool, library: list[str]) -> None:
+    rows, weight, bias = drawn(3, ROWS, PRE), drawn(3, PRE, POST), drawn(3, 1, POST)
+    plain = np.einsum("rmi,rio->rmo", numbers(rows), numbers(weight))
+    same(products.multiply_each(rows, weight), plain)
+    same(products.multiply_each(rows, weight, bias), plain + numbers(bias))
+    assert len(library) == (6 if onednn else 0)
+
+
 def test_small_products_and_other_types_are_left_to_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(products, "LARGE", 100)
     assert products.by_onednn(torch.zeros(5, 5), 4, products.LARGE)
