@@ -26,6 +26,7 @@ from neurosal.rules import sal
 
 CHAIN, DIRECT = "sal chain (kp)", "sal direct (dfa)"
 FOUR = (1024, 1024, 1024, 1024, 1024, 10)  # four layers of width 1024 and a read-out
+TWICE = (2048, 2048, 2048, 2048, 2048, 10)
 LIMITS = {4096: (1.20, 1.10, 0.85, 0.80), 512: (1.6, None, 1.1, None)}  # batch: chain and its stretch, direct and its
 SMALL = Work((128, 128, 128, 128, 128, 10), 128, areas=16)  # where gathered weights and the masked way fit
 QUICK = {4096: (16, 16, 16, 4), 512: (16, 16, 4)}
@@ -36,13 +37,13 @@ def compare(console: Console, effort: Effort) -> list[dict[str, Any]]:
     found = []
     for batch in (4096, 512):
         work = Work(QUICK[batch], 64, areas=4) if effort.quick else Work(FOUR, batch, areas=16)
+        effort = effort.shorter(12)
         even = against_torch(console, work, batch, effort)
-        # Which variant of a rival is the best was found for the even usage.
-        best = [name for name in even["contenders"] if name.startswith("torch")]
+        best = best_rivals(even)  # of other usages they need not be found again
         found += [even, against_torch(console, replace(work, usage="skewed"), batch, effort, best)]
     if not effort.quick:
-        found.append(against_torch(console, SMALL, 0, effort.shorter(8)))
-    found += [many_over_one(console, effort), kernel_fraction(console, effort)]
+        found.append(against_torch(console, SMALL, 0, effort.shorter(5)))
+    found += [many_over_one(console, effort), *narrow_over_wide(console, effort), kernel_fraction(console, effort)]
     return found
 
 
@@ -59,7 +60,8 @@ def against_torch(
         only: names of rivals; all by default.
     """
     contenders, notes = rivals(work, effort, only)
-    contenders += [ours(work, rule, device=effort.device) for rule in AREA_RULES]
+    rules = AREA_RULES if only is None else (CHAIN, DIRECT)
+    contenders += [ours(work, rule, device=effort.device) for rule in rules]
     plain = [f"torch {way.way}" for way in torch_areas.WAYS]
     goals: list[Measured] = []
     if batch in LIMITS:
@@ -71,6 +73,13 @@ def against_torch(
             (Goal("direct over the best areas in plain torch", most=0.60), DIRECT, plain),
         ]
     return race(console, "areas", str(work), contenders, effort, goals=goals, notes=notes, more=_usage)
+
+
+def best_rivals(found: dict[str, Any], ways: int = 2) -> list[str]:
+    """The names of dense backpropagation and of the fastest ways to write areas, in the variants that were timed."""
+    times = {name: entry["median_s"] for name, entry in found["contenders"].items() if name.startswith("torch")}
+    dense_ones = [name for name in times if name.startswith("torch backprop")]
+    return dense_ones + sorted(set(times) - set(dense_ones), key=lambda name: times[name])[:ways]
 
 
 def _usage(found: dict[str, Any]) -> None:
@@ -87,7 +96,7 @@ def rivals(work: Work, effort: Effort, only: list[str] | None) -> tuple[list[Con
     """Dense backpropagation and areas in plain torch, in all variants; and what is left out."""
     found: list[Contender] = []
     notes: list[str] = []
-    compiled = (False,) if effort.quick else (False, True)
+    compiled = (False,) if effort.quick or work == SMALL else (False, True)
     for form in FORMS:
         found += [dense(work, form, compiled=kind, device=effort.device) for kind in compiled]
     for way in torch_areas.WAYS:
@@ -95,8 +104,9 @@ def rivals(work: Work, effort: Effort, only: list[str] | None) -> tuple[list[Con
             notes.append(reason)
             continue
         net = torch_areas.area_net(way, work, effort.device)
-        for kind in compiled:
-            found += [torch_areas.contender(net, work, form, compiled=kind, device=effort.device) for form in FORMS]
+        found += [torch_areas.contender(net, work, form, device=effort.device) for form in FORMS]
+        if way.compiles and True in compiled:
+            found.append(torch_areas.contender(net, work, "fused", compiled=True, device=effort.device))
     return [entry for entry in found if only is None or entry.name in only], notes
 
 
@@ -111,6 +121,32 @@ def many_over_one(console: Console, effort: Effort) -> dict[str, Any]:
         console, "areas", f"{many} over 1 area", [single, split], effort, reference=single.name,
         goals=[(goal, split.name, [single.name])], more=_usage,
     )  # fmt: skip
+
+
+def narrow_over_wide(console: Console, effort: Effort) -> list[dict[str, Any]]:
+    """Products in bfloat16 over float32, with areas and without."""
+    one = Work((16, 16, 4), 64) if effort.quick else Work(TWICE, 4096)
+    found = []
+    for work, rule in ((replace(one, areas=4 if effort.quick else 16), CHAIN), (one, "kp")):
+        wide, narrow = (
+            ours(work, rule, device=effort.device, label=f"{rule}, {name}", compute=compute)
+            for name, compute in (("float32", None), ("bfloat16", "bfloat16"))
+        )
+        goal: Measured = (Goal("bfloat16 over float32", most=0.40), narrow.name, [wide.name])
+        found.append(
+            race(
+                console,
+                "areas",
+                f"{work}, bfloat16 over float32",
+                [wide, narrow],
+                effort.shorter(5),
+                reference=wide.name,
+                goals=[goal],
+                more=_usage,
+            )
+        )
+        del wide, narrow  # their weights go before the next ones come
+    return found
 
 
 def kernel_fraction(console: Console, effort: Effort) -> dict[str, Any]:

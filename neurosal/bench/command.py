@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from neurosal.bench import comparing, reading, recording, reports, statistics
-from neurosal.bench.areas import compare as areas
+from neurosal.bench import areas, comparing, depth, memory, reading, recording, reports, scale, statistics
 from neurosal.bench.machine import machine
 from neurosal.bench.rules import replicas, rules
 from neurosal.bench.timing import Effort
@@ -24,7 +23,10 @@ Comparison = Callable[[Console, Effort], list[dict[str, Any]]]
 COMPARISONS: dict[str, Comparison] = {
     "rules": rules,
     "replicas": replicas,
-    "areas": areas,
+    "areas": areas.compare,
+    "depth": depth.compare,
+    "memory": memory.compare,
+    "scale": scale.compare,
     "recording": lambda console, effort: [recording.compare(console, effort)],
     "statistics": lambda console, effort: [statistics.compare(console, effort)],
     "report": lambda console, effort: [reports.compare(console, effort)],
@@ -48,7 +50,8 @@ def main(
 
     Args:
         what: "rules" (a step under each rule), "replicas" (seeds as one batch against one after another), "areas"
-            (areas beside dense backpropagation and plain torch), "record" (all of "recording", what it adds to
+            (areas beside dense backpropagation and plain torch), "depth" (steps of residual nets), "memory" (their peak
+            memory), "scale" (up to a billion parameters), "record" (all of "recording", what it adds to
             training, its rate, and what a kill loses; "statistics", those of symmetry beside the steps between them;
             "report", of a million recorded steps; and "reading", a record through time as it was recorded and packed).
         out: file for the figures as JSON; it is written anew after each comparison.

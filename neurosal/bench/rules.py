@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from neurosal.bench.contenders import FORMS, Contender, dense, ours
+from neurosal.bench.peers import biotorch
 from neurosal.bench.racing import Measured, race
 from neurosal.bench.results import Goal
 from neurosal.bench.timing import Effort
@@ -60,11 +61,14 @@ def _row(
     momentum: float = 0.0,
     goals: Sequence[Measured] = (),
 ) -> dict[str, Any]:
-    kinds = (False,) if effort.quick or work.replicas > 8 else (False, True)
+    kinds = (False,) if effort.quick or work.replicas > 1 else (False, True)
     contenders: list[Contender] = [
         dense(work, form, compiled=kind, momentum=momentum, device=effort.device) for form in FORMS for kind in kinds
     ]
     contenders += [ours(work, name, momentum=momentum, device=effort.device) for name in names]
     label = f"{work}, momentum {momentum}" if momentum else str(work)
-    notes = [] if work.replicas <= 8 else ["torch is not compiled here: that many models would each be compiled"]
+    notes = [] if work.replicas == 1 else ["torch is not compiled here: each model would be compiled by itself"]
+    if comparison == "rules" and not momentum:
+        others, missing = biotorch(work, effort.device)
+        contenders, notes = contenders + others, notes + missing
     return race(console, comparison, label, contenders, effort, goals=goals, notes=notes)

@@ -16,6 +16,7 @@ import torch
 
 Step = Callable[[], object]
 FEWEST_TURNS = 5
+LONG = 0.3  # seconds of a step with the most threads, from which fewer are not tried
 SHORT = 0.02  # seconds of a step, up to which a change of threads is followed by a step that does not count
 
 
@@ -93,16 +94,19 @@ def timing(taken: list[float], threads: int) -> Timing:
 
 
 def heat(step: Step, effort: Effort) -> Heat:
-    """(best number of threads, seconds a step there), after a warm-up. The best of a few short timings each."""
+    """(best number of threads, seconds a step there), after a warm-up: the best of a few short timings each. The most
+    threads come first; a step that takes long even there is made of large products, and is not tried with fewer."""
     found: dict[int, float] = {}
-    for count in effort.threads:
+    for count in sorted(effort.threads, reverse=True):
         torch.set_num_threads(count)
-        first = seconds(step, 1, effort.device)  # the very first step may set things up
-        if first < 0.3:
-            for _ in range(3):
-                step()
-        repeats = max(1, int(effort.seconds_a_turn / 3 / max(seconds(step, 1, effort.device), 1e-7)))
-        found[count] = min(seconds(step, repeats, effort.device) for _ in range(3 if first < 0.3 else 1))
+        once = min(seconds(step, 1, effort.device) for _ in range(2))
+        found[count] = once
+        if once > LONG:
+            break
+        if once < SHORT:
+            step()
+        repeats = max(1, int(effort.seconds_a_turn / 3 / max(once, 1e-7)))
+        found[count] = min(once, *(seconds(step, repeats, effort.device) for _ in range(3 if once < SHORT else 2)))
     best = min(found, key=lambda count: found[count])
     return best, found[best]
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from neurosal.bench.agreement import Net, refuse_wrong
+from neurosal.bench.agreement import Net, refuse_wrong_net
 from neurosal.bench.contenders import FORMS, LEARNING_RATE, Contender, at_rate
 from neurosal.bench.works import Work, cost
 
@@ -31,6 +31,7 @@ class Routed(nn.Module):
     mean: Tensor
     way = ""
     separate = False  # whether each area's weights are tensors of their own
+    compiles = True  # whether there is something to compile
 
     def __init__(self, work: Work, device: str = "cpu") -> None:
         super().__init__()
@@ -96,6 +97,7 @@ class LoopIndexed(Routed):
     """Layer by layer, area by area: pick the samples, multiply, put them back."""
 
     way, separate = "loop, index", True
+    compiles = False  # its K products a layer each pick rows that were counted just before
 
     def prepare(self, area: Tensor) -> tuple[object, ...]:
         return ([(area == k).nonzero()[:, 0] for k in range(self.areas)],)
@@ -124,18 +126,31 @@ class LoopSorted(Routed):
         return order, torch.bincount(area, minlength=self.areas).tolist()
 
     def routed_loss(self, x: Tensor, y: Tensor, *prepared: object) -> Tensor:
+        return self._by(one_area, x, y, *prepared)
+
+    @cached_property
+    def compiled_loss(self) -> Callable[..., Tensor]:
+        # The net of one area, compiled once for all: K of them in one graph take minutes to compile, and gain no more.
+        return partial(self._by, torch.compile(one_area))
+
+    def _by(self, net: Callable[..., Tensor], x: Tensor, y: Tensor, *prepared: object) -> Tensor:
         order, counts = prepared
         assert isinstance(order, Tensor)
         logits = [
-            self._one(part, k) for k, part in enumerate(x[order].split(counts)) if len(part)
-        ]  # fmt: skip
+            net(part, *(self.of(kind, layer, k) for kind in (self.weight, self.bias) for layer in range(self.layers)))
+            for k, part in enumerate(x[order].split(counts))
+            if len(part)
+        ]
         return functional.cross_entropy(torch.cat(logits), y[order])
 
-    def _one(self, h: Tensor, k: int) -> Tensor:
-        for layer in range(self.layers):
-            h = functional.linear(h, self.of(self.weight, layer, k), self.of(self.bias, layer, k))
-            h = h if layer == self.layers - 1 else h.relu()
-        return h
+
+def one_area(h: Tensor, *numbers: Tensor) -> Tensor:
+    """The net of one area: its weights, then its biases."""
+    weights, biases = numbers[: len(numbers) // 2], numbers[len(numbers) // 2 :]
+    for layer, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
+        h = functional.linear(h, weight, bias)
+        h = h if layer == len(weights) - 1 else h.relu()
+    return h
 
 
 class Padded(Routed):
@@ -258,6 +273,6 @@ def contender(net: Routed, work: Work, form: str, *, compiled: bool = False, dev
 
     def check() -> float:
         learn: Callable[[float], object] = partial(at_rate, step, [optimizer])
-        return refuse_wrong(name, net.net, learn, x, y, net.choose(x))
+        return refuse_wrong_net(name, net.net, learn, x, y, net.choose(x))
 
     return Contender(name, step, check, cost(work), family=f"torch {net.way}", rival=True)
