@@ -26,6 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from neurosal.engine import products
 from neurosal.engine.grouped import correlate_groups, multiply_groups
 from neurosal.engine.routing import Groups
 from neurosal.engine.wiring import DenseBatched, DenseGrouped, DenseSingle, Kernel, active, like_rows
@@ -37,6 +38,7 @@ EXACT = 256  # units of the output up to which its own product is float32: it co
 LARGE = 1 << 18  # entries of one weight from which replicas and areas are taken one after another
 BLOCK = 1 << 19  # entries of a weight that take a change at a time: 2 MiB
 SUMMED = 256  # rows that are widened at a time to be summed
+WIDENED = 512  # rows that are widened at a time for the output's own product
 
 WIDE = torch.float32
 Steps = list[tuple[Tensor, Any, float]]  # weight, alpha (a number or one a replica), beta
@@ -115,25 +117,34 @@ class Narrow(Kernel):
         self.widens = target in precision.wide
         units = precision.plan.circuit.populations[target].units
         self.exact = target == precision.plan.output.population and units <= EXACT
+        self.carries = None if self.exact else self.compute
 
     def apply(self, weight: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
         return self.times(weight.mT, pre, groups)
 
+    def affine(self, bias: Tensor, weight: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
+        return self.times(weight.mT, pre, groups, bias)
+
     def pull(self, weight: Tensor, post: Tensor, groups: Groups | None) -> Tensor:
         return self.times(weight, post, groups)
 
-    def times(self, weight: Tensor, rows: Tensor, groups: Groups | None) -> Tensor:
-        """Rows times weights [.., from, to], in the type in which the target keeps its rows."""
+    def times(self, weight: Tensor, rows: Tensor, groups: Groups | None, bias: Tensor | None = None) -> Tensor:
+        """``rows W + b``, weights [.., from, to], in the type in which the target keeps its rows."""
         if self.exact:
-            return self.plain(weight, rows.to(weight.dtype), groups)
-        out = self.product(weight, self.precision.narrow(rows), groups)
-        return out.to(weight.dtype) if self.widens else out
+            return self.plain(weight, rows, groups, bias)
+        rows = self.precision.narrow(rows)
+        if not self.widens:
+            return self.product(weight, rows, groups, None if bias is None else bias.to(rows.dtype))
+        out = self.product(weight, rows, groups, None).to(weight.dtype)
+        if bias is None:
+            return out
+        return out.add_(bias if groups is None else like_rows(bias[groups.group_of_row], out))
 
-    def plain(self, weight: Tensor, rows: Tensor, groups: Groups | None) -> Tensor:
-        """The product in the type of the weights."""
+    def plain(self, weight: Tensor, rows: Tensor, groups: Groups | None, bias: Tensor | None) -> Tensor:
+        """The product in the type of the weights; rows in either type."""
         raise NotImplementedError
 
-    def product(self, weight: Tensor, rows: Tensor, groups: Groups | None) -> Tensor:
+    def product(self, weight: Tensor, rows: Tensor, groups: Groups | None, bias: Tensor | None) -> Tensor:
         """The narrow product."""
         raise NotImplementedError
 
@@ -163,11 +174,17 @@ class Narrow(Kernel):
 class NarrowSingle(Narrow):
     """One replica, one area."""
 
-    def plain(self, weight: Tensor, rows: Tensor, groups: Groups | None) -> Tensor:
-        return torch.mm(rows, weight)
+    def plain(self, weight: Tensor, rows: Tensor, groups: Groups | None, bias: Tensor | None) -> Tensor:
+        if len(rows) <= WIDENED or rows.dtype == weight.dtype:
+            return products.multiply(rows.to(weight.dtype), weight, bias)
+        out = weight.new_empty(len(rows), weight.shape[1])
+        for start in range(0, len(rows), WIDENED):
+            some = slice(start, start + WIDENED)
+            products.multiply_into(out[some], rows[some].to(weight.dtype), weight, bias)
+        return out
 
-    def product(self, weight: Tensor, rows: Tensor, groups: Groups | None) -> Tensor:
-        return multiply(rows, self.precision.weight(weight), wide=self.widens)
+    def product(self, weight: Tensor, rows: Tensor, groups: Groups | None, bias: Tensor | None) -> Tensor:
+        return multiply(rows, self.precision.weight(weight), bias, wide=self.widens)
 
     def correlate(self, post: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
         post, pre = self.both(post, pre)
@@ -181,15 +198,16 @@ class NarrowSingle(Narrow):
 class NarrowBatched(Narrow):
     """Many replicas, one area: replica by replica where weights are large."""
 
-    def plain(self, weight: Tensor, rows: Tensor, groups: Groups | None) -> Tensor:
-        return torch.bmm(rows, weight)
+    def plain(self, weight: Tensor, rows: Tensor, groups: Groups | None, bias: Tensor | None) -> Tensor:
+        rows = rows.to(weight.dtype)
+        return torch.bmm(rows, weight) if bias is None else torch.baddbmm(bias, rows, weight)
 
-    def product(self, weight: Tensor, rows: Tensor, groups: Groups | None) -> Tensor:
+    def product(self, weight: Tensor, rows: Tensor, groups: Groups | None, bias: Tensor | None) -> Tensor:
         if together(weight):
-            return multiply(rows, self.precision.weight(weight), wide=self.widens)
+            return multiply(rows, self.precision.weight(weight), bias, wide=self.widens)
         out = rows.new_empty(*rows.shape[:2], weight.shape[2])
         for replica, own in enumerate(weight):
-            torch.mm(rows[replica], self.precision.weight(own), out=out[replica])
+            into(out[replica], rows[replica], self.precision.weight(own), None if bias is None else bias[replica, 0])
         return out
 
     def correlate(self, post: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
@@ -207,18 +225,26 @@ class NarrowBatched(Narrow):
 class NarrowGrouped(Narrow):
     """Areas: group by group where weights are large, so that one of them is narrow at a time."""
 
-    def plain(self, weight: Tensor, rows: Tensor, groups: Groups | None) -> Tensor:
+    def plain(self, weight: Tensor, rows: Tensor, groups: Groups | None, bias: Tensor | None) -> Tensor:
         assert groups is not None
-        return like_rows(multiply_groups(rows.flatten(0, -2), weight, groups), rows)
+        flat = rows.flatten(0, -2)
+        if len(flat) <= WIDENED or flat.dtype == weight.dtype or flat.is_cuda:
+            return like_rows(multiply_groups(flat.to(weight.dtype), weight, groups, bias), rows)
+        out = weight.new_empty(len(flat), weight.shape[2])
+        for group, start, end in groups.slices:
+            own = None if bias is None else bias[group]
+            products.multiply_into(out[start:end], flat[start:end].to(weight.dtype), weight[group], own)
+        return like_rows(out, rows)
 
-    def product(self, weight: Tensor, rows: Tensor, groups: Groups | None) -> Tensor:
+    def product(self, weight: Tensor, rows: Tensor, groups: Groups | None, bias: Tensor | None) -> Tensor:
         assert groups is not None
         flat = rows.flatten(0, -2)
         if together(weight):
-            return like_rows(multiply_groups(flat, self.precision.weight(weight), groups), rows)
+            return like_rows(multiply_groups(flat, self.precision.weight(weight), groups, bias), rows)
         out = flat.new_empty(flat.shape[0], weight.shape[2])
         for group, start, end in groups.slices:
-            torch.mm(flat[start:end], self.precision.weight(weight[group]), out=out[start:end])
+            own = None if bias is None else bias[group]
+            into(out[start:end], flat[start:end], self.precision.weight(weight[group]), own)
         return like_rows(out, rows)
 
     def correlate(self, post: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
@@ -249,11 +275,23 @@ def together(weight: Tensor) -> bool:
     return weight.is_cuda or weight[0].numel() < LARGE
 
 
-def multiply(left: Tensor, right: Tensor, *, wide: bool) -> Tensor:
+def multiply(left: Tensor, right: Tensor, bias: Tensor | None = None, *, wide: bool) -> Tensor:
     """The product of matrices [.., N, I] and [.., I, O], summed in float32, and written so where that is wanted and the
     device can."""
     function = torch.mm if left.dim() == 2 else torch.bmm
-    return function(left, right, out_dtype=WIDE) if wide and left.is_cuda else function(left, right)
+    if wide and left.is_cuda:
+        return function(left, right, out_dtype=WIDE)
+    if bias is None:
+        return function(left, right)
+    return torch.addmm(bias, left, right) if left.dim() == 2 else torch.baddbmm(bias, left, right)
+
+
+def into(out: Tensor, rows: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    """``out = rows W + b``."""
+    if bias is None:
+        torch.mm(rows, weight, out=out)
+    else:
+        torch.addmm(bias, rows, weight, out=out)
 
 
 def add_(steps: list[tuple[Tensor, float, float]], change: Tensor) -> None:

@@ -304,14 +304,14 @@ class Sweep:
         apply, affine, shared, errs = kernel.apply, kernel.affine, kind == "activity", kind == "error"
         if projection in self._skips:
             return self._passed(source, kind, here, there)
-        reverses, compute = during != there, kernel.compute
-        kept = here == during and (compute is None or source not in parameters.precision.wide)
+        reverses, carries = during != there, kernel.carries
+        kept = here == during and (carries is None or source not in parameters.precision.wide)
 
         def applied(batch: Batch) -> Tensor:
             rows = (
                 (batch.activity if shared else batch.error if errs else batch.target)[source]
                 if kept
-                else self.rows(batch, source, kind, during, compute)
+                else self.rows(batch, source, kind, during, carries)
             )
             groups = batch.groups[router] if router is not None else None
             current = weight if scale is None else weight.sign().mul_(scale)

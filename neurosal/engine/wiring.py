@@ -42,7 +42,9 @@ class Kernel:
     """Functions of one wiring in one form. ``weight`` is in the stored orientation [.., post, pre]; `groups` is None
     unless grouped."""
 
-    compute: torch.dtype | None = None  # the type of rows that it works on; None: as they are kept
+    # The types of rows that it takes; None: as they are kept.
+    compute: torch.dtype | None = None  # for changes
+    carries: torch.dtype | None = None  # to apply and pull
 
     def apply(self, weight: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
         """Post-synaptic input: ``W pre``."""
@@ -166,7 +168,7 @@ class Reversed(Kernel):
     """A wiring run backwards: what it applies is the pull of the wiring it reverses."""
 
     def __init__(self, forward: Kernel) -> None:
-        self.forward, self.compute = forward, forward.compute
+        self.forward, self.compute, self.carries = forward, forward.compute, forward.carries
         # Bound here rather than called through: a call a product is what small networks notice.
         self.apply = forward.pull  # type: ignore[assignment,method-assign]
         self.pull = forward.apply  # type: ignore[assignment,method-assign]
