@@ -36,12 +36,7 @@ def bind(learner: Learner, change: Change) -> HeavyBall | None:
     parameters, orders = learner.parameters, learner.plan.orders
     _, router, order = learner.products[change]
     term = change.terms[0]
-    if (
-        parameters.precision.compute is not None
-        or router is not None
-        or len(change.terms) > 1
-        or not orders[term.post[0]] == orders[term.pre[0]] == order
-    ):
+    if router is not None or len(change.terms) > 1 or not orders[term.post[0]] == orders[term.pre[0]] == order:
         return None
     (post_name, post_kind), (pre_name, pre_kind) = term.post, term.pre
     replicas, names = parameters.replicas, change.projections
@@ -51,7 +46,7 @@ def bind(learner: Learner, change: Change) -> HeavyBall | None:
     first = parameters.full[names[0]]
     large = first.device.type == "cpu" and first[0].numel() >= LARGE
     by_replica = large or replicas == 1
-    kernel = kernel_of(term.wiring, "single" if by_replica else "batched")
+    kernel = parameters.precision.kernel(kernel_of(term.wiring, "single" if by_replica else "batched"), names[0])
     factors = [learner.circuit.projections[name].plasticity.rate for name in names]
     sums = term.reduction == "sum"
 
@@ -63,8 +58,8 @@ def bind(learner: Learner, change: Change) -> HeavyBall | None:
         lr, decay, momentum = numbers(rates.lr), numbers(rates.decay), numbers(optimizer.momentum)
         if not by_replica and not all(isinstance(rate, float) for rate in (lr, decay, momentum)):
             return False
-        post = (batch.error if post_kind == "error" else batch.activity)[post_name]
-        pre = (batch.error if pre_kind == "error" else batch.activity)[pre_name]
+        post = learner.sweep.rows(batch, post_name, post_kind, order, kernel.compute)
+        pre = learner.sweep.rows(batch, pre_name, pre_kind, order, kernel.compute)
         whole = 1.0 if sums else 1.0 / batch.samples
         weights = [parameters.full[name] for name in names]
         velocities = [learner.state(name, parameters.full[name], optimizer)["momentum"] for name in names]
