@@ -6,7 +6,12 @@ from neurosal.data import DataSpec
 from neurosal.settings import SGD, Arm, Experiment, Recipe, Training
 
 SIZES = [784, 256, 256, 10]
-RULES: dict[str, tuple[str, float]] = {"bp": ("BP", 0.1), "kp": ("KP", 0.1), "pfa": ("PFA", 0.1), "sal": ("SAL-16", 0.3)}
+RULES: dict[str, tuple[str, float]] = {
+    "bp": ("BP", 0.1),
+    "kp": ("KP", 0.1),
+    "pfa": ("PFA", 0.1),
+    "sal": ("SAL-16", 0.3),
+}
 TYPES = ("float32", "bfloat16")
 
 
