@@ -60,6 +60,8 @@ class Factor:
 class Learner:
     """The changes of a plan, bound to storage."""
 
+    sum_groups = staticmethod(sum_groups)
+
     def __init__(self, plan: Plan, parameters: Parameters, sweep: Sweep) -> None:
         self.plan, self.parameters, self.sweep, self.circuit = plan, parameters, sweep, plan.circuit
         self.states: dict[str, State] = {}
@@ -189,7 +191,7 @@ class Learner:
             return sums_of(error, groups, bias, means=factor.rows is not None).mul_(factor.whole)
         if groups is None:
             return (error.sum(-2) * factor.whole).view(bias.shape)
-        change = sum_groups(error.flatten(0, -2), groups)
+        change = self.sum_groups(error.flatten(0, -2), groups)
         if reduction == "area":
             change /= groups.whole_RK.view(-1, 1).clamp(min=1)
         elif reduction == "batch":
@@ -325,6 +327,8 @@ class Learner:
 
     def _decay(self, change: Change, groups: Groups | None, rates: Rates) -> float:
         """The factor (1 - ηλ) as a number for the fused step; where it differs between replicas it is applied here."""
+        if isinstance(rates.decay, float) and not rates.decay:
+            return 1.0
         factors = {self.circuit.projections[name].plasticity.rate for name in change.projections}
         if isinstance(rates.lr, float) and isinstance(rates.decay, float) and len(factors) == 1:
             return 1.0 - rates.lr * factors.pop() * rates.decay

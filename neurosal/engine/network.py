@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from neurosal.checks import check, refuse_oversized
+from neurosal.engine.compiled import TracedSteps, refuse_way
 from neurosal.engine.exporting import Exported
 from neurosal.engine.feeding import evaluate, parts_of
 from neurosal.engine.heap import keep_freed_memory
@@ -48,6 +49,7 @@ class Network(Stepped, Lesioned, Exported):
         routers: modulatory projection → its tensors.
         plan: the order of work; ``print(network.plan)``.
         recompute: into how many segments a step cuts its forward sweep, of which it holds one.
+        way: how `step` runs: "eager", "compiled" or "cuda_graph".
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class Network(Stepped, Lesioned, Exported):
         routers: dict[str, RouterState] | None = None,
         compute: torch.dtype | None = None,
         recompute: int = 1,
+        way: str = "eager",
     ) -> None:
         if device.type == "cpu":
             keep_freed_memory()
@@ -75,6 +78,8 @@ class Network(Stepped, Lesioned, Exported):
         self._state = NetworkState(self._parameters, self._routers, self._learner)
         self._parameters.lesions.networks.add(self)
         self._optimizer: Optimizer | None = None
+        self.way = way
+        self._traced: TracedSteps | None = None if way == "eager" else TracedSteps(way)
         only = circuit.inputs[0] if len(circuit.inputs) == 1 else ""
         self._input = (only, circuit.populations[only].units if only else 0, 2 if len(seeds) == 1 else 3)
         self._outputs = circuit.populations[self.plan.output.population].units
@@ -165,6 +170,11 @@ class Network(Stepped, Lesioned, Exported):
             f"Network({self.circuit.name!r}, replicas={self.replicas}, weights={numbers:,}, "
             f"device={str(self.device)!r}, dtype={str(self.dtype).removeprefix('torch.')!r}{compute})"
         )
+
+    def rebind(self) -> None:
+        super().rebind()
+        if self._traced is not None:
+            self._traced.graphs.clear()  # other tensors are read from now on
 
     # Sweeps ----------------------------------------------------------------------------------------------------------
 
@@ -353,7 +363,13 @@ class Network(Stepped, Lesioned, Exported):
 
     def __deepcopy__(self, _: dict[int, Any]) -> Network:
         copy = Network(
-            self.circuit, self.seeds, self.device, self.dtype, compute=self._compute, recompute=self.recompute
+            self.circuit,
+            self.seeds,
+            self.device,
+            self.dtype,
+            compute=self._compute,
+            recompute=self.recompute,
+            way=self.way,
         )
         copy.load_state_dict(self.state_dict())
         copy._optimizer = self._optimizer
@@ -367,6 +383,7 @@ def compile(  # noqa: A001 - the verb of the field
     dtype: str = "float32",
     compute: str | None = None,
     recompute: int = 1,
+    step: str = "eager",
 ) -> Network:
     """Make the tensors of a circuit, one copy (replica) for each seed.
 
@@ -381,15 +398,20 @@ def compile(  # noqa: A001 - the verb of the field
             others; it computes these again when the feedback reaches them. Memory for signals shrinks to about 1/n
             plus n cuts (least near the square root of the depth), the forward sweep is done twice, and the numbers
             are the same to the bit. 1: nothing is computed again.
+        step: how `Network.step` runs. "eager": kernel after kernel; "compiled": as one graph that torch compiles at the
+            first step of each batch size (seconds to minutes; it wants a C++ compiler, or triton on a GPU);
+            "cuda_graph": as one graph that a GPU replays. The numbers are the same up to rounding.
 
     Raises:
         CircuitError: with every problem of the circuit, or when it needs more memory than the machine has.
-        ExperimentError: for seeds that are no whole numbers, a device or a type that is not there, and a number of
-            segments below 1.
+        ExperimentError: for seeds that are no whole numbers, a device, a type or a way to step that is not there, and
+            a number of segments below 1.
     """
     chosen = pick_seeds(seeds)
     kind, where = pick_dtype(dtype), pick_device(device)
     narrow = pick_compute(compute, kind)
+    segments = pick_segments(recompute)
+    refuse_way(step, where, narrow, segments)
     check(circuit)
     refuse_oversized(circuit, len(chosen), dtype=str(kind).removeprefix("torch."))
-    return Network(circuit, chosen, where, kind, compute=narrow, recompute=pick_segments(recompute))
+    return Network(circuit, chosen, where, kind, compute=narrow, recompute=segments, way=step)

@@ -6,7 +6,7 @@ Letters: R replica, N sample, I input unit, O output unit.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -21,7 +21,9 @@ from neurosal.lower.plan import Backward, Change
 from neurosal.settings.optimizers import Optimizer, PerReplica
 
 if TYPE_CHECKING:
+    from neurosal.engine.compiled import TracedSteps
     from neurosal.engine.learning import Learner
+    from neurosal.engine.network import Network
     from neurosal.engine.routing import RouterState
     from neurosal.engine.state import NetworkState
     from neurosal.engine.sweep import Sweep
@@ -46,6 +48,7 @@ class Stepped:
     _routers: dict[str, RouterState]
     _state: NetworkState
     _optimizer: Optimizer | None
+    _traced: TracedSteps | None
     _outputs: int
     _units: int
     recompute: int
@@ -85,20 +88,31 @@ class Stepped:
         """
         optimizer = self._use(optimizer)
         self.check_loss(loss)
-        batch = self.batch_of(x)
-        target = None if loss == NO_LOSS else self._target(batch, y, loss)
         rates = self._rates(optimizer, epoch, epochs, scheduled)
-        with no_grad():
-            if self.together is not None:
-                batch, target = self.together.part(batch, target)
-            if target is not None and optimizer.clip is None and not self._state.all_frozen:
-                mean = self._lean_step(batch, target, loss, optimizer, rates)
-                self._learn_routes(batch, rates)
-            else:
-                mean = self._whole_step(batch, target, loss, optimizer, rates)
-            if batch.together is not None:
-                batch.together.finish()
+        if self._traced is not None and not self._state.all_frozen:
+            mean = self._traced.step(cast("Network", self), x, y, loss, optimizer, rates)
+        else:
+            batch = self.batch_of(x)
+            target = None if loss == NO_LOSS else self._target(batch, y, loss)
+            with no_grad():
+                mean = self._advance(batch, target, loss, optimizer, rates)
+        if self._state.frozen:
+            with no_grad():
+                self._state.hold()
         self.steps += 1
+        return mean
+
+    def _advance(self, batch: Batch, target: Tensor | None, loss: str, optimizer: Optimizer, rates: Rates) -> Tensor:
+        """The step of a batch that has its inputs."""
+        if self.together is not None:
+            batch, target = self.together.part(batch, target)
+        if target is not None and optimizer.clip is None and not self._state.all_frozen:
+            mean = self._lean_step(batch, target, loss, optimizer, rates)
+            self._learn_routes(batch, rates)
+        else:
+            mean = self._whole_step(batch, target, loss, optimizer, rates)
+        if batch.together is not None:
+            batch.together.finish()
         return mean
 
     def _whole_step(self, batch: Batch, target: Tensor | None, loss: str, optimizer: Optimizer, rates: Rates) -> Tensor:
@@ -126,8 +140,6 @@ class Stepped:
                 seen, groups = batch.together.seen(name, batch)
             assert seen is not None
             state.learn(seen, groups, rates.lr)
-        if self._state.frozen:
-            self._state.hold()
 
     def _no_loss(self) -> Tensor:
         return torch.full((self.replicas,), torch.nan, dtype=self.dtype, device=self.device)

@@ -95,6 +95,8 @@ class LeanSteps:
 class Sweep:
     """The bound functions of a plan."""
 
+    grouping: type[Groups] = Groups
+
     def __init__(self, plan: Plan, parameters: Parameters, routers: dict[str, RouterState]) -> None:
         self.plan, self.parameters, self.routers = plan, parameters, routers
         self.forward: list[Step] = []
@@ -102,14 +104,14 @@ class Sweep:
         self.backward: dict[str, Step] = {}
         self._lean: dict[tuple[int, bool], LeanSteps] = {}
         self._schedules: dict[tuple[int, bool], Schedule] = {}
-        self._skips: dict[str, int] = {}  # constant skip that lets a signal pass as it is → version of its storage
+        self.skips: dict[str, int] = {}  # constant skip that lets a signal pass as it is → version of its storage
         self.bind()
 
     def bind(self) -> None:
         """Bind every phase to storage; again where synapses or units have gone or come back."""
         plan, silenced = self.plan, self.parameters.lesions.silenced
         full = self.parameters.full
-        self._skips = {name: full[name]._version for name in plan.owners if self._passes(name)}
+        self.skips = {name: full[name]._version for name in plan.owners if self._passes(name)}
         self.start = [self._silent(name, "activity") for name in plan.circuit.inputs if name in silenced]
         self.steps: dict[Phase, Step] = {
             phase: self._route(phase) if isinstance(phase, Route) else self._forward(phase) for phase in plan.forward
@@ -133,7 +135,7 @@ class Sweep:
     def look(self) -> None:
         """Bind again where somebody wrote into a constant skip."""
         full = self.parameters.full
-        if any(full[name]._version != version for name, version in self._skips.items()):
+        if any(full[name]._version != version for name, version in self.skips.items()):
             self.bind()
 
     def lean(self, segments: int, light: bool) -> LeanSteps:
@@ -189,7 +191,7 @@ class Sweep:
             rows = widened(self.rows(batch, source, "activity", None), state.tensors["mean"].dtype)
             seen = state.see(rows if rows.dim() == 3 else rows[None])
             batch.seen[name] = seen
-            groups = batch.groups[name] = Groups(seen["scores"].argmax(-1), state.areas)
+            groups = batch.groups[name] = self.grouping(seen["scores"].argmax(-1), state.areas)
             if batch.together is not None:
                 batch.together.count(groups)
 
@@ -202,8 +204,8 @@ class Sweep:
         bias, units, route = self.parameters.internal_bias(name), population.units, self.plan.routes.get(name)
         bias_grouped = bias is not None and population.areas > 1
         # What a skip brings is the source's own tensor: it comes last, so that sums start from a tensor of their own.
-        ordered = sorted(phase.projections, key=self._skips.__contains__)
-        own = bool(ordered) and ordered[0] not in self._skips
+        ordered = sorted(phase.projections, key=self.skips.__contains__)
+        own = bool(ordered) and ordered[0] not in self.skips
         first = bias is not None and own and (self.parameters.areas[ordered[0]] > 1) == bias_grouped
         inputs = [
             self._applied(projection, bias=bias if first and index == 0 else None)
@@ -302,7 +304,7 @@ class Sweep:
         # feedback.
         during = (here if edge.pathway == "feedback" else there) if grouped else here
         apply, affine, shared, errs = kernel.apply, kernel.affine, kind == "activity", kind == "error"
-        if projection in self._skips:
+        if projection in self.skips:
             return self._passed(source, kind, here, there)
         reverses, carries = during != there, kernel.carries
         kept = here == during and (carries is None or source not in parameters.precision.wide)
@@ -331,9 +333,9 @@ class Sweep:
     def _backward(self, phase: Backward) -> Step:
         name, model = phase.population, self.plan.circuit.populations[phase.population].model
         edges = self.plan.circuit.projections
-        ordered = sorted(phase.projections, key=self._skips.__contains__)
+        ordered = sorted(phase.projections, key=self.skips.__contains__)
         sources = [self._applied(projection, kind=edges[projection].carries) for projection in ordered]
-        own = ordered[0] not in self._skips
+        own = ordered[0] not in self.skips
         gate, gated = transfer(model).gate if isinstance(model, Rate) else None, gate_reads(self.plan.circuit, name)
 
         def backward(batch: Batch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Collection
 
+from neurosal.engine.compiled import TracedSteps
 from neurosal.engine.network import Network
 from neurosal.graph import Circuit
 
@@ -27,5 +28,7 @@ def variant(network: Network, circuit: Circuit, held: Collection[str] = ()) -> N
     other._learner.states = network._learner.states
     other._learner.plasticity_states = network._learner.plasticity_states
     other._state.frozen = network._state.frozen
+    if network._traced is not None:
+        other.way, other._traced = network.way, TracedSteps(network.way)
     other.together = None if network.together is None else network.together.of(other)
     return other

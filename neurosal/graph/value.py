@@ -275,6 +275,10 @@ def _read(entry: Any, path: Path, model: type[BaseModel]) -> Iterator[Leaf]:
         yield path, "a value (the field is required)", "nothing", ""
     elif entry["type"] == "kind":
         yield (*path, "kind"), context["family"], context["found"], context["remedy"]
+    elif entry["type"] == "literal_error" and isinstance(entry["input"], str):
+        known = re.findall(r"'([^']+)'", context["expected"])
+        remedy = near(entry["input"], known)
+        yield path, _in_our_words(entry["msg"]), shown(entry["input"]), remedy if remedy.startswith("Did") else ""
     else:
         yield path, _in_our_words(entry["msg"]), shown(entry["input"]), str(context.get("remedy", ""))
 

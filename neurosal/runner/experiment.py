@@ -11,6 +11,7 @@ from typing import Any
 from neurosal import library
 from neurosal.checks import check_experiment
 from neurosal.data import Dataset
+from neurosal.engine.compiled import refuse_way
 from neurosal.engine.inputs import pick_device
 from neurosal.engine.network import compile
 from neurosal.errors import ExperimentError, Problem
@@ -51,8 +52,10 @@ def run(
             cannot be used.
     """
     check_experiment(experiment)
-    pick_device(device)
+    where = pick_device(device)
     contenders = contenders_of(experiment)
+    for way in dict.fromkeys(one.training.step for one in contenders):
+        refuse_way(way, where)
     folder = Path(store) if store is not None else Path("runs") / experiment.name
     status = status_of(ranks, folder) if resume else None
     asked = experiment.to_dict()
@@ -158,7 +161,12 @@ def _arms(
     total, before, diverged = sum(steps.values()), 0, []
     for one in contenders:
         network = compile(
-            one.circuit, seeds=one.seeds, device=device, dtype=one.training.dtype, compute=one.training.compute
+            one.circuit,
+            seeds=one.seeds,
+            device=device,
+            dtype=one.training.dtype,
+            compute=one.training.compute,
+            step=one.training.step,
         )
 
         def told(done: int, _: int, phase: str, before: int = before, name: str = one.name) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from neurosal.checks.phases import Arms, phase_problems, task_problems
 from neurosal.data import Dataset
+from neurosal.engine.compiled import refuse_processes
 from neurosal.engine.feeding import Part, evaluate, parts_of
 from neurosal.engine.losses import NO_LOSS
 from neurosal.engine.network import Network
@@ -161,6 +162,7 @@ class Trainer:
         }
         if ranks is not None:
             self.provenance["processes"] = {"count": ranks.count, "parallel": ranks.parallel}
+            refuse_processes(network)
             network.together = Together(network, ranks)
         self._check_program(data)
         self.stages, self.course = stages_of(network, data, self.parts, self.training, self.program)
@@ -445,11 +447,12 @@ def _falls(step: int, every: int | None) -> bool:
 
 
 def _of_type(network: Network, training: Training) -> Training:
-    """The training with the network's types; refused where it asks for others."""
+    """The training with the network's types and step; refused where it asks for others."""
     dtype = str(network.dtype).removeprefix("torch.")
     own = {
         "dtype": ("the type", training.dtype, dtype),
         "compute": ("the type of products", training.compute or training.dtype, network.compute),
+        "step": ("the step", training.step, network.way),
     }
     problems = [
         Problem(
@@ -463,7 +466,7 @@ def _of_type(network: Network, training: Training) -> Training:
     ]
     if problems:
         raise ExperimentError(problems)
-    return training.replace(dtype=dtype, compute=network.compute)
+    return training.replace(dtype=dtype, compute=network.compute, step=network.way)
 
 
 def _replicas(network: Network, varied: Mapping[str, Iterable[Any]]) -> dict[str, list[Any]]:

@@ -12,7 +12,7 @@ from neurosal.settings.optimizers import SGD, Optimizer
 from neurosal.settings.probes import Probe
 
 # Fields that older runs do not know: left out of files where they say what was always so.
-LATER: dict[str, Any] = {"evaluate_every_steps": None, "checkpoint_at_end": True, "compute": None}
+LATER: dict[str, Any] = {"evaluate_every_steps": None, "checkpoint_at_end": True, "compute": None, "step": "eager"}
 
 Loss = Literal["cross_entropy", "mse", "bce", "none"]
 
@@ -42,6 +42,8 @@ class Training(Value):
         dtype: "float32" or "float64".
         compute: the type of dense products, "bfloat16" with float32 weights; None (null) for `dtype`. What is recorded
             is float32 either way.
+        step: how a step runs: "eager", kernel after kernel; "compiled", as one graph that torch compiles at the first
+            step of each batch size; "cuda_graph", as one graph that a GPU replays. See `compile`.
     """
 
     error = ExperimentError
@@ -60,6 +62,7 @@ class Training(Value):
     when_full: Literal["block", "drop"] = "block"
     dtype: Literal["float32", "float64"] = "float32"
     compute: Literal["float32", "float64", "bfloat16"] | None = None
+    step: Literal["eager", "compiled", "cuda_graph"] = "eager"
 
     @field_validator("compute", mode="after")
     @classmethod
@@ -70,6 +73,13 @@ class Training(Value):
         if value == "bfloat16" and own == "float32":
             return value
         raise ValueError(f"null, or {own!r}, the dtype{', or bfloat16' if own == 'float32' else ''}")
+
+    @field_validator("step", mode="after")
+    @classmethod
+    def _computes(cls, value: str, info: ValidationInfo) -> str:
+        if value != "eager" and info.data.get("compute") is not None:
+            raise ValueError(f"'eager' (the way for products in {info.data['compute']})")
+        return value
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dicts, lists, strings and numbers; without fields that older runs do not know, where nothing is asked

@@ -41,8 +41,8 @@ def data_of(
     return ns.data.from_arrays(x if len(inputs) > 1 else x[inputs[0]], y, **given, **options)
 
 
-def network_of(circuit: Circuit, seeds: Any = (0, 1), dtype: str = "float64") -> Any:
-    return ns.compile(circuit, seeds=seeds, device="cpu", dtype=dtype)
+def network_of(circuit: Circuit, seeds: Any = (0, 1), dtype: str = "float64", step: str = "eager") -> Any:
+    return ns.compile(circuit, seeds=seeds, device="cpu", dtype=dtype, step=step)
 
 
 def trained(
@@ -50,7 +50,7 @@ def trained(
 ) -> tuple[Any, Any]:
     """A new network after its training, and the run; float64 unless told."""
     dtype = settings.setdefault("dtype", "float64")
-    network = network_of(circuit, seeds, dtype)
+    network = network_of(circuit, seeds, dtype, settings.get("step", "eager"))
     replicas = settings.pop("replicas", None)
     resume = settings.pop("resume", False)
     progress = settings.pop("progress", None)
