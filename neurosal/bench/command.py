@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from neurosal.bench import areas, comparing, depth, memory, reading, recording, reports, scale, statistics
+from neurosal.bench import areas, comparing, depth, kernels, memory, reading, recording, reports, scale, statistics
 from neurosal.bench.machine import machine
 from neurosal.bench.rules import replicas, rules
 from neurosal.bench.timing import Effort
@@ -24,6 +24,7 @@ COMPARISONS: dict[str, Comparison] = {
     "rules": rules,
     "replicas": replicas,
     "areas": areas.compare,
+    "kernels": kernels.compare,
     "depth": depth.compare,
     "memory": memory.compare,
     "scale": scale.compare,
@@ -50,10 +51,11 @@ def main(
 
     Args:
         what: "rules" (a step under each rule), "replicas" (seeds as one batch against one after another), "areas"
-            (areas beside dense backpropagation and plain torch), "depth" (steps of residual nets), "memory" (their peak
-            memory), "scale" (up to a billion parameters), "record" (all of "recording", what it adds to
-            training, its rate, and what a kill loses; "statistics", those of symmetry beside the steps between them;
-            "report", of a million recorded steps; and "reading", a record through time as it was recorded and packed).
+            (areas beside dense backpropagation and plain torch), "kernels" (the choices that products make), "depth"
+            (steps of residual nets), "memory" (their peak memory), "scale" (up to a billion parameters), "record" (all
+            of "recording", what it adds to training, its rate, and what a kill loses; "statistics", those of symmetry
+            beside the steps between them; "report", of a million recorded steps; and "reading", a record through time
+            as it was recorded and packed).
         out: file for the figures as JSON; it is written anew after each comparison.
         compare: file that an earlier bench wrote; what got slower or faster beyond the spread is said. The exit code
             stays 0: timings alone are no error.

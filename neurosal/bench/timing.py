@@ -14,6 +14,8 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from neurosal.engine import products
+
 Step = Callable[[], object]
 FEWEST_TURNS = 5
 LONG = 0.3  # seconds of a step with the most threads, from which fewer are not tried
@@ -138,9 +140,18 @@ def threads_put_back() -> Iterator[None]:
 
 
 def matrix_rate(effort: Effort, size: int = 1024, dtype: torch.dtype = torch.float32) -> float:
-    """Floating-point operations a second of a large matrix product: the best of all numbers of threads."""
+    """Floating-point operations a second of a large matrix product: the best of all numbers of threads and of the
+    libraries that torch has for it."""
     size = 64 if effort.quick else size
     a, b = (torch.randn(size, size, device=effort.device).to(dtype) for _ in range(2))
+    ways: list[Step] = [lambda: torch.mm(a, b), lambda: products.multiply(a, b)]
+    return max(_best(way, 2.0 * size**3, effort) for way in ways)
+
+
+def mm_rate(effort: Effort, size: int = 1024) -> float:
+    """That of `torch.mm` alone, in float32: what torch's own layers reach."""
+    size = 64 if effort.quick else size
+    a, b = (torch.randn(size, size, device=effort.device) for _ in range(2))
     return _best(lambda: torch.mm(a, b), 2.0 * size**3, effort)
 
 

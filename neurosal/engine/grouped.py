@@ -8,7 +8,7 @@ Two ways, equal in value:
   launches do not grow with G;
 - *loop*: a product into a slice for each group that has samples; changes go straight into the weights of those groups.
 
-Measured (one core of an AMD EPYC, float32, µs, loop against padded; `neurosal.bench.kernels` measures again):
+Measured (one core of an AMD EPYC, float32, µs, loop against padded; `neurosal bench kernels` measures again):
 
 | R, K, samples, I, O, padded rows a row | product         | change          | two changes      |
 |----------------------------------------|-----------------|-----------------|------------------|

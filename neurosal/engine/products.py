@@ -2,7 +2,7 @@
 
 `torch.mm` calls MKL, which takes half as wide instructions on processors that are not Intel's. oneDNN, which torch
 also carries (inductor calls it), takes what the processor has. Measured on one core of an AMD EPYC with AVX-512,
-float32, µs, MKL against oneDNN:
+float32, µs, MKL against oneDNN (`neurosal bench kernels` measures again):
 
 | samples, I, O    | W h           | Bᵀ δ          | W += δ hᵀ     |
 |------------------|---------------|---------------|---------------|
