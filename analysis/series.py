@@ -31,6 +31,7 @@ SERIES, NUMBER = "series", "number"
 ACCURACY = "test_accuracy"
 VOTE = f"test_{schema.VOTE_ACCURACY}"
 EVALUATED = ("test_accuracy", "test_loss", "validation_accuracy", "validation_loss")
+COLUMNS = 3  # of panels
 TARGETS = (schema.PAIR, schema.PROJECTION, schema.POPULATION)
 
 
@@ -46,6 +47,7 @@ class Shown:
 SHOWN = {
     "test_accuracy": Shown("test accuracy (%)", 100, 1),
     "validation_accuracy": Shown("validation accuracy (%)", 100, 1),
+    VOTE: Shown("vote of prototypes (%)", 100, 1),
     "test_loss": Shown("test loss"),
     "update_angle": Shown("update angle to BP (°)", decimals=1),
     "angle": Shown("angle of feedback (°)", decimals=1),
@@ -67,8 +69,8 @@ def compute(
     """Final results of arms called ``name_number``: one line a name, along the number.
 
     Args:
-        measures: "test_accuracy", "test_loss" or another evaluation, and statistics that were recorded (or that can be
-            computed from what was), e.g. "update_angle", "usage_entropy", "interference".
+        measures: "test_accuracy", "test_loss" or another evaluation, "test_vote_accuracy", and statistics that were
+            recorded (or that can be computed from what was), e.g. "update_angle", "usage_entropy", "interference".
         target: the projection or population of which statistics are taken; None takes the mean over all.
         last: statistics are means over so many records at the end, as each is of one batch only.
         along: what the number is called; by default the population whose size it is.
@@ -91,10 +93,8 @@ def compute(
         if named is None:
             continue
         place = (named["series"], int(named["number"]))
-        values = {name: _value(contender, name, target, last) for name in measures}
-        vote = contender.arm.finest(schema.ROUTING, VOTE) if ACCURACY in measures else None
-        if vote is not None:
-            values[VOTE] = contender.of(vote).isel({schema.STEP: -1, schema.POPULATION: 0}, drop=True)
+        wanted = (*measures, VOTE) if ACCURACY in measures else measures
+        values = {name: _value(contender, name, target, last) for name in wanted}
         for name, value in values.items():
             if value is not None:
                 found[name][place] = value
@@ -126,7 +126,7 @@ def _summary(found: Mapping[str, Mapping[tuple[str, int], xarray.DataArray]], na
 
 def _refuse(measures: Sequence[str], last: int) -> None:
     """Raises `ExperimentError` for measures that nothing is called, and a number of records that is none."""
-    known = [*EVALUATED, *(name for name, entry in probes().items() if entry.of in TOPICS and not entry.per)]
+    known = [*EVALUATED, VOTE, *(name for name, entry in probes().items() if entry.of in TOPICS and not entry.per)]
     asked = (measures,) if isinstance(measures, str) else measures
     problems = [
         Problem(place="measures", expected="an evaluation or a statistic", found=repr(name), remedy=near(name, known))
@@ -159,6 +159,9 @@ def _value(contender: Contender, measure: str, target: str | None, last: int) ->
         if evaluation is None or measure not in evaluation or not evaluation.sizes[schema.STEP]:
             return None
         return contender.of(evaluation[measure]).isel({schema.STEP: -1}, drop=True)
+    if measure == VOTE:
+        vote = contender.arm.finest(schema.ROUTING, VOTE)
+        return None if vote is None else contender.of(vote).isel({schema.STEP: -1, schema.POPULATION: 0}, drop=True)
     array = contender.arm.statistic(measure)
     if array is None:
         array = measured(contender.arm, measure, target)
@@ -223,11 +226,12 @@ def tabulate(dataset: xarray.Dataset) -> Table:
     for name in measures:
         look = _shown(name)
         heading = (look.label.replace(" (%)", " %").replace(" (°)", " °"),) if several else ()
-        for row, label in enumerate(dataset["label"].values.tolist()):
+        labels = list(enumerate(dataset["label"].values.tolist()))
+        for row, label in _voting(dataset) if name == VOTE else labels:
             cells = _cells(dataset, _short(name), row, look.factor, look.decimals)
             if not several or any(cell != "–" for cell in cells):
                 rows.append((label, *heading, *cells))
-        if name == ACCURACY:
+        if name == ACCURACY and VOTE not in measures:
             votes = [(f"vote of prototypes, {label}", _cells(dataset, "vote", row)) for row, label in _voting(dataset)]
             rows += [(label, *heading, *cells) for label, cells in votes]
     what = "results at the end" if several else _shown(measures[0]).label.replace(" (%)", " %").replace(" (°)", " °")
@@ -242,16 +246,20 @@ def tabulate(dataset: xarray.Dataset) -> Table:
 def draw(dataset: xarray.Dataset) -> Figure:
     """A panel for each measure against the number, a line a series; votes of prototypes are lines beside accuracy."""
     measures = dataset.attrs["measures"]
-    labels = dataset["label"].values.tolist()
-    every = {**dict(enumerate(labels)), **_voices(dataset)}
+    every = {**dict(enumerate(dataset["label"].values.tolist())), **_voices(dataset)}
     with styled():
         several = len(measures) > 1
-        width = 3.4 * len(measures) + 1.8 if several else 9.0
-        figure, axes = panels(1, len(measures), width=width, height=3.8 if several else 4.6)
-        for column, name in enumerate(measures):
-            ends = _panel(axes[0, column], dataset, name)
+        rows = 1 if len(measures) <= COLUMNS else -(-len(measures) // COLUMNS)
+        columns = -(-len(measures) // rows)
+        width = 3.4 * columns + 1.8 if several else 9.0
+        figure, axes = panels(rows, columns, width=width, height=(3.8 if rows == 1 else 2.8) if several else 4.6)
+        for place, panel in enumerate(axes.flat):
+            if place >= len(measures):
+                panel.set_axis_off()
+                continue
+            ends = _panel(panel, dataset, measures[place])
             if not several:
-                label_lines(axes[0, column], ends, every)
+                label_lines(panel, ends, every)
         if several:
             coords = {"position": ("line", list(every)), "label": ("line", text(every.values()))}
             legend(figure, xarray.Dataset(coords=coords))
@@ -265,6 +273,8 @@ def draw(dataset: xarray.Dataset) -> Figure:
 
 def _voices(dataset: xarray.Dataset) -> dict[int, str]:
     """Place → label of the votes that are shown, after the series."""
+    if VOTE in dataset.attrs["measures"]:
+        return {}  # they have a panel, in which they look as their series do
     count = dataset.sizes[SERIES]
     return {count + place: f"vote of prototypes, {label}" for place, (_, label) in enumerate(_voting(dataset))}
 
@@ -273,7 +283,8 @@ def _panel(panel: Axes, dataset: xarray.Dataset, measure: str) -> dict[int, tupl
     """Lines of one measure; returns where they end."""
     numbers, look, ends = dataset[NUMBER].values.astype(float), _shown(measure), {}
     lines = [(_short(measure), row) for row in range(dataset.sizes[SERIES])]
-    lines += [("vote", row) for row, _ in _voting(dataset)] if measure == ACCURACY else []
+    if measure == ACCURACY and VOTE not in dataset.attrs["measures"]:
+        lines += [("vote", row) for row, _ in _voting(dataset)]
     if (numbers > 0).all() and numbers.max() > 4 * numbers.min():
         panel.set_xscale("log", base=2)
     for position, (name, row) in enumerate(lines):

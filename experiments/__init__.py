@@ -13,7 +13,7 @@ from neurosal.experiments.plasticity import (
 from neurosal.experiments.precision_mnist import precision_mnist
 from neurosal.experiments.rules_mnist import rules_mnist, rules_mnist_to_input
 from neurosal.experiments.sal_1b import sal_1b
-from neurosal.experiments.sal_areas import sal_areas, sal_areas_total
+from neurosal.experiments.sal_areas import sal_areas, sal_areas_satimage, sal_areas_total
 from neurosal.experiments.sal_depth import sal_depth, sal_depth_search
 from neurosal.experiments.sal_digits import sal_digits, sal_digits_choices, sal_digits_rates
 from neurosal.experiments.sal_table import sal_table_cifar10, sal_table_digits, sal_table_mnist, sal_table_semeion
@@ -30,6 +30,7 @@ __all__ = [
     "rules_mnist_to_input",
     "sal_1b",
     "sal_areas",
+    "sal_areas_satimage",
     "sal_areas_total",
     "sal_depth",
     "sal_depth_search",

@@ -44,7 +44,7 @@ TUNED: dict[str, tuple[float, float]] = {
     "shallow_small": (2.7, 2.7),
     "skips_small": (0.1, 0.1),
     "fa_xavier": (0.9, 0.1),
-    "dfa_small": (0.9, 0.9),
+    "dfa_small": (0.9, 0.3),
     "usf_xavier": (0.3, 0.1),
     "kp_small": (0.1, 0.1),
     "kp_xavier": (0.3, 0.1),
@@ -54,7 +54,7 @@ TUNED: dict[str, tuple[float, float]] = {
 }
 # BP at other branch scales, at 128 blocks only: scale and rate.
 SCALES: dict[str, tuple[float, float]] = {
-    "bp_inverse": (1 / 128, 0.3),
+    "bp_inverse": (1 / 128, 0.9),
     "bp_tenth": (0.1, 0.1),
     "bp_one": (1.0, 0.1),
 }
@@ -76,8 +76,9 @@ def sal_depth() -> Experiment:
     tried with the small one only. BP and KP are shown with both, BP at 128 blocks also at other branch scales. No
     feedback starts as the transpose of anything.
 
-    Rates: `neurosal tune sal_depth_search`, at 8 and 128 blocks: 5 rates, one other seed, 3 epochs for every arm. Up to
-    16 blocks arms take the rate found at 8, from 32 on that found at 128. SAL is our reconstruction (SAL-R).
+    Rates: `neurosal tune sal_depth_search --extend`, at 8 and 128 blocks: 5 rates (for SAL ten times larger ones), one
+    other seed, 3 epochs for every arm; where a best one was the largest, larger ones for all arms searched with it. Up
+    to 16 blocks arms take the rate found at 8, from 32 on that found at 128. SAL is our reconstruction (SAL-R).
 
     Reference: SAL, arXiv 2601.21561; PFA, arXiv 2405.20594; He et al. (2016), arXiv 1603.05027.
     """

@@ -43,6 +43,14 @@ def test_final_accuracy_stands_by_series_number_and_seed(tmp_path: Path) -> None
     assert float(found.vote_mean.sel(series="sal", number=4)) == pytest.approx(vote.mean())
     table = analysis.series.table(found)
     assert [row[0] for row in table.rows] == ["BP", "sal", "vote of prototypes, sal"]
+    apart = analysis.series(run, measures=["test_accuracy", "test_vote_accuracy"])
+    assert float(apart.vote_mean.sel(series="sal", number=4)) == pytest.approx(vote.mean())
+    assert [row[:2] for row in analysis.series.table(apart).rows] == [
+        ("BP", "test accuracy %"), ("sal", "test accuracy %"), ("sal", "vote of prototypes %"),
+    ]  # fmt: skip
+    assert [panel.get_ylabel() for panel in analysis.series.figure(apart).axes] == [
+        "test accuracy (%)", "vote of prototypes (%)",
+    ]  # fmt: skip
     assert table.rows[1][2] == "–"
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from neurosal import circuits, library, rules
-from neurosal.experiments import sal_areas, sal_areas_total, sal_depth
+from neurosal.experiments import sal_areas, sal_areas_satimage, sal_areas_total, sal_depth, sal_depth_search
 from neurosal.experiments.sal_areas import (
     AREAS,
     TUNED,
+    TUNED_SATIMAGE,
     TUNED_TOTAL,
     WIDEST,
     WIDTH,
@@ -16,7 +19,7 @@ from neurosal.experiments.sal_areas import (
     shared_width,
     step_times,
 )
-from neurosal.experiments.sal_depth import CONTENDERS, DEPTHS, skips_only
+from neurosal.experiments.sal_depth import CONTENDERS, DEPTHS, NEARER, SEARCHED, STARTS, skips_only
 from neurosal.graph import Circuit, Copy, SignOf, Transpose
 from neurosal.settings import Arm, Experiment
 from tests.experiments.test_sal_digits import RESULTS, rows
@@ -43,7 +46,10 @@ def best_of_search(name: str) -> dict[str, tuple[float, bool]]:
 # Areas ---------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("study", [sal_areas(), sal_areas_total()], ids=lambda study: study.name)
+STUDIES = {"sal_areas": TUNED, "sal_areas_total": TUNED_TOTAL, "sal_areas_satimage": TUNED_SATIMAGE}
+
+
+@pytest.mark.parametrize("study", [sal_areas(), sal_areas_total(), sal_areas_satimage()], ids=lambda study: study.name)
 def test_areas_go_from_one_to_64_with_three_kinds_of_feedback(study: Experiment) -> None:
     assert list(study.arms) == [f"{name}_{areas}" for areas in AREAS for name in ("kp", "bp", "shallow")]
     assert AREAS == (1, 2, 4, 8, 16, 32, 64)
@@ -71,12 +77,9 @@ def test_one_budget_holds_the_active_width_and_the_other_all_parameters() -> Non
         assert parameters(width, areas) <= whole < parameters(width + 1, areas)
 
 
-@pytest.mark.parametrize(
-    ("study", "tuned"), [(sal_areas(), TUNED), (sal_areas_total(), TUNED_TOTAL)], ids=["active width", "parameters"]
-)
-def test_rates_of_areas_are_the_best_of_the_committed_search(
-    study: Experiment, tuned: dict[str, tuple[float, ...]]
-) -> None:
+@pytest.mark.parametrize("study", [sal_areas(), sal_areas_total(), sal_areas_satimage()], ids=lambda study: study.name)
+def test_rates_of_areas_are_the_best_of_the_committed_search(study: Experiment) -> None:
+    tuned = STUDIES[study.name]
     best = best_of_search(f"{study.name}_tuning.md")
     for name, arm in study.arms.items():
         contender, _, areas = name.rpartition("_")
@@ -126,3 +129,39 @@ def test_error_through_skips_alone_reaches_no_block() -> None:
     reached = {edge.target for edge in circuit.select(pathway="feedback").values()}
     assert reached == {"stream0", "stream1", "stream2", "stream3", "stream4", "final"}
     assert set(skips_only(4)) <= circuit.projections.keys()
+
+
+def test_rates_of_depth_are_the_best_of_the_committed_search() -> None:
+    best = best_of_search("sal_depth_tuning.md")
+    for name in CONTENDERS:
+        for depth in DEPTHS:
+            arm = sal_depth().arms[f"{name}_{depth}"]
+            searched = sal_depth_search().arms[f"{name}_{STARTS[name]}_{NEARER[depth]}"]
+            rate = sal_depth().training_of(f"{name}_{depth}").optimizer.lr
+            assert best[str(searched.label)] == (rate, True), name
+            assert built(arm).projections.keys() >= {"final_to_output"}
+    assert SEARCHED == (8, 128)
+
+
+def test_the_start_of_each_rule_is_the_better_one_on_validation_data() -> None:
+    table = rows(RESULTS / "sal_depth_tuning.md")
+    place = table["arm"].index("validation accuracy %")
+    for name in CONTENDERS:
+        scores = {}
+        for start in ("small", "xavier"):
+            arm = sal_depth_search().arms.get(f"{name}_{start}_128")
+            if arm is not None:
+                scores[start] = float(table[str(arm.label)][place].split()[0])
+        assert scores[STARTS[name]] == max(scores.values()), name
+
+
+def test_kp_and_pfa_are_within_a_point_of_the_best_bp_at_128_blocks() -> None:
+    table = rows(RESULTS / "sal_depth.md")
+    last = table["arm"].index("128")
+    found = {label: float(cells[last].split()[0]) for label, cells in table.items() if cells[last][:1].isdigit()}
+    accuracy = {label: value for label, value in found.items() if label != "arm"}
+    best = max(value for label, value in accuracy.items() if label.startswith("BP"))
+    for label in ("KP, small start", "PFA, ρ = 10, small start"):
+        assert accuracy[label] >= best - 1, label
+    assert accuracy["error through skips only, small start"] < best - 3
+    assert Path(RESULTS / "sal_depth.png").exists()
