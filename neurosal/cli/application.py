@@ -119,18 +119,22 @@ def list_members(
 @app.command()
 def show(
     source: SourceArgument,
-    form: Annotated[str, typer.Option("--format", metavar="table|yaml|dot|picture", help="How to show it.")] = "table",
+    form: Annotated[
+        str, typer.Option("--format", metavar="table|yaml|dot|picture|memory", help="How to show it.")
+    ] = "table",
     out: Annotated[Path | None, typer.Option("--out", help="Write it to this file.")] = None,
     rule: Annotated[str | None, typer.Option("--rule", help="Show a circuit after this rule.")] = None,
     option: Annotated[
         list[str] | None, typer.Option("--option", metavar="NAME=VALUE", help="An option of the rule.")
     ] = None,
     arm: Annotated[str | None, typer.Option("--arm", help="Show the circuit of this arm of an experiment.")] = None,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Samples a step, for --format memory.")] = 32,
+    recompute: Annotated[int, typer.Option("--recompute", min=1, help="Segments, for --format memory.")] = 1,
 ) -> None:
     """Show a circuit or an experiment."""
     from neurosal.cli.showing import show_source
 
-    show_source(source, form, out=out, rule=rule, options=option or [], arm=arm)
+    show_source(source, form, out=out, rule=rule, options=option or [], arm=arm, batch=batch, recompute=recompute)
 
 
 @app.command()

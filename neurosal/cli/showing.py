@@ -21,17 +21,29 @@ from neurosal.graph.circuit import Circuit
 from neurosal.graph.models import Model
 from neurosal.graph.projection import Pathway
 from neurosal.graph.value import Value, shown
+from neurosal.lower.holding import memory
 from neurosal.settings.experiment import Experiment
 from neurosal.settings.phases import Phase
 
 LONGEST_FIELDS = 60  # letters of a value in a table; edge lists are long
-FORMATS = ("table", "yaml", "dot", "picture")
+FORMATS = ("table", "yaml", "dot", "picture", "memory")
 
 
 def show_source(
-    source: str, form: str, *, out: Path | None, rule: str | None, options: list[str], arm: str | None
+    source: str,
+    form: str,
+    *,
+    out: Path | None,
+    rule: str | None,
+    options: list[str],
+    arm: str | None,
+    batch: int = 32,
+    recompute: int = 1,
 ) -> None:
     """Print a circuit or an experiment in one of `FORMATS`, or write it to a file.
+
+    Args:
+        batch, recompute: samples and segments of the training step whose memory is shown.
 
     Raises:
         NeurosalError: for anything that is wrong with it, or with what was asked.
@@ -50,13 +62,16 @@ def show_source(
         )
     if rule is not None or options:
         value = _with_rule(value, rule, options)
-    if isinstance(value, Experiment) and form in ("dot", "picture"):
+    if isinstance(value, Experiment) and form in ("dot", "picture", "memory"):
         remedy = f"Choose one of its arms with --arm: {', '.join(value.arms)}."
         found = f"the experiment {source!r}"
         raise ExperimentError(Problem(place=f"--format {form}", expected="a circuit", found=found, remedy=remedy))
     if form == "picture":
         assert isinstance(value, Circuit)
         _picture(value, out or Path(f"{value.name}.png"))
+    elif form == "memory":
+        assert isinstance(value, Circuit)
+        _write(f"{memory(check(value), samples=batch, recompute=recompute)}\n", out)
     elif form == "table":
         _print(list(tables(value)), out)
     else:

@@ -6,6 +6,7 @@ Letters: R replica, K area, N sample, I input unit, O output unit.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -36,6 +37,7 @@ from neurosal.engine.sweep import Batch, Sweep, natural, no_grad
 from neurosal.engine.together import Together
 from neurosal.errors import CircuitError, Problem, near
 from neurosal.graph import Circuit, Router
+from neurosal.lower.holding import Memory, memory
 from neurosal.lower.plan import Change, Plan, Route, plan
 from neurosal.settings.optimizers import Optimizer
 
@@ -83,7 +85,8 @@ class Network(Stepped, Lesioned, Exported):
         only = circuit.inputs[0] if len(circuit.inputs) == 1 else ""
         self._input = (only, circuit.populations[only].units if only else 0, 2 if len(seeds) == 1 else 3)
         self._outputs = circuit.populations[self.plan.output.population].units
-        self._units = sum(population.units for population in circuit.populations.values())
+        units = sum(population.units for population in circuit.populations.values())
+        self._row_bytes = units * len(seeds) * dtype.itemsize  # of the activities of one sample
         self.together: Together | None = None  # what it learns with networks of other processes
         self._steps = 0  # magnitudes are drawn for it; those that a twin shares stay as they are
 
@@ -175,6 +178,35 @@ class Network(Stepped, Lesioned, Exported):
         super().rebind()
         if self._traced is not None:
             self._traced.graphs.clear()  # other tensors are read from now on
+
+    def memory(self, batch_size: int = 32) -> Memory:
+        """What a step of plain SGD with so many samples holds, phase by phase, told from the plan.
+
+        Returns:
+            A value that prints as a table; ``fixed`` are the bytes of what is always there (here as it is now, with
+            what the optimiser remembers), ``signals`` and ``peak`` the most at any time.
+
+        Example:
+            >>> import neurosal as ns
+            >>> network = ns.compile(ns.rules.dfa(ns.circuits.residual_mlp(16, 64, 26, blocks=32)), device="cpu")
+            >>> round(network.memory(batch_size=128).signals / 1e6, 1)
+            1.3
+        """
+        found = memory(
+            self.circuit, replicas=self.replicas, samples=batch_size, dtype=str(self.dtype).removeprefix("torch."),
+            recompute=self.recompute,
+        )  # fmt: skip
+        tensors = {
+            "weights": [*self._parameters.full.values(), *self._parameters.signs.state.values()],
+            "masks": [*self._parameters.masks.values()],
+            "biases": [*self._parameters.biases.values()],
+            "routers": [tensor for state in self._routers.values() for tensor in state.tensors.values()],
+            "optimizer": [entry for state in self._learner.states.values() for entry in state.values()],
+        }
+        return replace(
+            found,
+            fixed={part: sum(tensor.nbytes for tensor in some) for part, some in tensors.items()},
+        )
 
     # Sweeps ----------------------------------------------------------------------------------------------------------
 

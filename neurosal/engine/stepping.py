@@ -17,6 +17,7 @@ from neurosal.engine.learning import Rates
 from neurosal.engine.losses import NO_LOSS
 from neurosal.engine.sweep import Batch, no_grad
 from neurosal.errors import ExperimentError, Problem
+from neurosal.lower.holding import LARGE
 from neurosal.lower.plan import Backward, Change
 from neurosal.settings.optimizers import Optimizer, PerReplica
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from neurosal.graph import Circuit
     from neurosal.lower.plan import Plan
 
-LARGE = 1 << 25  # bytes of all activities, from which memory is worth a pass over a signal
 Inputs = Tensor | Mapping[str, Any] | Any
 
 
@@ -50,7 +50,7 @@ class Stepped:
     _optimizer: Optimizer | None
     _traced: TracedSteps | None
     _outputs: int
-    _units: int
+    _row_bytes: int
     recompute: int
     together: Together | None
 
@@ -174,7 +174,7 @@ class Stepped:
 
     def _light(self, batch: Batch) -> bool:
         """Whether signals are so large that it pays to compute again what costs no product."""
-        return self._units * batch.samples * self.replicas * self.dtype.itemsize > LARGE
+        return self._row_bytes * batch.samples > LARGE
 
     def _feedback_and_learn(
         self, phases: Iterable[Backward | Change], batch: Batch, optimizer: Optimizer, rates: Rates
@@ -245,6 +245,10 @@ class Stepped:
             for field in optimizer.per_replica
             if isinstance(value := getattr(optimizer, field), tuple) and len(value) != self.replicas
         ]
+        if optimizer.clip is not None and self.recompute > 1:
+            found, remedy = f"clip={optimizer.clip:g}", "Leave it out, or compile the network with recompute=1."
+            expected = "an optimizer that does not clip (clipping holds all signals until every change is known)"
+            wrong.append(Problem(place="optimizer.clip", expected=expected, found=found, remedy=remedy))
         if wrong:
             raise ExperimentError(wrong)
 

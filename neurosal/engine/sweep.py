@@ -19,7 +19,7 @@ from neurosal.engine.losses import LOSSES
 from neurosal.engine.parameters import Parameters
 from neurosal.engine.precision import widened
 from neurosal.engine.routing import Groups, RouterState
-from neurosal.engine.transfer import transfer
+from neurosal.engine.transfer import is_plain, transfer
 from neurosal.graph import Constant, OneToOne, Own, Rate
 from neurosal.lower.plan import Backward, Change, Forward, Phase, Plan, Route
 from neurosal.lower.schedule import Schedule, Signal, gate_reads, schedule
@@ -216,7 +216,7 @@ class Sweep:
         settle = self._settling(phase, model) if phase.lateral else None
         value, function = transfer(model).value, ACTIVATIONS[model.activation]
         # What small networks notice: without norm and gain, no more than f on the way.
-        straight = function.value if model.norm is None and model.gain == 1 and not borrowed else None
+        straight = function.value if is_plain(model) and not borrowed else None
         keeps_input, gated = function.keeps_input, gate_reads(self.plan.circuit, name)
         stored = self.parameters.precision.stored(name) or self.parameters.any.dtype
 
@@ -336,13 +336,21 @@ class Sweep:
         ordered = sorted(phase.projections, key=self.skips.__contains__)
         sources = [self._applied(projection, kind=edges[projection].carries) for projection in ordered]
         own = ordered[0] not in self.skips
-        gate, gated = transfer(model).gate if isinstance(model, Rate) else None, gate_reads(self.plan.circuit, name)
+        gate: Any = None
+        gated, normed = gate_reads(self.plan.circuit, name), isinstance(model, Rate) and not is_plain(model)
+        if isinstance(model, Rate):
+            gate = transfer(model).gate if normed else ACTIVATIONS[model.activation].gate
 
         def backward(batch: Batch) -> None:
             e = sources[0](batch)
             for more in sources[1:]:
                 e = e.add_(more(batch)) if own else e + more(batch)
-            batch.error[name] = e if gate is None else gate(e, batch.kept[name] if gated else None)
+            if gate is None:
+                batch.error[name] = e
+            elif normed:
+                batch.error[name] = gate(e, batch.kept[name] if gated else None, not own)
+            else:
+                batch.error[name] = gate(e, batch.kept[name] if gated else None)
 
         return self._then_silent(backward, name, "error")
 
@@ -362,7 +370,7 @@ class Sweep:
             refuse_labels(target, loss, rows.shape[-1])
             raise
         if self._output_gate is not None:
-            delta = self._output_gate(delta, batch.kept.get(output))
+            delta = self._output_gate(delta, batch.kept.get(output), True)
         batch.error[output] = delta
         if self._carries_target:
             batch.target[output] = as_values(target, rows) if loss == "cross_entropy" else target

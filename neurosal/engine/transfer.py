@@ -27,11 +27,11 @@ class Transfer:
 
     Args:
         value: from a to h and what the gate needs; it may overwrite a unless that is borrowed, and h may be a.
-        gate: from e and what was kept to δ; a new tensor, or e where nothing is to be done.
+        gate: from e and what was kept to δ; it may overwrite e unless that is borrowed, and δ may be e.
     """
 
     value: Callable[[Tensor, bool], tuple[Tensor, Kept]]
-    gate: Callable[[Tensor, Kept], Tensor]
+    gate: Callable[[Tensor, Kept, bool], Tensor]
 
 
 class Norm(Protocol):
@@ -87,6 +87,11 @@ def norm_of(description: Normalisation) -> Norm:
     return functions(description)
 
 
+def is_plain(model: Rate) -> bool:
+    """Whether a population does no more than its activation."""
+    return model.norm is None and model.gain == 1
+
+
 def transfer(model: Rate) -> Transfer:
     """What a population of this model does."""
     function = ACTIVATIONS[model.activation]
@@ -94,7 +99,7 @@ def transfer(model: Rate) -> Transfer:
         return _scaled_rows(RootMeanSquare(model.norm.eps), model.gain, rectified=model.activation == "relu")
     if model.norm is not None:
         return _normalised(function, norm_of(model.norm), model.gain)
-    return _plain(function) if model.gain == 1 else _with_gain(function, model.gain)
+    return _plain(function) if is_plain(model) else _with_gain(function, model.gain)
 
 
 def _plain(function: ActivationFunction) -> Transfer:
@@ -104,7 +109,7 @@ def _plain(function: ActivationFunction) -> Transfer:
         h = function.fresh(a) if borrowed else function.value(a)
         return h, a if keeps_input else h
 
-    return Transfer(value, function.gate)
+    return Transfer(value, lambda e, kept, borrowed: function.gate(e, kept))
 
 
 def _with_gain(function: ActivationFunction, gain: float) -> Transfer:
@@ -112,7 +117,7 @@ def _with_gain(function: ActivationFunction, gain: float) -> Transfer:
         h = function.fresh(a)
         return (h * gain if h is a else h.mul_(gain)), a
 
-    def gate(e: Tensor, a: Tensor) -> Tensor:
+    def gate(e: Tensor, a: Tensor, borrowed: bool) -> Tensor:
         return function.gate(e, a if function.keeps_input else function.fresh(a)) * gain
 
     return Transfer(value, gate)
@@ -124,7 +129,7 @@ def _normalised(function: ActivationFunction, norm: Norm, gain: float) -> Transf
         h = function.value(norm.apply(a, statistics))
         return (h if gain == 1 else h.mul_(gain)), (a, statistics)
 
-    def gate(e: Tensor, kept: tuple[Tensor, Tensor]) -> Tensor:
+    def gate(e: Tensor, kept: tuple[Tensor, Tensor], borrowed: bool) -> Tensor:
         a, statistics = kept
         n = norm.apply(a, statistics)
         u = function.gate(e, n if function.keeps_input else function.value(n))
@@ -141,9 +146,13 @@ def _scaled_rows(norm: RootMeanSquare, gain: float, *, rectified: bool) -> Trans
         scale = rho if gain == 1 else rho * gain
         return (torch.relu(a).mul_(scale) if rectified else a * scale), (a, rho, scale)
 
-    def gate(e: Tensor, kept: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    def gate(e: Tensor, kept: tuple[Tensor, Tensor, Tensor], borrowed: bool) -> Tensor:
         a, rho, scale = kept
-        u = aten.threshold_backward.default(e, a, 0) if rectified else e.clone()
+        u = torch.empty_like(e) if borrowed else e
+        if rectified:
+            aten.threshold_backward.grad_input(e, a, 0, grad_input=u)
+        elif borrowed:
+            u.copy_(e)
         return norm.pull_scaled(u, a, rho, scale)
 
     return Transfer(value, gate)

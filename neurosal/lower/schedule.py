@@ -64,12 +64,20 @@ def schedule(plan: Plan, *, segments: int = 1, light: bool = False) -> Schedule:
     Example:
         >>> from neurosal import circuits, rules
         >>> from neurosal.lower.plan import plan
-        >>> print(schedule(plan(rules.bp(circuits.mlp(4, 3, 3, 3, 2))), segments=2))  # doctest: +NORMALIZE_WHITESPACE
+        >>> print(schedule(plan(rules.fa(circuits.mlp(4, 3, 3, 3, 2))), segments=2))  # doctest: +NORMALIZE_WHITESPACE
           0  forward  hidden1 from input_to_hidden1; frees kept(hidden1)
-          1  forward  hidden2 from hidden1_to_hidden2
+          1  forward  hidden2 from hidden1_to_hidden2; frees activity(hidden1)
           2  forward  hidden3 from hidden2_to_hidden3
           3  forward  output from hidden3_to_output
           4  loss     output; frees activity(output)
+          5  change   hidden3_to_output, output.bias by error(output) x activity(hidden3); frees activity(hidden3)
+          6  error    hidden3 from output_to_hidden3; frees kept(hidden3), error(output)
+          7  change   hidden2_to_hidden3, hidden3.bias by error(hidden3) x activity(hidden2); frees activity(hidden2)
+          8  error    hidden2 from hidden3_to_hidden2; frees kept(hidden2), error(hidden3)
+          9  again    hidden1 from input_to_hidden1
+         10  change   hidden1_to_hidden2, hidden2.bias by error(hidden2) x activity(hidden1); frees activity(hidden1)
+         11  error    hidden1 from hidden2_to_hidden1; frees kept(hidden1), error(hidden2)
+         12  change   input_to_hidden1, hidden1.bias by error(hidden1) x activity(input); frees error(hidden1)
     """
     circuit = plan.circuit
     phases = [*plan.forward, plan.output]

@@ -167,6 +167,7 @@ def _arms(
             dtype=one.training.dtype,
             compute=one.training.compute,
             step=one.training.step,
+            recompute=one.training.recompute,
         )
 
         def told(done: int, _: int, phase: str, before: int = before, name: str = one.name) -> None:

@@ -453,12 +453,13 @@ def _of_type(network: Network, training: Training) -> Training:
         "dtype": ("the type", training.dtype, dtype),
         "compute": ("the type of products", training.compute or training.dtype, network.compute),
         "step": ("the step", training.step, network.way),
+        "recompute": ("the segments", training.recompute, network.recompute),
     }
     problems = [
         Problem(
             place=f"training.{name}",
             expected=f"{what} of the network, {has}",
-            found=asked,
+            found=str(asked),
             remedy=f"Compile the network with {name}={asked!r}.",
         )
         for name, (what, asked, has) in own.items()
@@ -466,7 +467,7 @@ def _of_type(network: Network, training: Training) -> Training:
     ]
     if problems:
         raise ExperimentError(problems)
-    return training.replace(dtype=dtype, compute=network.compute, step=network.way)
+    return training.replace(dtype=dtype, compute=network.compute, step=network.way, recompute=network.recompute)
 
 
 def _replicas(network: Network, varied: Mapping[str, Iterable[Any]]) -> dict[str, list[Any]]:

@@ -12,7 +12,13 @@ from neurosal.settings.optimizers import SGD, Optimizer
 from neurosal.settings.probes import Probe
 
 # Fields that older runs do not know: left out of files where they say what was always so.
-LATER: dict[str, Any] = {"evaluate_every_steps": None, "checkpoint_at_end": True, "compute": None, "step": "eager"}
+LATER: dict[str, Any] = {
+    "evaluate_every_steps": None,
+    "checkpoint_at_end": True,
+    "compute": None,
+    "step": "eager",
+    "recompute": 1,
+}
 
 Loss = Literal["cross_entropy", "mse", "bce", "none"]
 
@@ -44,6 +50,8 @@ class Training(Value):
             is float32 either way.
         step: how a step runs: "eager", kernel after kernel; "compiled", as one graph that torch compiles at the first
             step of each batch size; "cuda_graph", as one graph that a GPU replays. See `compile`.
+        recompute: segments of which a step holds one, and computes the others again when the feedback reaches them (see
+            `neurosal.compile`); 1 for none.
     """
 
     error = ExperimentError
@@ -63,6 +71,16 @@ class Training(Value):
     dtype: Literal["float32", "float64"] = "float32"
     compute: Literal["float32", "float64", "bfloat16"] | None = None
     step: Literal["eager", "compiled", "cuda_graph"] = "eager"
+    recompute: int = Field(default=1, gt=0)
+
+    @field_validator("recompute", mode="after")
+    @classmethod
+    def _waits_for_nothing(cls, value: int, info: ValidationInfo) -> int:
+        if value > 1 and getattr(info.data.get("optimizer"), "clip", None) is not None:
+            raise ValueError("1 with an optimizer that clips, which holds all signals until every change is known")
+        if value > 1 and info.data.get("step") == "compiled":
+            raise ValueError("1 with a compiled step: the compiler would merge what is computed twice")
+        return value
 
     @field_validator("compute", mode="after")
     @classmethod

@@ -95,3 +95,33 @@ def test_signals_are_all_there_for_those_who_ask() -> None:
 def test_a_number_of_segments_that_is_none_is_refused(wrong: Any) -> None:
     with pytest.raises(ExperimentError, match="recompute"):
         ns.compile(ARMS["bp"], device="cpu", recompute=wrong)
+
+
+def test_clipping_holds_everything_so_the_two_are_refused_together() -> None:
+    network = ns.compile(ARMS["bp"], device="cpu", recompute=2)
+    batch = batch_for(PLAIN, 1, replicas=1)
+    with pytest.raises(ExperimentError, match="clip"):
+        network.step(batch.x.float(), batch.y, optimizer=ns.SGD(lr=0.1, clip=1.0))
+    with pytest.raises(ExperimentError, match="recompute"):
+        ns.Training(recompute=2, optimizer=ns.SGD(lr=0.1, clip=1.0))
+
+
+def test_training_asks_for_it_and_files_have_it_only_where_it_is_asked_for() -> None:
+    assert "recompute" not in ns.Training().to_dict()
+    asked = ns.Training(recompute=3)
+    assert ns.Training.from_dict(asked.to_dict()) == asked
+    with pytest.raises(ExperimentError, match="recompute"):
+        ns.Training(recompute=0)
+
+
+def test_a_run_learns_the_same_whatever_is_computed_again(tmp_path: Any) -> None:
+    data = ns.data.load("digits").split(train=0.8, test=0.2)
+    circuit = rules.kp(circuits.residual_mlp(64, 8, 10, blocks=4))
+    ends = {}
+    for recompute in (1, 3):
+        network = ns.compile(circuit, device="cpu", recompute=recompute)
+        ns.train(network, data, epochs=1, batch_size=128, optimizer=ns.SGD(lr=0.1), store=tmp_path / f"{recompute}")
+        ends[recompute] = network.state_dict()
+        with pytest.raises(ExperimentError, match="recompute"):
+            ns.train(network, data, epochs=1, recompute=7)
+    assert all(torch.equal(ends[1][key], ends[3][key]) for key in ends[1])

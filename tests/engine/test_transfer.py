@@ -48,7 +48,7 @@ def test_value_and_error_are_those_of_autograd(model: Rate, shape: tuple[int, ..
     function = transfer(model)
     for borrowed in (True, False):
         h, kept = function.value(a.clone(), borrowed)
-        delta = function.gate(e.clone(), kept)
+        delta = function.gate(e.clone(), kept, borrowed)
         assert (h - expected).abs().max() < 1e-12
         assert (delta - free.grad).abs().max() < 1e-12
 
@@ -59,7 +59,7 @@ def test_what_is_borrowed_is_not_written_to_and_no_error_either(model: Rate) -> 
     seen, sent = a.clone(), e.clone()
     function = transfer(model)
     _, kept = function.value(seen, True)
-    function.gate(sent, kept)
+    function.gate(sent, kept, True)
     assert torch.equal(seen, a)
     assert torch.equal(sent, e)
 
@@ -67,7 +67,7 @@ def test_what_is_borrowed_is_not_written_to_and_no_error_either(model: Rate) -> 
 def test_the_error_of_a_norm_is_its_finite_difference() -> None:
     function, a, e, step = transfer(Rate(norm=RMSNorm(eps=0.1), gain=0.3)), rows(1, 6), rows(1, 6, seed=1), 1e-6
     _, kept = function.value(a, True)
-    delta = function.gate(e, kept)
+    delta = function.gate(e, kept, True)
     for unit in range(6):
         moved = [a.clone(), a.clone()]
         moved[0][0, unit] += step
@@ -80,4 +80,4 @@ def test_a_row_of_zeros_has_an_activity_and_an_error() -> None:
     function = transfer(Rate(activation="linear", norm=RMSNorm(eps=1e-4)))
     h, kept = function.value(torch.zeros(2, 3), True)
     assert torch.equal(h, torch.zeros(2, 3))
-    assert torch.allclose(function.gate(torch.ones(2, 3), kept), torch.full((2, 3), 100.0))
+    assert torch.allclose(function.gate(torch.ones(2, 3), kept, False), torch.full((2, 3), 100.0))
