@@ -170,9 +170,21 @@ class Compiled:
             return found
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # torch's compiler uses what torch has deprecated
-            found = self._call(*given, *state)
+            try:
+                found = self._call(*given, *state)
+            except Exception as error:
+                if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                    raise
+                raise ExperimentError(_failure(error)) from error
         self._compiled = True
         return found
+
+
+def _failure(error: Exception) -> Problem:
+    lines = str(error).strip().splitlines()
+    found = f"{type(error).__name__}: {lines[0] if lines else ''}"
+    remedy = 'step="eager" does without; please report what the compiler says.'
+    return Problem(place="step", expected="a step that torch compiles", found=found, remedy=remedy)
 
 
 class Replayed:

@@ -23,6 +23,7 @@ LIBRARY = torch.library.Library("neurosal", "DEF")
 LIBRARY.define(
     "multiply_groups(Tensor rows, Tensor weight, Tensor order, Tensor group, Tensor counts, Tensor? bias) -> Tensor"
 )
+LIBRARY.define("linear(Tensor rows, Tensor weight, Tensor? bias) -> Tensor")
 LIBRARY.define("correlate_groups(Tensor post, Tensor pre, Tensor order, Tensor group, Tensor counts) -> Tensor")
 LIBRARY.define("sum_groups(Tensor rows, Tensor order, Tensor group, Tensor counts) -> Tensor")
 LIBRARY.define("step_(Tensor(a!)[] weights, Tensor post, Tensor pre, Tensor lr, Tensor? keeps, float[] factors) -> ()")
@@ -30,6 +31,12 @@ LIBRARY.define(
     "step_groups_(Tensor(a!)[] weights, Tensor post, Tensor pre, Tensor order, Tensor group, Tensor counts, Tensor lr, "
     "Tensor? keeps, float[] factors) -> ()"
 )
+
+
+def linear(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """``rows Wᵀ + b`` by oneDNN, whose own operator inductor takes for weights that never change only."""
+    out: Tensor = torch.ops.mkldnn._linear_pointwise.default(rows, weight, bias, "none", [], "")
+    return out
 
 
 def sorted_rows(order: Tensor, group: Tensor, counts_RK: Tensor) -> Groups:
@@ -119,6 +126,10 @@ def _like_multiply(rows: Tensor, weight: Tensor, *_: Tensor | None) -> Tensor:
     return rows.new_empty(rows.shape[0], weight.shape[2])
 
 
+def _like_linear(rows: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    return rows.new_empty(rows.shape[0], weight.shape[0])
+
+
 def _like_correlate(post: Tensor, pre: Tensor, order: Tensor, group: Tensor, counts: Tensor) -> Tensor:
     return post.new_empty(counts.numel(), post.shape[1], pre.shape[1])
 
@@ -129,6 +140,7 @@ def _like_total(rows: Tensor, order: Tensor, group: Tensor, counts: Tensor) -> T
 
 def _register() -> None:
     for name, function in (
+        ("linear", linear),
         ("multiply_groups", multiply),
         ("correlate_groups", correlate),
         ("sum_groups", total),
@@ -136,6 +148,7 @@ def _register() -> None:
         ("step_groups_", step_groups),
     ):
         LIBRARY.impl(name, function, "CompositeExplicitAutograd")
+    torch.library.register_fake("neurosal::linear", _like_linear, lib=LIBRARY)
     torch.library.register_fake("neurosal::multiply_groups", _like_multiply, lib=LIBRARY)
     torch.library.register_fake("neurosal::correlate_groups", _like_correlate, lib=LIBRARY)
     torch.library.register_fake("neurosal::sum_groups", _like_total, lib=LIBRARY)

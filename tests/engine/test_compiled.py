@@ -249,6 +249,16 @@ def test_what_looks_at_numbers_is_refused_and_nothing_changes() -> None:
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.parameters().items())
 
 
+def test_what_the_compiler_cannot_do_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(graph: Any, _: Any) -> Any:
+        raise ValueError("no such instruction")
+
+    monkeypatch.setattr(compiled, "BACKEND", broken)
+    network = pair(MAIN["kp"])[1]
+    with pytest.raises(ExperimentError, match=r"(?s)no such instruction|BackendCompilerFailed"):
+        network.step(*batch_of(6, network), optimizer=MOMENTUM)
+
+
 def test_ways_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ExperimentError, match="Did you mean 'compiled'"):
         ns.compile(CHAIN, step="compild")
@@ -315,3 +325,6 @@ def test_inductor_compiles_areas_and_says_what_is_wrong_with_labels(monkeypatch:
     x, y = batch_of(6, eager)
     with pytest.raises(DataError, match="labels from 0 to 2"):
         other.step(x, y + 1, optimizer=MOMENTUM)
+    # Products so large that another library takes them.
+    eager, other = pair(rules.fa(circuits.mlp(4, 256, 256, 3)), 1, "float32")
+    go(eager, other, [64, 64], ns.SGD(lr=0.1))
