@@ -1,4 +1,4 @@
-"""A progress bar with rate and time left, on a terminal only."""
+"""A progress bar with rate, peak memory and time left, on a terminal only."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ class Progress:
         self.shown = shown and sys.stderr.isatty()
         self._bar: Any = None
         self._task: Any = None
+        self._pace = ""
 
     def __enter__(self) -> Progress:
         if self.shown:
@@ -38,8 +39,14 @@ class Progress:
         """So many steps of so many are done; `text` names what is running. May be called as often as one likes."""
         if self._bar is not None:
             speed = self._bar.tasks[0].speed
-            rate = f"{speed:,.0f} steps/s" if speed else ""
+            rate = self._pace or (f"{speed:,.0f} steps/s" if speed else "")
             self._bar.update(self._task, completed=done, total=total, description=text, rate=rate)
+
+    __call__ = update
+
+    def at_pace(self, words: str) -> None:
+        """How fast it goes and what memory it takes."""
+        self._pace = words
 
     def stop(self) -> None:
         """Take the bar away from the terminal."""

@@ -70,8 +70,8 @@ def run_experiment(
     warnings.simplefilter("ignore", runner.DivergedWarning)  # said at the end, with the exit code
     leads = ranks is None or ranks.leads
     with Progress(shown=leads) as progress:
-        update = progress.update if progress.shown else None
-        result = run(experiment, store=folder, resume=resume, device=device, progress=update, ranks=ranks)
+        told = progress if progress.shown else None
+        result = run(experiment, store=folder, resume=resume, device=device, progress=told, ranks=ranks)
     if leads:
         report(folder, experiment.analyses)
         typer.echo(f"\nRecorded in {folder}")

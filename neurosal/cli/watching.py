@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from neurosal.checks.memory import in_words
 from neurosal.cli.curves import draw
 from neurosal.cli.keeping import when
 from neurosal.errors import StoreError
@@ -79,6 +81,12 @@ def heading(follower: Follower) -> Text:
     status = follower.status
     text = Text(str(follower.folder), style="bold")
     text.append(f"  {state_of(status)}, step {status.step:,}, epoch {status.epoch:.4g}", style="not bold")
+    if status.samples_per_second:
+        text.append(f", {status.samples_per_second:,.4g} samples/s", style="not bold")
+    if status.peak_memory_bytes:
+        text.append(f", peak {in_words(status.peak_memory_bytes)}", style="not bold")
+    if going(status) and status.seconds_left:
+        text.append(f", {timedelta(seconds=round(status.seconds_left))} left", style="not bold")
     text.append(f", {when(age(status), status.updated)}", style="not bold dim")
     if status.message:
         text.append(f"\n{status.message}", style="not bold")

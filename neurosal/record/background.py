@@ -91,6 +91,7 @@ class Background:
         self.folder, self.lock, self.drop = folder, lock, drop
         self.dropped: dict[str, int] = dict(status.dropped)
         self.reached = (status.step, status.epoch)
+        self.pace: Mapping[str, Any] = {}  # what else the status says of how it goes
         self._store, self._status, self.queue_bytes = store, status, queue_bytes
         self._pid = os.getpid()
         self._rows: dict[str, Rows] = {}
@@ -366,7 +367,7 @@ class Background:
         step, epoch = self.reached
         self._status = replace(
             self._status, state=state, message=message, step=step, epoch=epoch, updated=later(self._status.updated),
-            dropped=dict(self.dropped),
+            dropped=dict(self.dropped), **self.pace,
         )  # fmt: skip
         write_status(self.folder, self._status, last=last)
         self._beat_at = time.monotonic()

@@ -12,6 +12,7 @@ from neurosal.record import schema
 from neurosal.record.files import damaged, json_bytes, read_json, write_json, write_over
 from neurosal.record.lock import locked
 
+MORE = ("dropped", "samples_per_second", "training_seconds", "seconds_left", "peak_memory_bytes")  # only where known
 STATES = ("running", "done", "diverged", "interrupted", "failed")
 
 
@@ -27,6 +28,10 @@ class Status:
         started, updated: times (ISO 8601, UTC).
         message: why it ended as it did.
         dropped: how many rows of which group were dropped because the disk was too slow; see `Training`.
+        samples_per_second, training_seconds: of the steps since the run was begun or resumed, without evaluations and
+            checkpoints.
+        seconds_left: of training, at this pace.
+        peak_memory_bytes: the most that the process had resident at a time; on a GPU, that its tensors took there.
         alive: whether a process holds the run open for writing.
     """
 
@@ -38,6 +43,10 @@ class Status:
     updated: str = ""
     message: str = ""
     dropped: Mapping[str, int] = field(default_factory=dict)
+    samples_per_second: float = 0.0
+    training_seconds: float = 0.0
+    seconds_left: float = 0.0
+    peak_memory_bytes: int = 0
     alive: bool = False
 
     @property
@@ -48,9 +57,7 @@ class Status:
 
 def write_status(folder: Path, status: Status, *, last: bool = False) -> None:
     """Replace `status.json`; a `last` word is written over it where the disk has no place for a second file."""
-    fields = {name: value for name, value in vars(status).items() if name != "alive"}
-    if not status.dropped:
-        del fields["dropped"]
+    fields = {name: value for name, value in vars(status).items() if name != "alive" and (value or name not in MORE)}
     content = {"schema": schema.VERSION, **fields}
     try:
         write_json(folder / schema.STATUS_FILE, content)
@@ -74,7 +81,8 @@ def read_status(folder: str | Path) -> Status | None:
     check_version(content.pop("schema", None), path)
     types: dict[str, type | tuple[type, ...]] = {
         "state": str, "step": int, "epoch": (int, float), "pid": int, "started": str, "updated": str, "message": str,
-        "dropped": dict,
+        "dropped": dict, "samples_per_second": (int, float), "training_seconds": (int, float),
+        "seconds_left": (int, float), "peak_memory_bytes": int,
     }  # fmt: skip
     for name, value in content.items():
         if name not in types:

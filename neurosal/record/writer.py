@@ -305,6 +305,10 @@ class Recorder:
         """Say how far the run is, where no record says it."""
         self._background.reached = (int(step), float(epoch))
 
+    def pace(self, **report: float) -> None:
+        """Say how fast the run goes and what memory it takes: fields of `Status`, in its next heartbeat."""
+        self._background.pace = report
+
     def checkpoint(self, tensors: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
         """Commit, then write a state to go on from, with the lengths of the record; the newest two are kept.
 

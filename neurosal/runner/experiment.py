@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,7 @@ from neurosal.record import ExperimentFolder, Run, open_run, schema
 from neurosal.record.files import read_yaml_file
 from neurosal.record.refusing import refuse_other
 from neurosal.runner.course import Program, course_of
+from neurosal.runner.pace import forget_peak
 from neurosal.runner.recordable import recordable
 from neurosal.runner.sharing import led, status_of
 from neurosal.runner.training import train
@@ -160,6 +162,7 @@ def _arms(
     steps = {one.name: course_of(one.program, one.training, data).total for one in contenders}
     total, before, diverged = sum(steps.values()), 0, []
     for one in contenders:
+        forget_peak(pick_device(device))  # each arm tells its own
         network = compile(
             one.circuit,
             seeds=one.seeds,
@@ -169,22 +172,33 @@ def _arms(
             step=one.training.step,
             recompute=one.training.recompute,
         )
-
-        def told(done: int, _: int, phase: str, before: int = before, name: str = one.name) -> None:
-            if progress is not None:
-                progress(before + done, total, f"{name}, {phase}" if phase else name)
-
-        program = one.program
+        program, told = one.program, None if progress is None else Told(progress, before, total, one.name)
         arm = train(
             network, data, one.training, store=folder / schema.ARMS / one.name, resume=resume, progress=told,
             replicas=one.varied, phases=program.phases, cycles=program.cycles, tasks=program.tasks, ranks=ranks,
         )  # fmt: skip
+        del network
+        gc.collect()  # a network holds itself in a circle, and the next one may need its memory
         if arm.status.state == "diverged":
             diverged.append(f"{one.name}: {arm.status.message}")
         before += steps[one.name]
         if target is not None:
             target.heartbeat(step=before, epoch=float(one.training.epochs))
     return ("diverged", "\n".join(diverged)) if diverged else ("done", "")
+
+
+class Told:
+    """Progress of one arm, told as part of that of all."""
+
+    def __init__(self, progress: Progress, before: int, total: int, name: str) -> None:
+        self.progress, self.before, self.total, self.name = progress, before, total, name
+
+    def __call__(self, done: int, _: int, phase: str) -> None:
+        self.progress(self.before + done, self.total, f"{self.name}, {phase}" if phase else self.name)
+
+    def at_pace(self, words: str) -> None:
+        """How fast it goes."""
+        getattr(self.progress, "at_pace", str)(words)
 
 
 def circuit_of(arm: Arm, name: str = "arm") -> Circuit:

@@ -30,6 +30,7 @@ from neurosal.record.refusing import refuse_other
 from neurosal.runner.course import MOST_VISITS, Place, Program, visits
 from neurosal.runner.finite import Finite
 from neurosal.runner.intervening import intervene
+from neurosal.runner.pace import Pace, words_of
 from neurosal.runner.probing import Prober
 from neurosal.runner.sharing import agreed, open_record, status_of
 from neurosal.runner.stages import Stage, stages_of
@@ -74,7 +75,8 @@ def train(
             be resumed).
         resume: go on with the run in `store` from its newest checkpoint, to the same bits; start it when there is none,
             and only open it when it is finished. Refused where settings, seeds or circuit are not those of the run.
-        progress: called with (steps done, steps in all, what is happening).
+        progress: called with (steps done, steps in all, what is happening); where it has a method `at_pace`, that is
+            told every second how fast it goes and what memory it takes, in words.
         replicas: what varies over replicas beside the seed, e.g. ``{"lr": [...]}``; written beside the records.
         phases, cycles, tasks: as in an `Experiment`; with phases, these say how long training is.
         ranks: the processes that train together, from `neurosal.processes.join`; each calls this with the same.
@@ -173,6 +175,7 @@ class Trainer:
         self.probes = bool(self.prober.groups) and (ranks is None or ranks.leads)
         self.evaluated_at = -1
         self.finite = Finite(network, self.replicas)
+        self.pace = Pace(self.total, network.device)
 
     def _check_program(self, data: Any) -> None:
         circuits, trainings = {"network": self.network.circuit}, {"network": self.training}
@@ -223,6 +226,7 @@ class Trainer:
                 self._take_up(tensors, meta)
             self._go(recorder)
             recorder.reached(step=self.network.steps, epoch=self._epoch())
+            recorder.pace(**self.pace.report())
             if self.training.checkpoint_at_end:
                 recorder.checkpoint(self._tensors(), self._meta())
             if self.finite.failures:
@@ -294,6 +298,7 @@ class Trainer:
         self.finite.keep()
         if self.place == Place():
             self._evaluate(recorder)
+        self.pace.begin(self.network.steps)
         for cycle, number, done, begun in self.course.legs(self.place):
             stage = self.stages[number]
             if not begun:
@@ -323,6 +328,8 @@ class Trainer:
         if self.probes:
             self.prober.record(recorder, step, self._epoch(), ended, moment)
         recorder.maybe_commit()
+        if self.pace.step(training.batch_size):
+            self._tell_pace(recorder)
         if self.progress is not None:
             self.progress(step, self.total, "" if stage.phase is None else stage.phase.name)
         if ended is not None:
@@ -344,7 +351,14 @@ class Trainer:
     def _save(self, recorder: Recorder) -> None:
         # A resumed run starts from here, so an uninterrupted one must fall back to here as well.
         self.finite.keep()
-        recorder.checkpoint(self._tensors(), self._meta())
+        with self.pace.paused():
+            recorder.checkpoint(self._tensors(), self._meta())
+
+    def _tell_pace(self, recorder: Recorder) -> None:
+        report = self.pace.report()
+        recorder.pace(**report)
+        if (tell := getattr(self.progress, "at_pace", None)) is not None:
+            tell(words_of(report))
 
     # Phases ----------------------------------------------------------------------------------------------------------
 
@@ -385,6 +399,10 @@ class Trainer:
         return array
 
     def _evaluate(self, recorder: Recorder) -> None:
+        with self.pace.paused():
+            self._evaluate_now(recorder)
+
+    def _evaluate_now(self, recorder: Recorder) -> None:
         values = self._judged()
         step, epoch = self.network.steps, self._epoch()
         if values:
