@@ -3,7 +3,7 @@
 from neurosal.checks.circuit import check, check_circuit_data
 from neurosal.checks.experiment import check_experiment, check_experiment_data
 from neurosal.checks.learning import nothing_changes
-from neurosal.checks.memory import available_memory, estimate, machine_memory, refuse_oversized
+from neurosal.checks.memory import available_memory, estimate, estimate_run, machine_memory, refuse_oversized
 
 __all__ = [
     "available_memory",
@@ -12,6 +12,7 @@ __all__ = [
     "check_experiment",
     "check_experiment_data",
     "estimate",
+    "estimate_run",
     "machine_memory",
     "nothing_changes",
     "refuse_oversized",

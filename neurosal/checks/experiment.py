@@ -11,7 +11,7 @@ from typing import Any
 from neurosal import library
 from neurosal.checks.circuit import problems_in
 from neurosal.checks.learning import nothing_changes
-from neurosal.checks.memory import available_memory, estimate, memory_problem
+from neurosal.checks.memory import available_memory, estimate_run, memory_problem
 from neurosal.checks.names import name_problems
 from neurosal.checks.phases import Arms, phase_problems, task_problems
 from neurosal.checks.search import search_problems
@@ -159,7 +159,7 @@ def _problems(view: ExperimentView) -> Iterator[Problem]:
             yield from wrong.problems
     if view.search is not None:
         yield from search_problems(view.search, view.arms, trainings)
-    yield from _memory(view, trainings, circuits)
+    yield from _memory(view, trainings, circuits, dataset)
 
 
 def _under(prefix: str, problems: Iterable[Problem], fallback: str = "") -> Iterator[Problem]:
@@ -424,12 +424,15 @@ def _targets(place: str, probes: Iterable[Probe], circuits: Iterable[Circuit]) -
 
 
 def _memory(
-    view: ExperimentView, trainings: Mapping[str, Training], circuits: Mapping[str, Circuit]
+    view: ExperimentView, trainings: Mapping[str, Training], circuits: Mapping[str, Circuit], dataset: Dataset | None
 ) -> Iterator[Problem]:
     free = available_memory()
+    sizes = {} if dataset is None else dataset.provenance()["samples"]
+    judged = max((sizes.get(part, 0) for part in ("validation", "test")), default=0)
     for name in [name for name in circuits if name in trainings]:
         training, replicas = trainings[name], _replicas(view, name)
-        needs = estimate(circuits[name], replicas, training.batch_size, training.dtype, training.optimizer)
+        features = sum(circuits[name].populations[each].units for each in circuits[name].inputs)
+        needs = estimate_run(circuits[name], replicas, training, sum(sizes.values()), features, judged)
         remedy = f"Take fewer than {replicas} replicas, smaller batches or smaller populations."
         problem = memory_problem(needs, free, place=f"arms.{name}", remedy=remedy)
         if problem is not None:

@@ -5,18 +5,38 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from math import prod
 from pathlib import Path
+from typing import Any
 
 from neurosal.errors import CircuitError, Problem
 from neurosal.graph.circuit import Circuit
 from neurosal.graph.models import Rate
+from neurosal.graph.plasticity import Plasticity
 from neurosal.graph.projection import Projection
 from neurosal.graph.weights import SignOf
 from neurosal.graph.wiring import Dense, Router
 from neurosal.settings.optimizers import SGD, Optimizer
+from neurosal.settings.training import Training
 
 BYTES = {"float32": 4, "float64": 8, "bfloat16": 2}
 # Activation, gate and error of a population, and one copy of a signal in the order of areas.
 SIGNALS = 4
+STATE = ("weights", "feedback", "biases", "routers", "optimizer", "plasticity")  # what a checkpoint holds
+KEPT_BYTES = 1 << 28  # a larger state has no second copy: see `neurosal.runner.finite`
+EVALUATED_ROWS = 1 << 15  # samples that are judged together, in all replicas
+EVALUATED_BYTES = 1 << 29  # and what their activity may take: wide networks are judged in smaller pieces
+REMEDIES = {
+    "weights": "fewer areas, smaller populations or fewer replicas",
+    "feedback": "feedback that needs fewer synapses (direct: dfa or dkp), fewer areas, or fewer replicas",
+    "masks": "dense wiring",
+    "optimizer": "plain SGD, which keeps nothing",
+    "plasticity": "plasticity that remembers less",
+    "changes": "plain SGD without clip, which makes no tensor of changes",
+    "signals": "smaller batches, or fewer replicas",
+    "data": "a smaller subset of the data",
+    "kept": "fewer replicas",
+    "records": "a smaller training.queue_mb",
+    "evaluation": "fewer samples to judge by",
+}
 
 
 def estimate(
@@ -26,7 +46,8 @@ def estimate(
     dtype: str = "float32",
     optimizer: Optimizer | None = None,
 ) -> dict[str, int]:
-    """Bytes that training needs, by part: weights, masks, biases, routers, optimizer, changes, signals.
+    """Bytes that training steps need, by part: weights (forward and lateral), feedback, masks, biases, routers,
+    optimizer, plasticity, changes, signals.
 
     Args:
         circuit: what is trained; ends that are not there count nothing.
@@ -42,6 +63,7 @@ def estimate(
     """
     each = replicas * BYTES[dtype]
     numbers = {name: parameters(circuit, name) for name in circuit.projections}
+    by_pathway = {name: circuit.projections[name].pathway for name in numbers}
     plastic = [
         name for name, edge in circuit.projections.items() if edge.plasticity.plastic and edge.pathway != "modulatory"
     ]
@@ -50,18 +72,95 @@ def estimate(
         for population in circuit.populations.values()
         if _has_bias(population.model)
     )
+    forward = sum(count for name, count in numbers.items() if by_pathway[name] in ("feedforward", "lateral"))
     return {
-        "weights": each
-        * sum(count for name, count in numbers.items() if circuit.projections[name].pathway != "modulatory"),
+        "weights": each * forward,
+        "feedback": each * sum(count for name, count in numbers.items() if by_pathway[name] == "feedback"),
         "masks": each * sum(numbers[name] for name, edge in circuit.projections.items() if _leaves_out(edge)),
         "biases": each * units,
-        "routers": each
-        * sum(count for name, count in numbers.items() if circuit.projections[name].pathway == "modulatory"),
+        "routers": each * sum(count for name, count in numbers.items() if by_pathway[name] == "modulatory"),
         "optimizer": each * _states(optimizer) * (sum(numbers[name] for name in plastic) + units),
-        # A change lives until its step is done; reciprocal projections share one.
-        "changes": each * max((numbers[name] for name in plastic), default=0),
+        "plasticity": each * sum(_remembered(circuit, name) for name in plastic),
+        "changes": each * _changes(circuit, {name: numbers[name] for name in plastic}, optimizer),
         "signals": each * SIGNALS * batch_size * sum(population.units for population in circuit.populations.values()),
     }
+
+
+def estimate_run(
+    circuit: Circuit, replicas: int, training: Training, samples: int = 0, features: int = 0, evaluated: int = 0
+) -> dict[str, int]:
+    """Bytes that a run needs, by part: those of its steps, and beside them
+
+    - data: samples as tensors on the device, next to the data set itself;
+    - kept: the copy of the last good state, of states up to 256 MiB;
+    - records: the queue of what waits to be written, and the copy of a checkpoint that fits into it (larger ones are
+      written from where they lie);
+    - evaluation: signals of samples that are judged together, beyond those of a batch.
+
+    Args:
+        samples, features: of all parts of the data.
+        evaluated: samples of the largest part to judge by.
+    """
+    needs = estimate(circuit, replicas, training.batch_size, training.dtype, training.optimizer)
+    state = sum(needs[part] for part in STATE)
+    units = sum(population.units for population in circuit.populations.values())
+    judged = min(evaluated * replicas, EVALUATED_ROWS) * SIGNALS * units * BYTES[training.dtype]
+    queue = int(training.queue_mb * 2**20)
+    return needs | {
+        "data": samples * features * (4 + BYTES[training.dtype]),
+        "kept": state if state <= KEPT_BYTES else needs["biases"] + needs["routers"],
+        "records": queue + (state if state <= queue else 0),
+        "evaluation": max(0, min(judged, 2 * EVALUATED_BYTES) - needs["signals"]),
+    }
+
+
+def _remembered(circuit: Circuit, name: str) -> int:
+    """How many numbers the plasticity of a projection keeps."""
+    edge = circuit.projections[name]
+    source, target = circuit.populations.get(edge.source), circuit.populations.get(edge.target)
+    if source is None or target is None or type(edge.plasticity).init is Plasticity.init:
+        return 0
+    shape = (1, circuit.areas_of(name), *edge.wiring.weight_shape(target.units, source.units))
+    state = edge.plasticity.init(_Shaped(shape))
+    return sum(prod(entry.shape) for entry in state.values() if hasattr(entry, "shape"))
+
+
+class _Shaped:
+    """Stands for a weight where only sizes count: whatever is made of it or done with it keeps its shape."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+
+    def new_zeros(self, *shape: Any, **_: Any) -> _Shaped:
+        return _Shaped(tuple(shape[0]) if shape and isinstance(shape[0], (tuple, list)) else shape)
+
+    new_ones = new_empty = new_zeros
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *_, **__: self
+
+
+def _changes(circuit: Circuit, numbers: Mapping[str, int], optimizer: Optimizer | None) -> int:
+    """How many numbers of changes, and of what an optimiser makes of them, are there at a time.
+
+    A plain step takes a product straight into the weights, area by area. Others make the change a tensor; clipping
+    makes all of them before the first weight moves. Plasticity with an update of its own always makes one, and puts it
+    into the layout of the storage.
+    """
+    areas = {name: max(1, circuit.areas_of(name)) for name in numbers}
+    own = [count for name, count in numbers.items() if circuit.projections[name].plasticity.product is None]
+    most = max(numbers.values(), default=0)
+    if optimizer is None or optimizer.plain:
+        by_area = max((count // areas[name] for name, count in numbers.items()), default=0)
+        return max(by_area, 3 * max(own, default=0))
+    working = most * (1 + (1 if isinstance(optimizer, SGD) else 3))
+    if optimizer.clip is not None:
+        shared = {tuple(sorted((edge.source, edge.target))): numbers[name]
+                  for name, edge in circuit.projections.items() if name in numbers}  # fmt: skip
+        working += sum(shared.values())
+    return max(working, 3 * max(own, default=0))
 
 
 def _leaves_out(edge: Projection) -> bool:
@@ -131,19 +230,21 @@ def _control_groups() -> Iterator[int]:
             yield int(text)
 
 
-def memory_problem(needs: Mapping[str, int], limit: int | None, *, place: str, remedy: str) -> Problem | None:
-    """A problem when the parts together need more than `limit` bytes."""
+def memory_problem(needs: Mapping[str, int], limit: int | None, *, place: str, remedy: str = "") -> Problem | None:
+    """A problem when the parts together need more than `limit` bytes: how much each takes, and what would make the
+    largest of them smaller."""
     total = sum(needs.values())
     if limit is None or total <= limit:
         return None
-    parts = ", ".join(
-        f"{part} {in_words(size)}" for part, size in sorted(needs.items(), key=lambda entry: -entry[1])[:3] if size
-    )
+    ordered = sorted(needs.items(), key=lambda entry: -entry[1])
+    parts = ", ".join(f"{part} {in_words(size)}" for part, size in ordered if size * 1000 >= total)
+    helping = [f"{part}: {REMEDIES[part]}" for part, size in ordered[:3] if part in REMEDIES and size * 5 >= total]
+    advice = f"What takes most of it gets smaller with, for {'; for '.join(helping)}." if helping else ""
     return Problem(
         place=place,
         expected=f"what fits into {in_words(limit)} of memory",
         found=f"{in_words(total)} ({parts})",
-        remedy=remedy,
+        remedy=" ".join(text for text in (remedy, advice) if text),
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from neurosal.checks.memory import EVALUATED_BYTES, EVALUATED_ROWS
 from neurosal.engine.losses import NO_LOSS
 from neurosal.errors import DataError, Problem
 from neurosal.lower.streams import stream
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from neurosal.engine.network import Network
 
 Samples = Tensor | dict[str, Tensor]
-EVALUATED_ROWS = 1 << 15
-EVALUATED_BYTES = 1 << 29  # signals of a piece: wide networks are judged in smaller ones
 
 
 class Part:

@@ -18,12 +18,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from neurosal.checks.memory import KEPT_BYTES
 from neurosal.engine.feeding import Samples
 from neurosal.engine.network import Network
 from neurosal.engine.sweep import no_grad
 from neurosal.record.tensors import bytes_of
 
-KEPT_BYTES = 1 << 28
 PARTS = 16  # looks until every weight of a large network was seen once
 Saved = Callable[[], Mapping[str, Tensor] | None]
 

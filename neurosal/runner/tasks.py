@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from neurosal.engine.feeding import EVALUATED_ROWS, Part
+from neurosal.engine.feeding import Part, rows_at_once
 from neurosal.engine.network import Network
 from neurosal.engine.sweep import no_grad
 
@@ -29,7 +29,7 @@ def judge(network: Network, part: Part, tasks: Mapping[str, Sequence[int]]) -> t
     own = [torch.as_tensor(tuple(classes), device=device) for classes in tasks.values()]
     right = torch.zeros(2, replicas, len(own), dtype=torch.float64, device=device)
     counts = torch.stack([torch.isin(labels.to(device), classes).sum() for classes in own])
-    rows = max(1, EVALUATED_ROWS // replicas)
+    rows = rows_at_once(network)
     for first in range(0, len(part), rows):
         logits = network.predict({name: values[first : first + rows] for name, values in part.inputs.items()})
         label = labels[first : first + rows].to(device)

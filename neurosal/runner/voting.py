@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from neurosal.engine.feeding import EVALUATED_ROWS, Part
+from neurosal.engine.feeding import Part, rows_at_once
 from neurosal.engine.network import Network
 from neurosal.errors import Problem
 from neurosal.settings.probes import Probe
@@ -53,7 +53,7 @@ def _counts(network: Network, part: Part, areas: Mapping[str, int], labels: int)
     routes = network.plan.routes
     size = {routes[name]: count for name, count in areas.items()}
     totals: dict[str, Any] = dict.fromkeys(size, 0)
-    rows = max(1, EVALUATED_ROWS // network.replicas)
+    rows = rows_at_once(network)
     for first in range(0, len(part), rows):
         batch = network.forward(part.rows(first, first + rows))
         label = part.labels[first : first + rows].numpy()
