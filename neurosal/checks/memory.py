@@ -18,12 +18,13 @@ from neurosal.settings.optimizers import SGD, Optimizer
 from neurosal.settings.training import Training
 
 BYTES = {"float32": 4, "float64": 8, "bfloat16": 2}
-# Activation, gate and error of a population, and one copy of a signal in the order of areas.
-SIGNALS = 4
+# Activity and error of a population, and one copy of a signal in the order of areas or while it is gated.
+SIGNALS = 3
 STATE = ("weights", "feedback", "biases", "routers", "optimizer", "plasticity")  # what a checkpoint holds
 KEPT_BYTES = 1 << 28  # a larger state has no second copy: see `neurosal.runner.finite`
 EVALUATED_ROWS = 1 << 15  # samples that are judged together, in all replicas
 EVALUATED_BYTES = 1 << 29  # and what their activity may take: wide networks are judged in smaller pieces
+LIBRARIES = 1 << 28  # at most: small networks free little
 REMEDIES = {
     "weights": "fewer areas, smaller populations or fewer replicas",
     "feedback": "feedback that needs fewer synapses (direct: dfa or dkp), fewer areas, or fewer replicas",
@@ -95,7 +96,8 @@ def estimate_run(
     - kept: the copy of the last good state, of states up to 256 MiB;
     - records: the queue of what waits to be written, and the copy of a checkpoint that fits into it (larger ones are
       written from where they lie);
-    - evaluation: signals of samples that are judged together, beyond those of a batch.
+    - evaluation: signals of samples that are judged together, beyond those of a batch;
+    - libraries: freed memory that the process keeps (`neurosal.engine.heap`) and what torch's kernels keep.
 
     Args:
         samples, features: of all parts of the data.
@@ -111,6 +113,7 @@ def estimate_run(
         "kept": state if state <= KEPT_BYTES else needs["biases"] + needs["routers"],
         "records": queue + (state if state <= queue else 0),
         "evaluation": max(0, min(judged, 2 * EVALUATED_BYTES) - needs["signals"]),
+        "libraries": LIBRARIES,
     }
 
 

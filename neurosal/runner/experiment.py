@@ -11,6 +11,7 @@ from typing import Any
 
 from neurosal import library
 from neurosal.checks import check_experiment
+from neurosal.checks.experiment import load_once
 from neurosal.data import Dataset
 from neurosal.engine.compiled import refuse_way
 from neurosal.engine.inputs import pick_device
@@ -64,7 +65,7 @@ def run(
     if status is not None and status.finished:
         refuse_other(folder / schema.EXPERIMENT_FILE, read_yaml_file(folder / schema.EXPERIMENT_FILE), asked)
         return open_run(folder)
-    data = experiment.data.load()
+    data = load_once(experiment.data)  # the check has read it already: once is enough in memory, too
     provenance: dict[str, Any] = {"data": data.provenance()}
     if ranks is not None:
         provenance["processes"] = {"count": ranks.count, "parallel": ranks.parallel}

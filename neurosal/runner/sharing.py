@@ -68,6 +68,13 @@ class Silent:
     def checkpoint(self, tensors: Mapping[str, Any], meta: Mapping[str, Any]) -> None:
         """Nothing."""
 
+    def pace(self, **report: float) -> None:
+        """Nothing."""
+
+    def newest_checkpoint(self) -> checkpoints.Checkpoint | None:
+        """That of the process that leads, which waits for large ones before it goes on."""
+        return checkpoints.newest(self.folder / schema.CHECKPOINTS)
+
     def close(self, status: str = "done", message: str = "") -> None:
         """Nothing."""
 

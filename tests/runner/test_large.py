@@ -1,4 +1,4 @@
-"""Networks whose state is too large for a second copy: what they fall back to, and that they resume to the same bits."""
+"""Networks whose state is too large for a second copy: what they fall back to, and how they resume."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 import neurosal as ns
 from neurosal import rules
-from neurosal.record import open_run, schema
+from neurosal.record import checkpoint, open_run, schema
 from neurosal.runner import finite
 from neurosal.runner.finite import PARTS, Finite
 from neurosal.runner.training import DivergedWarning
@@ -134,9 +134,7 @@ def test_a_spoilt_weight_is_found_within_as_many_looks_as_there_are_parts() -> N
 
 
 def test_no_checkpoint_holds_a_state_that_is_not_finite(tmp_path: Path) -> None:
-    network, _ = broken(rules.kp(CHAIN), tmp_path / "run", 8, checkpoint_every_steps=3)
-    from neurosal.record import checkpoint
-
+    broken(rules.kp(CHAIN), tmp_path / "run", 8, checkpoint_every_steps=3)
     for path in checkpoint.numbered(tmp_path / "run" / schema.CHECKPOINTS).values():
         for name, array in checkpoint.load(path).tensors.items():
             assert np.isfinite(array.astype("float64")).all(), (path, name)
@@ -159,8 +157,8 @@ def test_without_one_at_the_end_no_checkpoint_is_written_and_the_run_is_done(tmp
     assert run.status.state == "done"
     assert not (tmp_path / "run" / schema.CHECKPOINTS).exists()
     again = ns.train(
-        network_of(sal()), data_of(), store=tmp_path / "run", resume=True, epochs=2, batch_size=5, checkpoint_every=None,
-        checkpoint_at_end=False, optimizer=ns.SGD(lr=0.1), dtype="float64",
+        network_of(sal()), data_of(), store=tmp_path / "run", resume=True, epochs=2, batch_size=5,
+        checkpoint_every=None, checkpoint_at_end=False, optimizer=ns.SGD(lr=0.1), dtype="float64",
     )  # fmt: skip
     assert again.status.updated == run.status.updated
 
