@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from neurosal.engine.reading import Stored
 from neurosal.errors import NeurosalError
 from neurosal.processes import Ranks
 from neurosal.record import Recorder, Status, schema
@@ -83,6 +84,12 @@ class Silent:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         """Nothing."""
+
+
+def saved_by(recorder: Any) -> Stored | None:
+    """The newest checkpoint of a run that is being recorded; None where there is none."""
+    found = recorder.newest_checkpoint()
+    return None if found is None else Stored.of(found.tensors)
 
 
 Opened = tuple[Any, Mapping[str, Any] | None, Mapping[str, Any]]  # a recorder, tensors and meta of a checkpoint

@@ -32,7 +32,7 @@ from neurosal.runner.finite import Finite
 from neurosal.runner.intervening import intervene
 from neurosal.runner.pace import Pace, words_of
 from neurosal.runner.probing import Prober
-from neurosal.runner.sharing import agreed, open_record, status_of
+from neurosal.runner.sharing import agreed, open_record, saved_by, status_of
 from neurosal.runner.stages import Stage, stages_of
 from neurosal.runner.tasks import judge
 from neurosal.runner.threads import fitting_threads
@@ -219,7 +219,7 @@ class Trainer:
             stack.enter_context(fitting_threads(self.network, max(one.training.batch_size for one in self.stages)))
             self.prober.declare(recorder)
             self._declare(recorder)
-            self.finite.saved = partial(_saved, recorder)
+            self.finite.saved = partial(saved_by, recorder)
             if tensors is None:
                 self._begin(recorder, resumed)
             else:
@@ -451,12 +451,6 @@ class Trainer:
             drive = stage.feed or stage.noise
             assert drive is not None
             drive.taken += stage.done
-
-
-def _saved(recorder: Recorder) -> Stored | None:
-    """The newest checkpoint of a run that is being recorded."""
-    found = recorder.newest_checkpoint()
-    return None if found is None else Stored.of(found.tensors)
 
 
 def _falls(step: int, every: int | None) -> bool:
