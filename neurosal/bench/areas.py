@@ -96,16 +96,17 @@ def rivals(work: Work, effort: Effort, only: list[str] | None) -> tuple[list[Con
     """Dense backpropagation and areas in plain torch, in all variants; and what is left out."""
     found: list[Contender] = []
     notes: list[str] = []
-    compiled = (False,) if effort.quick or work == SMALL else (False, True)
-    for form in FORMS:
-        found += [dense(work, form, compiled=kind, device=effort.device) for kind in compiled]
+    compiled = not effort.quick and work != SMALL
+    found += [dense(work, form, device=effort.device) for form in FORMS]
+    if compiled:
+        found.append(dense(work, "fused", compiled=True, device=effort.device))
     for way in torch_areas.WAYS:
         if (reason := torch_areas.left_out(way, work)) is not None:
             notes.append(reason)
             continue
         net = torch_areas.area_net(way, work, effort.device)
         found += [torch_areas.contender(net, work, form, device=effort.device) for form in FORMS]
-        if way.compiles and True in compiled:
+        if way.compiles and compiled:
             found.append(torch_areas.contender(net, work, "fused", compiled=True, device=effort.device))
     return [entry for entry in found if only is None or entry.name in only], notes
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,10 @@ COMPARISONS: dict[str, Comparison] = {
     "rules": rules,
     "replicas": replicas,
     "areas": areas.compare,
-    "kernels": kernels.compare,
-    "depth": depth.compare,
     "memory": memory.compare,
     "scale": scale.compare,
+    "depth": depth.compare,
+    "kernels": kernels.compare,
     "recording": lambda console, effort: [recording.compare(console, effort)],
     "statistics": lambda console, effort: [statistics.compare(console, effort)],
     "report": lambda console, effort: [reports.compare(console, effort)],
@@ -77,15 +78,18 @@ def main(
     if out is not None:
         with store_errors(Path(out), "write what was measured"):
             Path(out).open("a").close()  # minutes of measuring are not to be lost
-    report: dict[str, Any] = {"machine": machine(effort.device), "threads": list(effort.threads), "results": []}
+    report: dict[str, Any] = {"machine": machine(effort.device), "threads": list(effort.threads), "seconds": {}}
+    report["results"] = []
     console, failed = Console(), []
     for name in GROUPS.get(what, (what,)) if what else COMPARISONS:
+        began = time.perf_counter()
         try:
             report["results"] += COMPARISONS[name](console, effort)
         except NeurosalError as error:
             failed.append(f"{name}: {error}")
             console.print(failed[-1], style="red", markup=False)
             report.setdefault("failed", {})[name] = str(error)
+        report["seconds"][name] = round(time.perf_counter() - began, 1)
         if out is not None:
             Path(out).write_text(json.dumps(report, indent=1) + "\n")
     if old is not None:

@@ -24,8 +24,9 @@ def compare(console: Console, effort: Effort) -> list[dict[str, Any]]:
     """A step under chain and direct feedback, at growing depth."""
     found = []
     for work in QUICK if effort.quick else WORKS:
-        kinds = (False,) if effort.quick else (False, True)
-        contenders = [theirs(work, form, compiled=kind, device=effort.device) for form in FORMS for kind in kinds]
+        contenders = [theirs(work, form, device=effort.device) for form in FORMS]
+        if not effort.quick:
+            contenders.append(theirs(work, "fused", compiled=True, device=effort.device))
         contenders += [ours(work, rule, device=effort.device) for rule in RULES]
         found.append(race(console, "depth", str(work), contenders, effort.shorter(8)))
     return found

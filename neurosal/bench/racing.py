@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from neurosal.bench.agreement import Refused
@@ -74,7 +77,15 @@ def race(
     if more is not None:
         more(found)
     show(console, found)
+    _forget_compiled()
     return found
+
+
+def _forget_compiled() -> None:
+    """What was compiled for one row has no place in the next: torch keeps few forms of a function, and then none."""
+    if "torch._dynamo" in sys.modules:
+        torch.compiler.reset()
+    gc.collect()  # a net and what was compiled from it hold each other
 
 
 def _best_variants(contenders: Sequence[Contender], effort: Effort) -> tuple[list[Contender], dict[str, Heat]]:

@@ -61,10 +61,9 @@ def _row(
     momentum: float = 0.0,
     goals: Sequence[Measured] = (),
 ) -> dict[str, Any]:
-    kinds = (False,) if effort.quick or work.replicas > 1 else (False, True)
-    contenders: list[Contender] = [
-        dense(work, form, compiled=kind, momentum=momentum, device=effort.device) for form in FORMS for kind in kinds
-    ]
+    contenders: list[Contender] = [dense(work, form, momentum=momentum, device=effort.device) for form in FORMS]
+    if not effort.quick and work.replicas == 1:
+        contenders.append(dense(work, "fused", compiled=True, momentum=momentum, device=effort.device))
     contenders += [ours(work, name, momentum=momentum, device=effort.device) for name in names]
     label = f"{work}, momentum {momentum}" if momentum else str(work)
     notes = [] if work.replicas == 1 else ["torch is not compiled here: each model would be compiled by itself"]

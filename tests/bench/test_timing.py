@@ -15,7 +15,7 @@ def test_contenders_take_turns_each_at_its_best_number_of_threads(monkeypatch: p
     before = torch.get_num_threads()
     taken: list[tuple[str, int]] = []
     clock = [0.0]
-    cost = {("a", 1): 1.0, ("a", 2): 3.0, ("b", 1): 4.0, ("b", 2): 2.0}
+    cost = {("a", 1): 0.0625, ("a", 2): 0.1875, ("b", 1): 0.25, ("b", 2): 0.125}
 
     def contender(name: str) -> Any:
         def step() -> None:
@@ -25,15 +25,28 @@ def test_contenders_take_turns_each_at_its_best_number_of_threads(monkeypatch: p
         return step
 
     monkeypatch.setattr("time.perf_counter", lambda: clock[0])
-    effort = Effort((1, 2), turns=4, seconds_a_turn=1.0, seconds_a_row=1e3)
+    effort = Effort((1, 2), turns=4, seconds_a_turn=0.05, seconds_a_row=1e3)
     try:
         timings = interleaved({"a": contender("a"), "b": contender("b")}, effort)
         assert torch.get_num_threads() == before
     finally:
         torch.set_num_threads(before)
-    assert (timings["a"].median, timings["a"].threads) == (1.0, 1)
-    assert (timings["b"].median, timings["b"].threads) == (2.0, 2)
+    assert (timings["a"].median, timings["a"].threads) == (0.0625, 1)
+    assert (timings["b"].median, timings["b"].threads) == (0.125, 2)
     assert taken[-8:] == [("a", 1), ("b", 2), ("b", 2), ("a", 1)] * 2
+
+
+def test_a_step_that_takes_long_with_the_most_threads_is_not_tried_with_fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+    clock = [0.0]
+
+    def step() -> None:
+        tried.append(torch.get_num_threads())
+        clock[0] += 1.0
+
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    found = interleaved({"a": step}, Effort((1, 2), turns=2, seconds_a_turn=0.1, seconds_a_row=0.1))
+    assert (found["a"].threads, set(tried)) == (2, {2})
 
 
 def test_slow_contenders_take_fewer_turns_but_not_too_few(monkeypatch: pytest.MonkeyPatch) -> None:
