@@ -204,6 +204,9 @@ def _states(optimizer: Optimizer | None) -> int:
     return 2
 
 
+machines: float = 1.0  # among which what is checked is divided, where processes share its areas out
+
+
 def machine_memory() -> int | None:
     """Bytes that this process may have at all, as far as the system says."""
     return min((size for size in (_meminfo("MemTotal"), *_control_groups()) if size), default=None)
@@ -237,6 +240,7 @@ def memory_problem(needs: Mapping[str, int], limit: int | None, *, place: str, r
     """A problem when the parts together need more than `limit` bytes: how much each takes, and what would make the
     largest of them smaller."""
     total = sum(needs.values())
+    limit = None if limit is None else int(limit * machines)
     if limit is None or total <= limit:
         return None
     ordered = sorted(needs.items(), key=lambda entry: -entry[1])

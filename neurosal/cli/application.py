@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -345,4 +346,11 @@ def main() -> None:
     # that made steps up to ten times slower. A short spin, then sleep. What the user set stands.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
-    app()
+    try:
+        app()
+    except SystemExit as end:
+        if asked() and end.code:  # at the end of Python, torch waits ten seconds and more for processes that are gone
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(end.code if isinstance(end.code, int) else UNEXPECTED)
+        raise

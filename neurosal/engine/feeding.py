@@ -151,7 +151,7 @@ def rows_at_once(network: Network) -> int:
     units = sum(population.units for population in network.circuit.populations.values())
     # Before and after the activation.
     each = 2 * units * network.dtype.itemsize
-    return max(1, min(EVALUATED_ROWS, EVALUATED_BYTES // each) // network.replicas)
+    return max(1, min(EVALUATED_ROWS, EVALUATED_BYTES // each) // len(network.seeds_in_run))
 
 
 def parts_of(data: Any, network: Network, loss: str) -> Mapping[str, Part]:

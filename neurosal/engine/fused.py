@@ -47,7 +47,7 @@ def bind(learner: Learner, change: Change, general: FusedChange) -> FusedChange:
             return
         post = (batch.error if post_error else batch.activity)[post_name]
         pre = (batch.error if pre_error else batch.activity)[pre_name]
-        mean = lr / batch.samples
+        mean = lr / batch.whole
         step = lr if sums else mean
         accumulate_([(weight, -step * rate, 1.0 - lr * rate * decay) for weight, rate in weights], post, pre, None)
         for full, mask in masks:

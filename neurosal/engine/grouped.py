@@ -58,7 +58,7 @@ def aligned(tensor: Tensor) -> bool:
 def lay_out(rows_MU: Tensor, groups: Groups) -> Tensor:
     """Rows as [G, C, U], zeros behind each group."""
     laid = rows_MU.new_zeros(groups.counts_RK.numel() * groups.capacity, rows_MU.shape[1])
-    return laid.index_copy_(0, groups.slot, rows_MU).view(-1, groups.capacity, rows_MU.shape[1])
+    return laid.index_copy_(0, groups.slot, rows_MU).view(groups.counts_RK.numel(), groups.capacity, rows_MU.shape[1])
 
 
 def multiply_groups(rows_MI: Tensor, weight_GIO: Tensor, groups: Groups, bias_GO: Tensor | None = None) -> Tensor:

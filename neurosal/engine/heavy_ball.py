@@ -60,7 +60,7 @@ def bind(learner: Learner, change: Change) -> HeavyBall | None:
             return False
         post = learner.sweep.rows(batch, post_name, post_kind, order, kernel.compute)
         pre = learner.sweep.rows(batch, pre_name, pre_kind, order, kernel.compute)
-        whole = 1.0 if sums else 1.0 / batch.samples
+        whole = 1.0 if sums else 1.0 / batch.whole
         weights = [parameters.full[name] for name in names]
         velocities = [learner.state(name, parameters.full[name], optimizer)["momentum"] for name in names]
         if not by_replica:

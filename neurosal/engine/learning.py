@@ -375,7 +375,7 @@ class LocalSignals:
         found: Tensor | None = natural(self._learner.sweep, self._batch, population, kind)
         assert found is not None, f"{self._name} reads the {kind} of {population}, which this circuit does not have"
         together = self._batch.together
-        return found if together is None else together.whole_rows(found, self._batch)
+        return found if together is None else together.whole_rows(found, self._batch, self.groups)
 
     @property
     def pre_activity(self) -> Tensor:

@@ -29,7 +29,7 @@ from neurosal.engine.inputs import (
 from neurosal.engine.learning import Learner
 from neurosal.engine.lesions import Lesioned
 from neurosal.engine.losses import LOSSES, NO_LOSS
-from neurosal.engine.parameters import Parameters
+from neurosal.engine.parameters import Held, Parameters
 from neurosal.engine.routing import RouterState
 from neurosal.engine.state import NetworkState
 from neurosal.engine.stepping import Inputs, Stepped
@@ -65,6 +65,7 @@ class Network(Stepped, Lesioned, Exported):
         compute: torch.dtype | None = None,
         recompute: int = 1,
         way: str = "eager",
+        held: Held | None = None,
     ) -> None:
         if device.type == "cpu":
             keep_freed_memory()
@@ -72,7 +73,9 @@ class Network(Stepped, Lesioned, Exported):
         self.recompute = recompute
         self.plan: Plan = plan(circuit)
         self._parameters = (
-            Parameters(self.plan, seeds, device, dtype, compute=compute) if parameters is None else parameters
+            Parameters(self.plan, seeds, device, dtype, compute=compute, held=held)
+            if parameters is None
+            else parameters
         )
         self._routers = self._make_routers() if routers is None else routers
         self._sweep = Sweep(self.plan, self._parameters, self._routers)
@@ -88,6 +91,7 @@ class Network(Stepped, Lesioned, Exported):
         units = sum(population.units for population in circuit.populations.values())
         self._row_bytes = units * len(seeds) * dtype.itemsize  # of the activities of one sample
         self.together: Together | None = None  # what it learns with networks of other processes
+        self.seeds_in_run = seeds  # of the replicas of all processes, where each trains some of them
         self._steps = 0  # magnitudes are drawn for it; those that a twin shares stay as they are
 
     @property
@@ -341,8 +345,10 @@ class Network(Stepped, Lesioned, Exported):
         """Show training inputs to the routers that fit to data before training (k-means); others are left alone."""
         for phase in self.plan.forward:
             if isinstance(phase, Route) and self._routers[phase.router].fits_to_data:
-                batch = self.forward(x)
+                batch = self.batch_of(x) if phase.source in self.circuit.inputs else self.forward(x)
                 with no_grad():
+                    for step in self._sweep.start:
+                        step(batch)
                     rows = natural(self._sweep, batch, phase.source, "activity")
                     self._routers[phase.router].fit(rows, self.seeds)
 
@@ -389,7 +395,8 @@ class Network(Stepped, Lesioned, Exported):
         with.
         """
         other = plan(circuit)
-        parameters = Parameters(other, self.seeds, self.device, self.dtype, self._parameters, self._compute)
+        held = self._parameters.held
+        parameters = Parameters(other, self.seeds, self.device, self.dtype, self._parameters, self._compute, held)
         routers = {name: state for name, state in self._routers.items() if name in circuit.projections}
         return Network(circuit, self.seeds, self.device, self.dtype, parameters, routers, self._compute, self.recompute)
 
@@ -416,6 +423,7 @@ def compile(  # noqa: A001 - the verb of the field
     compute: str | None = None,
     recompute: int = 1,
     step: str = "eager",
+    held: Held | None = None,
 ) -> Network:
     """Make the tensors of a circuit, one copy (replica) for each seed.
 
@@ -433,6 +441,7 @@ def compile(  # noqa: A001 - the verb of the field
         step: how `Network.step` runs. "eager": kernel after kernel; "compiled": as one graph that torch compiles at the
             first step of each batch size (seconds to minutes; it wants a C++ compiler, or triton on a GPU);
             "cuda_graph": as one graph that a GPU replays. The numbers are the same up to rounding.
+        held: which of so many areas are held here, where other processes hold the others.
 
     Raises:
         CircuitError: with every problem of the circuit, or when it needs more memory than the machine has.
@@ -446,4 +455,4 @@ def compile(  # noqa: A001 - the verb of the field
     refuse_way(step, where, narrow, segments)
     check(circuit)
     refuse_oversized(circuit, len(chosen), dtype=str(kind).removeprefix("torch."))
-    return Network(circuit, chosen, where, kind, compute=narrow, recompute=segments, way=step)
+    return Network(circuit, chosen, where, kind, compute=narrow, recompute=segments, way=step, held=held)

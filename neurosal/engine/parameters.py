@@ -7,7 +7,7 @@ shares its products.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 import torch
 from torch import Tensor
@@ -22,6 +22,13 @@ from neurosal.lower.connectivity import connect_areas, leaves_out
 from neurosal.lower.initial import draw_areas_into
 from neurosal.lower.plan import Plan
 
+Held = Callable[[int], tuple[int, int]]  # of so many areas, the first that is held here, and the one after the last
+
+
+def all_areas(areas: int) -> tuple[int, int]:
+    """All of them."""
+    return 0, areas
+
 
 class Parameters(Mapping[str, Tensor]):
     """Weights by projection, live, ``[R, K, post, pre]`` ([R, K, unit] for one-to-one wiring); ties included, biases
@@ -35,8 +42,11 @@ class Parameters(Mapping[str, Tensor]):
         dtype: torch.dtype,
         share: Parameters | None = None,
         compute: torch.dtype | None = None,
+        held: Held | None = None,
     ) -> None:
-        """Draw first values; with `share`, storage of the same name is that of the other network."""
+        """Draw first values; with `share`, storage of the same name is that of the other network; with `held`, only
+        some of so many areas are held here, the others by other processes."""
+        self.held: Held = held or all_areas
         self.precision = Precision(plan, compute)
         self.plan, self.circuit, self.replicas, self.device = plan, plan.circuit, len(seeds), device
         self.full: dict[str, Tensor] = {}  # owner → [R, K, O, I], forward orientation
@@ -51,7 +61,7 @@ class Parameters(Mapping[str, Tensor]):
             if share is not None
             else {
                 f"{name}.bias": torch.zeros(
-                    self.replicas, population.areas, population.units, device=device, dtype=dtype
+                    self.replicas, self.count(population.areas), population.units, device=device, dtype=dtype
                 )
                 for name, population in self.circuit.populations.items()
                 if isinstance(population.model, Rate) and population.model.bias
@@ -139,7 +149,7 @@ class Parameters(Mapping[str, Tensor]):
         post, pre = (self.circuit.populations[end].units for end in (edge.target, edge.source))
         shape = edge.wiring.weight_shape(post, pre)
         stored = shape[::-1] if name in self.plan.reversed else shape
-        full = torch.empty(self.replicas, areas, *stored, device=device, dtype=dtype)
+        full = torch.empty(self.replicas, self.count(areas), *stored, device=device, dtype=dtype)
         return self.begin(name, seeds, into=full, key=key)
 
     def begin(
@@ -151,6 +161,7 @@ class Parameters(Mapping[str, Tensor]):
             key: takes another stream.  replicas: only these; None all.
         """
         edge, turned = self.circuit.projections[name], name in self.plan.reversed
+        first = self.held(self.areas[name])[0] if self.areas[name] > 1 else 0
         for replica in range(self.replicas) if replicas is None else replicas:
             if isinstance(edge.weights, Copy):
                 origin = self.oriented(edge.weights.of, self.full[self.plan.owners[edge.weights.of]])[replica]
@@ -159,8 +170,9 @@ class Parameters(Mapping[str, Tensor]):
                 continue
             assert isinstance(edge.weights, Own)
             stream = f"{name}/{key}" if key else name
+            turns = turned and into.dim() == 4
             draw_areas_into(
-                into[replica], edge.weights, stream, seeds[replica], *self.fans(name), turned=turned and into.dim() == 4
+                into[replica], edge.weights, stream, seeds[replica], *self.fans(name), turned=turns, first=first
             )
         return into
 
@@ -171,6 +183,13 @@ class Parameters(Mapping[str, Tensor]):
             for name, full in self.full.items():  # in the order in which they were drawn: copies come last
                 self.begin(name, seeds, into=full, replicas=replicas)
         self.refresh()
+
+    def count(self, areas: int) -> int:
+        """How many of so many areas are held here."""
+        if areas == 1:
+            return 1
+        start, end = self.held(areas)
+        return end - start
 
     @property
     def untouched(self) -> bool:

@@ -195,8 +195,12 @@ class Together:
         rows = self.whole_rows(batch.seen[name]["activity"], batch)
         return self.network._routers[name].see(rows), self.whole_groups(batch.groups[name], batch)
 
-    def whole_rows(self, rows_RNU: Tensor, batch: Batch) -> Tensor:
-        """The rows of all processes, in the order of the batch."""
+    def whole_rows(self, rows_RNU: Tensor, batch: Batch, groups: Groups | None = None) -> Tensor:
+        """The rows of all processes that meet the same weights, in the order of the batch.
+
+        Args:
+            groups: areas of these weights; None where there is one.
+        """
         return self.ranks.gather(rows_RNU, self.ranks.shares(batch.whole), 1)
 
     def whole_groups(self, groups: Groups, batch: Batch) -> Groups:

@@ -69,18 +69,31 @@ def draw_areas(
 
 
 def draw_areas_into(
-    stored: Tensor, weights: Own, name: str, seed: int, fan_in: int, fan_out: int, *, turned: bool = False
+    stored: Tensor,
+    weights: Own,
+    name: str,
+    seed: int,
+    fan_in: int,
+    fan_out: int,
+    *,
+    turned: bool = False,
+    first: int = 0,
 ) -> Tensor:
     """`draw_areas` into storage of any type and device, area by area: beside it there is one area's weight at most, and
     none where storage can be drawn into as it is.
 
     Args:
         stored: [K, post, pre], or [K, pre, post] where it is `turned`.
+        first: number of the first of these areas; those before it are drawn too, one at a time, and forgotten.
     """
     generator = stream(seed, name)
     direct = not turned and stored.dtype is torch.float32 and stored.device.type == "cpu" and stored.is_contiguous()
     shape = stored.shape[:0:-1] if turned else stored.shape[1:]
     scratch = stored.new_empty(0) if direct else torch.empty(shape)
+    if first and weights.across_areas != "same":
+        forgotten = torch.empty(shape)
+        for _ in range(first):
+            draw_into(forgotten, weights.init, fan_in, fan_out, generator)
     for area, target in enumerate(stored):
         if area and weights.across_areas == "same":
             target.copy_(stored[0])

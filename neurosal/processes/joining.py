@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from neurosal.checks import memory
 from neurosal.errors import ExperimentError, LostError, Problem, near
 from neurosal.processes import PARALLEL, asked
 from neurosal.processes.notes import SIGNALLED, Notes
@@ -55,6 +56,8 @@ def join(parallel: str = "data", timeout_s: float = 600.0, device: str = "auto")
     except (RuntimeError, ValueError) as error:
         text = " ".join(str(error).split())[:300]
         raise LostError(f"The processes of the run did not find each other within {timeout_s:g} s: {text}") from None
+    if parallel == "areas":
+        memory.machines = count / int(os.environ.get("LOCAL_WORLD_SIZE", count))
     notes = Notes(dist.PrefixStore("notes", store), rank)
     ranks = Ranks(rank, count, parallel, notes, where)
     try:
@@ -101,14 +104,12 @@ def _signals(ranks: Ranks) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    told = False
 
     def handler(number: int, frame: Any) -> None:
-        nonlocal told
-        if told:
-            return
-        told = True
-        ranks.explain(told=True)  # torchrun sends the same signal when another process is lost
+        if not ranks.ending:
+            ranks.explain(told=True)  # torchrun sends the same signal when another process is lost
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
 
     before = {number: signal.signal(number, handler) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -50,12 +50,14 @@ class Ranks:
         rank: which one this is, from 0.
         count: how many there are.
         parallel: what they share out: "data", "replicas" or "areas".
+        device: where what they send must lie.
     """
 
     def __init__(self, rank: int, count: int, parallel: str, notes: Notes, device: torch.device) -> None:
         """For `join` only."""
         self.rank, self.count, self.parallel, self.notes = rank, count, parallel, notes
-        self._device = device  # where the backend wants what it sends
+        self.ending = False  # it is known why they end: what they record is being closed
+        self.device = device
 
     @property
     def leads(self) -> bool:
@@ -100,15 +102,15 @@ class Ranks:
         whole = torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
         return whole.movedim(0, axis)
 
-    def send(self, tensor: Tensor, to: int = 0) -> Waiting:
-        """Begin to send a tensor to one process, which must `receive` it."""
-        dense = tensor.detach().to(self._device).contiguous()
-        return Waiting(self._called(lambda: dist.isend(dense, to)), self, lambda: _keep(dense))
+    def send(self, tensor: Tensor, to: int = 0, tag: int = 0) -> Waiting:
+        """Begin to send a tensor to one process, which must `receive` it by the same tag."""
+        dense = tensor.detach().to(self.device).contiguous()
+        return Waiting(self._called(lambda: dist.isend(dense, to, tag=tag)), self, lambda: _keep(dense))
 
-    def receive(self, like: Tensor, source: int) -> Tensor:
+    def receive(self, like: Tensor, source: int, tag: int = 0) -> Tensor:
         """What another process sends, in a tensor of this shape and type."""
-        dense = torch.empty(like.shape, dtype=like.dtype, device=self._device)
-        self._called(lambda: dist.recv(dense, source))
+        dense = torch.empty(like.shape, dtype=like.dtype, device=self.device)
+        self._called(lambda: dist.recv(dense, source, tag=tag))
         return dense.to(like.device)
 
     # Words -----------------------------------------------------------------------------------------------------------
@@ -116,7 +118,7 @@ class Ranks:
     def tell(self, words: Any = None) -> Any:
         """What the process that leads says, at every one."""
         said = [words]
-        self._called(lambda: dist.broadcast_object_list(said, 0, device=self._device))
+        self._called(lambda: dist.broadcast_object_list(said, 0, device=self.device))
         return said[0]
 
     def collect(self, words: Any) -> list[Any]:
@@ -142,6 +144,7 @@ class Ranks:
         Raises:
             KeyboardInterrupt: when they were told to end. LostError: else, naming those that are lost.
         """
+        self.ending = True
         others = [rank for rank in range(self.count) if rank != self.rank]
         until = time.monotonic() + (0.0 if told else PATIENCE_S)
         while True:

@@ -22,10 +22,11 @@ from neurosal.processes import Ranks
 from neurosal.record import ExperimentFolder, Run, open_run, schema
 from neurosal.record.files import read_yaml_file
 from neurosal.record.refusing import refuse_other
+from neurosal.runner.areas import refuse_undivided
 from neurosal.runner.course import Program, course_of
 from neurosal.runner.pace import forget_peak
 from neurosal.runner.recordable import recordable
-from neurosal.runner.sharing import led, status_of
+from neurosal.runner.sharing import Mine, led, status_of
 from neurosal.runner.training import train
 from neurosal.settings import Arm, Experiment, Probe, Training
 
@@ -59,6 +60,7 @@ def run(
     contenders = contenders_of(experiment)
     for way in dict.fromkeys(one.training.step for one in contenders):
         refuse_way(way, where)
+    refuse_undivided(ranks, {one.name: (one.circuit, len(one.seeds), one.program) for one in contenders})
     folder = Path(store) if store is not None else Path("runs") / experiment.name
     status = status_of(ranks, folder) if resume else None
     asked = experiment.to_dict()
@@ -164,15 +166,21 @@ def _arms(
     total, before, diverged = sum(steps.values()), 0, []
     for one in contenders:
         forget_peak(pick_device(device))  # each arm tells its own
+        shares = ranks is not None and ranks.parallel == "replicas"
+        mine = Mine(ranks, len(one.seeds)) if shares and ranks is not None else None
+        held = ranks.share if ranks is not None and ranks.parallel == "areas" else None
+        seeds = one.seeds if mine is None else one.seeds[mine.first : mine.end]
         network = compile(
             one.circuit,
-            seeds=one.seeds,
+            seeds=seeds,
             device=device,
             dtype=one.training.dtype,
             compute=one.training.compute,
             step=one.training.step,
             recompute=one.training.recompute,
+            held=held,
         )
+        network.seeds_in_run = one.seeds
         program, told = one.program, None if progress is None else Told(progress, before, total, one.name)
         arm = train(
             network, data, one.training, store=folder / schema.ARMS / one.name, resume=resume, progress=told,

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from neurosal.checks.memory import KEPT_BYTES
+from neurosal.engine.areas import TogetherInAreas
 from neurosal.engine.feeding import Samples
 from neurosal.engine.network import Network
 from neurosal.engine.sweep import no_grad
@@ -33,6 +34,7 @@ class Finite:
 
     Args:
         replicas: what a replica is called by: name of a setting → its value for each.
+        first: number in the run of the first of these replicas.
 
     Attributes:
         failures: replica that stopped → what is said of it.
@@ -41,12 +43,15 @@ class Finite:
         large: whether the state is too large for a second copy.
     """
 
-    def __init__(self, network: Network, replicas: Mapping[str, list[Any]]) -> None:
-        self.network, self.replicas = network, replicas
+    def __init__(self, network: Network, replicas: Mapping[str, list[Any]], *, first: int = 0) -> None:
+        self.network, self.replicas, self.first = network, replicas, first
         self.good: dict[str, Tensor] | None = None
         self.saved: Saved = lambda: None
         self.failures: dict[int, str] = {}
-        self.large = sum(map(bytes_of, network.state_dict().values())) > KEPT_BYTES
+        here = sum(map(bytes_of, network.state_dict().values()))
+        self.large = (
+            here * len(network.seeds_in_run) > KEPT_BYTES * network.replicas
+        )  # however many processes there are
         self._looks = 0
 
     def keep(self) -> None:
@@ -75,6 +80,8 @@ class Finite:
             finite = torch.isfinite(torch.stack([t.sum(1) for t in (*tensors, *(b.flatten(1) for b in biases))])).all(0)
             if loss is not None:
                 finite &= torch.isfinite(loss)
+            if isinstance(self.network.together, TogetherInAreas):  # each looks at its own areas
+                finite = self.network.together.ranks.sum((~finite).int()) == 0
         if bool(finite.all()):
             return
         for replica in (~finite).nonzero()[:, 0].tolist():
@@ -91,7 +98,7 @@ class Finite:
         where = self._first_bad(replica, *batch, kind)
         state = self._fall_back([replica])
         self.failures[replica] = (
-            f"replica {replica} ({varied}) stopped being finite by step {step}, first in {where}; "
+            f"replica {self.first + replica} ({varied}) stopped being finite by step {step}, first in {where}; "
             f"its last good state{state} was kept and the others went on"
         )
 
@@ -119,6 +126,8 @@ class Finite:
         for name, weight in self.network.weights.items():
             if not _all_finite(weight[replica]):
                 return f"projection {name!r}"
+        if isinstance(self.network.together, TogetherInAreas):
+            return "areas of another process, or the loss"
         signals = self.network.signals(x, y, loss)
         for name in self.network.circuit.layers():
             if not bool(torch.isfinite(signals[name]["activity"][replica]).all()):

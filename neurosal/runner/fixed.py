@@ -62,4 +62,4 @@ class FixedSamples:
 
     @property
     def _routed(self) -> int:
-        return max(1, min(ROUTED, MOST_ROWS // self.network.replicas))
+        return max(1, min(ROUTED, MOST_ROWS // len(self.network.seeds_in_run)))

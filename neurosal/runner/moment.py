@@ -52,6 +52,10 @@ class Moment:
         assert self._fallback is not None
         return self._fallback()
 
+    def at(self, network: Network) -> Moment:
+        """The same batch, for another network."""
+        return Moment(network, self._loss, *self.batch)
+
     @cached_property
     def updates(self) -> dict[str, Tensor]:
         """Proposed changes."""

@@ -204,6 +204,10 @@ class Prober:
                 with no_grad():
                     recorder.append(group.path, step=step, epoch=epoch, values=values(moment))
 
+    def due(self, step: int, epoch_ended: int | None) -> bool:
+        """Whether anything is recorded after `step` steps."""
+        return any(self._due(probe, step, epoch_ended) for probe, _, _ in self.groups)
+
     def _due(self, probe: Probe, step: int, epoch_ended: int | None) -> bool:
         if probe.log is not None and step:
             return step in self.log_steps[probe.log]

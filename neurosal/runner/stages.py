@@ -187,10 +187,19 @@ class Stage:
 
 
 def stages_of(
-    network: Network, data: Any, parts: Mapping[str, Part], training: Training, program: Program
+    network: Network,
+    data: Any,
+    parts: Mapping[str, Part],
+    training: Training,
+    program: Program,
+    cut: Callable[[Training], Training] | None = None,
 ) -> tuple[list[Stage], Course]:
     """The stages of a run, one a phase (one for all where there are none), and their course. Phases with equal data,
-    classes and batch size share a feed, phases of one name their noise."""
+    classes and batch size share a feed, phases of one name their noise.
+
+    Args:
+        cut: the settings of the replicas that are trained here, from those of all.
+    """
     feeds: dict[Any, Feed] = {}
 
     def feed_of(phase: Phase | None, settings: Training) -> Feed:
@@ -231,6 +240,7 @@ def stages_of(
     found = []
     for number, phase in enumerate(program.phases):
         settings = training_in(phase, training, f"phases.{number}.training")
+        settings = settings if cut is None else cut(settings)
         source = None if phase.drive is not None else feed_of(phase, settings)
         length = phase.steps if phase.steps is not None else (phase.epochs or 0) * (source.per_epoch if source else 0)
         found.append(Stage(network, phase, settings, length, source, noise_of(phase, settings), fallback))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from neurosal.checks.phases import Arms, phase_problems, task_problems
 from neurosal.data import Dataset
+from neurosal.engine.areas import TogetherInAreas
 from neurosal.engine.compiled import refuse_processes
 from neurosal.engine.feeding import Part, evaluate, parts_of
 from neurosal.engine.losses import NO_LOSS
@@ -21,18 +21,20 @@ from neurosal.engine.network import Network
 from neurosal.engine.reading import Stored
 from neurosal.engine.together import Together
 from neurosal.errors import ExperimentError, Problem, StoreError
-from neurosal.graph import Circuit
 from neurosal.processes import Ranks
 from neurosal.record import Recorder, Run, open_run, schema
-from neurosal.record.checkpoint import Tensors
+from neurosal.record.checkpoint import Checkpoint, Tensors
 from neurosal.record.files import read_yaml_file
 from neurosal.record.refusing import refuse_other
+from neurosal.runner.areas import Divided
 from neurosal.runner.course import MOST_VISITS, Place, Program, visits
 from neurosal.runner.finite import Finite
+from neurosal.runner.fitting import of_type, refuse_other_types, replicas_of
 from neurosal.runner.intervening import intervene
+from neurosal.runner.moment import Moment
 from neurosal.runner.pace import Pace, words_of
 from neurosal.runner.probing import Prober
-from neurosal.runner.sharing import agreed, open_record, saved_by, status_of
+from neurosal.runner.sharing import Mine, agreed, open_record, status_of
 from neurosal.runner.stages import Stage, stages_of
 from neurosal.runner.tasks import judge
 from neurosal.runner.threads import fitting_threads
@@ -89,7 +91,7 @@ def train(
         ExperimentError, DataError: for settings or data that do not fit, before anything is written. StoreError: when
             the store cannot be used.
     """
-    _refuse_other_types(network, training)
+    refuse_other_types(network, training)
     if "record" in settings:
         probes = settings.pop("record")
         given: dict[str, Any] = {"record": (probes,) if isinstance(probes, Probe) else tuple(probes)}
@@ -115,20 +117,6 @@ def train(
     return open_run(folder)
 
 
-def _refuse_other_types(network: Any, training: Any) -> None:
-    """The two arguments that are most easily taken for something else."""
-    wrong = []
-    if not isinstance(network, Network):
-        remedy = "Compile it first: ns.compile(circuit)." if isinstance(network, Circuit) else ""
-        found = type(network).__name__
-        wrong.append(Problem(place="network", expected="a network from compile", found=found, remedy=remedy))
-    if training is not None and not isinstance(training, Training):
-        remedy = "Make one with ns.Training(...), or give its fields as keywords."
-        wrong.append(Problem(place="training", expected="a Training", found=type(training).__name__, remedy=remedy))
-    if wrong:
-        raise ExperimentError(wrong)
-
-
 def _folder(name: str, resume: bool) -> Path:
     """``runs/{name}``, with a number behind it where that is taken by a run that is not to be resumed."""
     folder, count = Path("runs") / name, 2
@@ -152,9 +140,15 @@ class Trainer:
     ) -> None:
         self.network, self.progress, self.ranks = network, progress, ranks
         self.program = program or Program()
-        self.training = _of_type(network, training)
-        self.replicas = _replicas(network, replicas)
-        network.check_rates(training.optimizer)
+        # What is asked is the same at all processes, whichever replicas each of them trains.
+        self.asked = (of_type(network, training), replicas_of(network, replicas))
+        self.training, self.replicas = self.asked
+        self.divided: Divided | None = None
+        shares = ranks is not None and ranks.parallel == "replicas"
+        self.mine = Mine(ranks, len(network.seeds_in_run)) if shares and ranks is not None else None
+        if self.mine is not None:
+            self.training, self.replicas = self.mine.of(self.training), self.mine.values(self.replicas)
+        network.check_rates(self.training.optimizer)
         network.check_loss(training.loss)
         self.parts = parts_of(data, network, training.loss)
         self.part: Part = self.parts["train"]
@@ -164,17 +158,24 @@ class Trainer:
         }
         if ranks is not None:
             self.provenance["processes"] = {"count": ranks.count, "parallel": ranks.parallel}
-            refuse_processes(network)
-            network.together = Together(network, ranks)
+            divided = ranks.parallel == "areas"
+            self.divided = Divided(ranks, network) if divided else None
+            network.together = None if shares else (TogetherInAreas if divided else Together)(network, ranks)
+            if network.together is not None:
+                refuse_processes(network)
         self._check_program(data)
-        self.stages, self.course = stages_of(network, data, self.parts, self.training, self.program)
+        cut = None if self.mine is None else self.mine.of
+        self.stages, self.course = stages_of(network, data, self.parts, self.training, self.program, cut)
         self.feeds = list(dict.fromkeys(stage.feed for stage in self.stages if stage.feed is not None))
         self.place, self.total = Place(), self.course.total
         self.epochs = self._planned_epochs()
-        self.prober = Prober(network, training, self.parts, self.total, int(self.epochs))
-        self.probes = bool(self.prober.groups) and (ranks is None or ranks.leads)
+        # Probes look at all areas: where these are divided, at a network that is assembled for them.
+        probed = bool(self.training.record) and self.divided is not None and ranks is not None and ranks.leads
+        self.seen = self.divided.whole if probed and self.divided is not None else network
+        self.prober = Prober(self.seen, self.training, self.parts, self.total, int(self.epochs))
+        self.probes = bool(self.prober.groups) and (ranks is None or ranks.leads or ranks.parallel != "data")
         self.evaluated_at = -1
-        self.finite = Finite(network, self.replicas)
+        self.finite = Finite(network, self.replicas, first=0 if self.mine is None else self.mine.first)
         self.pace = Pace(self.total, network.device)
 
     def _check_program(self, data: Any) -> None:
@@ -194,8 +195,8 @@ class Trainer:
     def request(self) -> dict[str, dict[str, Any]]:
         """What a run must have been begun with, to be resumed by this one."""
         settings = {
-            "training": self.training.to_dict(),
-            "replicas": self.replicas,
+            "training": self.asked[0].to_dict(),
+            "replicas": self.asked[1],
             "data": self.provenance["data"],
             "parameters": self._count(),
             **self.program.to_dict(),
@@ -212,14 +213,14 @@ class Trainer:
         resumed = resume and status_of(self.ranks, folder) is not None
         queue = {"queue_bytes": int(self.training.queue_mb * 2**20), "when_full": self.training.when_full}
         options: dict[str, Any] = {**self.request, **queue}
-        first = {"replicas": self.replicas, "provenance": self.provenance}
-        recorder, tensors, meta = open_record(self.ranks, folder, resumed, options, first)
+        first = {"replicas": self.asked[1], "provenance": self.provenance}
+        recorder, tensors, meta = open_record(self.ranks, folder, resumed, options, first, self.mine)
         with contextlib.ExitStack() as stack:
             stack.enter_context(recorder)
             stack.enter_context(fitting_threads(self.network, max(one.training.batch_size for one in self.stages)))
             self.prober.declare(recorder)
             self._declare(recorder)
-            self.finite.saved = partial(saved_by, recorder)
+            self.finite.saved = lambda: self._stored(recorder.newest_checkpoint())
             if tensors is None:
                 self._begin(recorder, resumed)
             else:
@@ -229,15 +230,18 @@ class Trainer:
             recorder.pace(**self.pace.report())
             if self.training.checkpoint_at_end:
                 recorder.checkpoint(self._tensors(), self._meta())
-            if self.finite.failures:
-                recorder.close("diverged", "; ".join(self.finite.failures.values()))
-        if self.finite.failures:
-            warnings.warn("\n".join(self.finite.failures.values()), DivergedWarning, stacklevel=3)
+            failures = self._failures()
+            if failures:
+                recorder.close("diverged", "; ".join(failures))
+        if failures:
+            warnings.warn("\n".join(failures), DivergedWarning, stacklevel=3)
 
     def _count(self) -> dict[str, int]:
         """Numbers of parameters of one replica, by pathway."""
         return {
             pathway: sum(tensor[0].numel() for tensor in self.network.parameters(pathway).values())
+            if self.divided is None
+            else self.divided.count(pathway)
             for pathway in ("feedforward", "feedback", "lateral", "modulatory")
             if pathway != "lateral" or self.network.circuit.select(pathway=pathway)
         }
@@ -296,6 +300,7 @@ class Trainer:
 
     def _go(self, recorder: Recorder) -> None:
         self.finite.keep()
+        self._look()
         if self.place == Place():
             self._evaluate(recorder)
         self.pace.begin(self.network.steps)
@@ -304,7 +309,7 @@ class Trainer:
             if not begun:
                 self._begin_phase(recorder, stage, cycle, number)
             for count in range(done + 1, stage.length + 1):
-                if len(self.finite.failures) == self.network.replicas:
+                if self.stopped:
                     return
                 self.place = Place(cycle, number, count, True)
                 self._step(recorder, stage, count)
@@ -314,7 +319,7 @@ class Trainer:
         network, training = self.network, self.training
         before, epoch, learned = network.steps, self._epoch(), sum(feed.taken for feed in self.feeds)
         if before == 0 and self.probes:
-            self.prober.record(recorder, 0, 0.0, None, stage.moment())
+            self._record(recorder, 0, 0.0, None, stage.moment())
         loss, moment = stage.step(epoch, self.epochs, learned if self.program.phases else None)
         step, ended = before + 1, self._ended(stage)
         logged = stage.feed is not None and learned % training.log_every == 0
@@ -323,10 +328,11 @@ class Trainer:
         whole = saves or evaluates or ended is not None or count == stage.length
         if before % CHECKED_EVERY == 0 or logged or whole:
             self.finite.check(step, loss if stage.errs else None, moment.batch, training.loss, whole=whole)
+            self._look()
         if logged:
             recorder.append(schema.TRAIN, step=before, epoch=epoch, values={schema.LOSS: self._visible(loss)})
         if self.probes:
-            self.prober.record(recorder, step, self._epoch(), ended, moment)
+            self._record(recorder, step, self._epoch(), ended, moment)
         recorder.maybe_commit()
         if self.pace.step(training.batch_size):
             self._tell_pace(recorder)
@@ -359,6 +365,26 @@ class Trainer:
         recorder.pace(**report)
         if (tell := getattr(self.progress, "at_pace", None)) is not None:
             tell(words_of(report))
+
+    def _record(self, recorder: Recorder, step: int, epoch: float, ended: int | None, moment: Moment) -> None:
+        """Record what is due."""
+        if self.divided is None:
+            self.prober.record(recorder, step, epoch, ended, moment)
+        elif self.prober.due(step, ended):
+            self.divided.assemble()
+            if self.divided.ranks.leads:
+                self.prober.record(recorder, step, epoch, ended, moment.at(self.seen))
+
+    def _look(self) -> None:
+        """Whether all replicas of the run have stopped."""
+        self.stopped = len(self.finite.failures) == self.network.replicas
+        if self.mine is not None:
+            self.stopped = self.mine.all(self.stopped)
+
+    def _failures(self) -> list[str]:
+        """What is said of the replicas that stopped, of all processes."""
+        mine = list(self.finite.failures.values())
+        return mine if self.mine is None else [text for some in self.mine.ranks.collect(mine) for text in some]
 
     # Phases ----------------------------------------------------------------------------------------------------------
 
@@ -429,15 +455,34 @@ class Trainer:
 
     def _tensors(self) -> dict[str, Tensor]:
         """All that a resumed run needs, where it lies: it is copied or written by the recorder."""
-        return {name: tensor.detach() for name, tensor in (self.network.state_dict() | self.prober.kept).items()}
+        state = {name: tensor.detach() for name, tensor in self.network.state_dict().items()}
+        kept = {name: tensor.detach() for name, tensor in self.prober.kept.items()}
+        return (state if self.divided is None else self.divided.pieces(state)) | kept
+
+    def _stored(self, found: Checkpoint | None) -> Stored | None:
+        """The tensors of a checkpoint, of the replicas that are trained here."""
+        return None if found is None else self._own(Stored.of(found.tensors))
+
+    def _own(self, stored: Stored) -> Stored:
+        """What of a checkpoint belongs to this process."""
+        if self.divided is not None:
+            return self.divided.own(stored)
+        return stored if self.mine is None else self.mine.tensors(stored)
 
     def _meta(self) -> dict[str, Any]:
-        failures = {str(replica): text for replica, text in self.finite.failures.items()}
+        first = 0 if self.mine is None else self.mine.first
+        failures = {str(first + replica): text for replica, text in self.finite.failures.items()}
         return {"failures": failures, "place": self.place.to_dict(), "evaluated": self.evaluated_at}
 
     def _take_up(self, tensors: Tensors, meta: Mapping[str, Any]) -> None:
-        self.network.load_state_dict(self.prober.take_up(Stored.of(tensors)))
-        self.finite.failures = {int(replica): text for replica, text in meta.get("failures", {}).items()}
+        stored = self._own(Stored.of(tensors))
+        self.network.load_state_dict(self.prober.take_up(stored))
+        failures = meta.get("failures", {})
+        self.finite.failures = (
+            {int(replica): text for replica, text in failures.items()}
+            if self.mine is None
+            else self.mine.failures(failures)
+        )
         # Runs from before there were phases say no place.
         usual = {"cycle": 0, "phase": 0, "done": self.network.steps, "begun": self.network.steps > 0}
         self.place = Place.from_dict(meta.get("place", usual))
@@ -456,40 +501,3 @@ class Trainer:
 def _falls(step: int, every: int | None) -> bool:
     """Whether something that is done every so many steps is due."""
     return every is not None and step % every == 0
-
-
-def _of_type(network: Network, training: Training) -> Training:
-    """The training with the network's types and step; refused where it asks for others."""
-    dtype = str(network.dtype).removeprefix("torch.")
-    own = {
-        "dtype": ("the type", training.dtype, dtype),
-        "compute": ("the type of products", training.compute or training.dtype, network.compute),
-        "step": ("the step", training.step, network.way),
-        "recompute": ("the segments", training.recompute, network.recompute),
-    }
-    problems = [
-        Problem(
-            place=f"training.{name}",
-            expected=f"{what} of the network, {has}",
-            found=str(asked),
-            remedy=f"Compile the network with {name}={asked!r}.",
-        )
-        for name, (what, asked, has) in own.items()
-        if name in training.model_fields_set and asked != has
-    ]
-    if problems:
-        raise ExperimentError(problems)
-    return training.replace(dtype=dtype, compute=network.compute, step=network.way, recompute=network.recompute)
-
-
-def _replicas(network: Network, varied: Mapping[str, Iterable[Any]]) -> dict[str, list[Any]]:
-    """The seed of each replica, and the value of each setting that varies; refused where there are not as many."""
-    replicas = {schema.SEED: list(network.seeds)} | {name: list(values) for name, values in varied.items()}
-    problems = [
-        Problem(place=f"replicas.{name}", expected=f"{network.replicas} values (one a replica)", found=str(len(values)))
-        for name, values in replicas.items()
-        if len(values) != network.replicas
-    ]
-    if problems:
-        raise ExperimentError(problems)
-    return replicas

@@ -14,6 +14,7 @@ import torch
 
 import neurosal as ns
 from neurosal import circuits, plasticity, rules
+from neurosal.engine.areas import TogetherInAreas
 from neurosal.engine.network import Network, compile
 from neurosal.engine.together import Together
 from neurosal.processes import Ranks, join
@@ -100,6 +101,57 @@ for _rule in RULES:
             CHECKS[f"{_rule}/{_optimizer}/{len(_seeds)}"] = (
                 lambda ranks, rule=_rule, optimizer=_optimizer, seeds=_seeds: steps(ranks, rule, optimizer, seeds)
             )
+
+
+AREAS = {
+    "shared_readout": lambda: rules.sal(mlp(), areas=5, readout="shared"),
+    "areas": lambda: rules.sal(mlp(), areas=5, init="independent"),
+    "area_reduction": lambda: rules.sal(mlp(), areas=5, reduction="area", feedback="dfa"),
+    "pfa": lambda: rules.sal(mlp(), areas=5, feedback="pfa"),
+    "tied": lambda: rules.sal(mlp(), areas=5, feedback="kp_tied", readout="shared"),
+    "k_means": lambda: rules.sal(mlp(), areas=5, router="k_means"),
+    "hebbian": lambda: hebbian(rules.sal(mlp(), areas=5)),
+}
+
+
+def areas(ranks: Ranks, circuit: str, optimizer: str) -> Found:
+    """A circuit with areas at both processes beside the same at one."""
+    alone = compile(AREAS[circuit](), seeds=(4,), device="cpu", dtype="float64")
+    shared = compile(AREAS[circuit](), seeds=(4,), device="cpu", dtype="float64", held=ranks.share)
+    shared.together = TogetherInAreas(shared, ranks)
+    first_x = torch.randn(60, 7, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    for network in (alone, shared):
+        network.fit_routers(first_x)
+
+    def difference() -> float:
+        mine, theirs, largest = shared.state_dict(), alone.state_dict(), 0.0
+        assert set(mine) <= set(theirs), set(mine) - set(theirs)
+        start, end = ranks.share(5)
+        for name, tensor in mine.items():
+            whole = theirs[name]
+            if whole.shape != tensor.shape:
+                whole = whole[:, start:end]
+            largest = max(largest, float((whole.double() - tensor.double()).abs().max()))
+        return largest
+
+    start, losses, before = difference(), 0.0, alone.weights["input_to_hidden1"].clone()
+    for x, y in batches(1, (*([16, 5, 7, 12] * (STEPS // 4 - 1)), 9, 2, 1, 6)):
+        one = alone.step(x, y, optimizer=OPTIMIZERS[optimizer])
+        both = shared.step(x, y, optimizer=OPTIMIZERS[optimizer])
+        losses = max(losses, float((one - both).abs().max()))
+    moved = float((alone.weights["input_to_hidden1"] - before).abs().max())
+    held = sum(tensor.numel() for tensor in shared.weights.full.values())
+    return {
+        "start": start, "gap": difference(), "loss": losses, "moved": moved,
+        "held": held / sum(tensor.numel() for tensor in alone.weights.full.values()),
+    }  # fmt: skip
+
+
+for _circuit in AREAS:
+    for _optimizer in OPTIMIZERS:
+        CHECKS[f"areas/{_circuit}/{_optimizer}"] = lambda ranks, circuit=_circuit, optimizer=_optimizer: areas(
+            ranks, circuit, optimizer
+        )
 
 
 def main(path: str) -> None:
