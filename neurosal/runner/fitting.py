@@ -1,8 +1,9 @@
-"""Whether a network, its training and what varies over replicas fit each other."""
+"""Whether a network, its training and what varies over replicas fit each other, and where their run lies."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from neurosal.engine.network import Network
@@ -24,6 +25,14 @@ def refuse_other_types(network: Any, training: Any) -> None:
         wrong.append(Problem(place="training", expected="a Training", found=type(training).__name__, remedy=remedy))
     if wrong:
         raise ExperimentError(wrong)
+
+
+def folder_of(name: str, resume: bool) -> Path:
+    """``runs/{name}``, with a number behind it where that is taken by a run that is not to be resumed."""
+    folder, count = Path("runs") / name, 2
+    while folder.exists() and not resume:
+        folder, count = Path("runs") / f"{name}_{count}", count + 1
+    return folder
 
 
 def of_type(network: Network, training: Training) -> Training:

@@ -29,7 +29,7 @@ from neurosal.record.refusing import refuse_other
 from neurosal.runner.areas import Divided
 from neurosal.runner.course import MOST_VISITS, Place, Program, visits
 from neurosal.runner.finite import Finite
-from neurosal.runner.fitting import of_type, refuse_other_types, replicas_of
+from neurosal.runner.fitting import folder_of, of_type, refuse_other_types, replicas_of
 from neurosal.runner.intervening import intervene
 from neurosal.runner.moment import Moment
 from neurosal.runner.pace import Pace, words_of
@@ -107,7 +107,7 @@ def train(
     wanted = {name: tuple(classes) for name, classes in (tasks or {}).items()}
     program = Program(phases=tuple(phases), cycles=cycles, tasks=wanted)
     trainer = Trainer(network, data, training, dict(replicas or {}), progress, program, ranks)
-    folder = Path(store) if store is not None else agreed(ranks, lambda: _folder(network.circuit.name, resume))
+    folder = Path(store) if store is not None else agreed(ranks, lambda: folder_of(network.circuit.name, resume))
     if resume and (status := status_of(ranks, folder)) is not None and status.finished:
         trainer.refuse_other(folder)
     else:
@@ -115,14 +115,6 @@ def train(
     if ranks is not None:
         ranks.tell()  # the record is closed
     return open_run(folder)
-
-
-def _folder(name: str, resume: bool) -> Path:
-    """``runs/{name}``, with a number behind it where that is taken by a run that is not to be resumed."""
-    folder, count = Path("runs") / name, 2
-    while folder.exists() and not resume:
-        folder, count = Path("runs") / f"{name}_{count}", count + 1
-    return folder
 
 
 class Trainer:

@@ -1,4 +1,4 @@
-"""Runs of several processes: one store, equal to that of one process; what is lost, told to end or wrong is said once."""
+"""Runs of several processes: one store, that of one process; what is lost, told to end or wrong is said once."""
 
 from __future__ import annotations
 
