@@ -15,7 +15,7 @@ import torch
 from rich.console import Console
 
 from neurosal.bench import torch_areas
-from neurosal.bench.contenders import AREA_RULES, FORMS, Contender, dense, ours
+from neurosal.bench.contenders import AREA_RULES, FORMS, Contender, as_graphs, dense, ours
 from neurosal.bench.racing import Measured, race
 from neurosal.bench.results import Goal, show_rest
 from neurosal.bench.timing import Effort, matrix_rate, mm_rate, seconds, threads_put_back
@@ -62,6 +62,9 @@ def against_torch(
     contenders, notes = rivals(work, effort, only)
     rules = AREA_RULES if only is None else (CHAIN, DIRECT)
     contenders += [ours(work, rule, device=effort.device) for rule in rules]
+    if not effort.quick and work != SMALL and only is None:
+        graphs, left_out = as_graphs(work, (CHAIN, DIRECT), effort.device)
+        contenders, notes = contenders + graphs, notes + left_out
     plain = [f"torch {way.way}" for way in torch_areas.WAYS]
     goals: list[Measured] = []
     if batch in LIMITS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import pairwise
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from neurosal.bench.agreement import TOLERANCE, Net, areas_of, net_of, refuse_wrong_net
 from neurosal.bench.works import Cost, Feedback, Work, cost
+from neurosal.engine.compiled import missing_compiler
 from neurosal.engine.network import compile
 from neurosal.graph import Circuit
 from neurosal.rules import bp, dfa, fa, kp, pfa, sal, usf
@@ -124,6 +125,16 @@ def ours(
         compute=compute,
         extra=usage if work.areas > 1 else dict,
     )
+
+
+def as_graphs(work: Work, rules: Iterable[str], device: str, **options: Any) -> tuple[list[Contender], list[str]]:
+    """Our steps as one graph: compiled and, on a GPU, replayed; and what is left out."""
+    if missing := missing_compiler(torch.device(device)):
+        return [], [f"ours is not compiled here: {missing} is not installed"]
+    ways = ("compiled", "cuda_graph") if device.startswith("cuda") else ("compiled",)
+    return [
+        ours(work, rule, device=device, label=f"{rule}, {way}", step=way, **options) for rule in rules for way in ways
+    ], []
 
 
 def _learn(network: Any, x: Tensor, y: Tensor, momentum: float, rate: float) -> None:

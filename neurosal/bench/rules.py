@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from neurosal.bench.contenders import FORMS, Contender, dense, ours
+from neurosal.bench.contenders import FORMS, Contender, as_graphs, dense, ours
 from neurosal.bench.peers import biotorch
 from neurosal.bench.racing import Measured, race
 from neurosal.bench.results import Goal
@@ -23,6 +23,7 @@ REPLICAS: dict[Work, tuple[str, ...]] = {
     Work((784, 128, 128, 10), 32, replicas=32): ("bp", "dfa", "fa", "kp"),
 }
 MOMENTUM = ("bp", "dfa", "kp")
+COMPILED = ("dfa", "kp")  # that are timed as one graph too
 QUICK = Work((6, 5, 4, 3), 8)
 SEEDS_ON_A_CPU, SEEDS_ON_A_GPU = 2.2, 20.0  # times faster
 
@@ -67,6 +68,9 @@ def _row(
     contenders += [ours(work, name, momentum=momentum, device=effort.device) for name in names]
     label = f"{work}, momentum {momentum}" if momentum else str(work)
     notes = [] if work.replicas == 1 else ["torch is not compiled here: each model would be compiled by itself"]
+    if not effort.quick:
+        graphs, left_out = as_graphs(work, COMPILED, effort.device, momentum=momentum)
+        contenders, notes = contenders + graphs, notes + left_out
     if comparison == "rules" and not momentum:
         others, missing = biotorch(work, effort.device)
         contenders, notes = contenders + others, notes + missing

@@ -67,12 +67,12 @@ def refuse_way(way: str, device: torch.device, compute: torch.dtype | None = Non
         raise ExperimentError(
             Problem(place="step", expected="a GPU for 'cuda_graph'", found=f"device {str(device)!r}", remedy=remedy)
         )
-    if way == "compiled" and BACKEND == "inductor" and (missing := _missing_compiler(device)):
+    if way == "compiled" and BACKEND == "inductor" and (missing := missing_compiler(device)):
         remedy = 'Install it (for another C++ compiler set CXX), or use step="eager".'
         raise ExperimentError(Problem(place="step", expected=missing, found="none", remedy=remedy))
 
 
-def _missing_compiler(device: torch.device) -> str:
+def missing_compiler(device: torch.device) -> str:
     """What torch compiles with on this device, where it is not installed."""
     if device.type == "cuda":
         return "" if find_spec("triton") is not None else "triton, with which torch compiles for GPUs"
