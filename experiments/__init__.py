@@ -10,7 +10,7 @@ from neurosal.experiments.plasticity import (
     transfer,
     weight_mirror,
 )
-from neurosal.experiments.precision_mnist import precision_mnist
+from neurosal.experiments.precision_mnist import precision_mnist, precision_mnist_sal
 from neurosal.experiments.rules_mnist import rules_mnist, rules_mnist_to_input
 from neurosal.experiments.sal_1b import sal_1b
 from neurosal.experiments.sal_areas import sal_areas, sal_areas_satimage, sal_areas_total
@@ -26,6 +26,7 @@ __all__ = [
     "lateral_decorrelation",
     "lesion_recover",
     "precision_mnist",
+    "precision_mnist_sal",
     "rules_mnist",
     "rules_mnist_to_input",
     "sal_1b",

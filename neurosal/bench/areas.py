@@ -20,6 +20,7 @@ from neurosal.bench.racing import Measured, race
 from neurosal.bench.results import Goal, show_rest
 from neurosal.bench.timing import Effort, matrix_rate, mm_rate, seconds, threads_put_back
 from neurosal.bench.works import Work
+from neurosal.engine import products
 from neurosal.engine.network import compile
 from neurosal.engine.wiring import kernel
 from neurosal.rules import sal
@@ -128,7 +129,8 @@ def many_over_one(console: Console, effort: Effort) -> dict[str, Any]:
 
 
 def narrow_over_wide(console: Console, effort: Effort) -> list[dict[str, Any]]:
-    """Products in bfloat16 over float32, with areas and without."""
+    """Products in bfloat16 over float32, with areas and without: ours, and those of `torch.mm`, which are slower where
+    its library takes half as wide instructions."""
     one = Work((16, 16, 4), 64) if effort.quick else Work(TWICE, 4096)
     found = []
     for work, rule in ((replace(one, areas=4 if effort.quick else 16), CHAIN), (one, "kp")):
@@ -136,21 +138,39 @@ def narrow_over_wide(console: Console, effort: Effort) -> list[dict[str, Any]]:
             ours(work, rule, device=effort.device, label=f"{rule}, {name}", compute=compute)
             for name, compute in (("float32", None), ("bfloat16", "bfloat16"))
         )
-        goal: Measured = (Goal("bfloat16 over float32", most=0.40), narrow.name, [wide.name])
+        plain = replace(wide, name=f"{rule}, float32 by torch.mm", step=by_torch_mm(wide.step))
+        goals: list[Measured] = [
+            (Goal("bfloat16 over float32", most=0.40), narrow.name, [wide.name]),
+            (Goal("bfloat16 over float32 by torch.mm", most=0.40), narrow.name, [plain.name]),
+        ]
         found.append(
             race(
                 console,
                 "areas",
                 f"{work}, bfloat16 over float32",
-                [wide, narrow],
+                [plain, wide, narrow],
                 effort.shorter(5),
                 reference=wide.name,
-                goals=[goal],
+                goals=goals,
                 more=_usage,
             )
         )
-        del wide, narrow  # their weights go before the next ones come
+        del plain, wide, narrow  # their weights go before the next ones come
     return found
+
+
+def by_torch_mm(step: Callable[[], object]) -> Callable[[], object]:
+    """A step whose products in float32 are all `torch.mm`."""
+
+    def stepped() -> object:
+        before = products.LARGE, products.LARGE_CHANGE
+        products.LARGE = products.LARGE_CHANGE = 1 << 62
+        try:
+            return step()
+        finally:
+            products.LARGE, products.LARGE_CHANGE = before
+
+    return stepped
 
 
 def kernel_fraction(console: Console, effort: Effort) -> dict[str, Any]:

@@ -225,6 +225,20 @@ def test_a_residual_stream_adds_up_in_float32() -> None:
         assert float(difference.norm()) <= 1.5 * UNIT * float(expected[name]["activity"].norm())
 
 
+@pytest.mark.parametrize("reduction", ["batch", "area", "sum"])
+@pytest.mark.parametrize("areas", [1, 3])
+def test_biases_take_the_sums_of_errors_in_float32(areas: int, reduction: Any) -> None:
+    network = network_of(rules.sal(CHAIN, areas=areas, reduction=reduction), 0, 1)
+    x, y = batch_of(600)
+    signals, updates = network.signals(x, y)["hidden1"], network.updates(x, y)
+    one = torch.nn.functional.one_hot(signals.get("area", torch.zeros(2, 600, dtype=torch.long)), areas).double()
+    divisor = {"batch": 600, "sum": 1}.get(reduction, one.sum(1).clamp(min=1)[..., None] if areas > 1 else 600)
+    expected = torch.einsum("rnk,rnu->rku", one, signals["error"].double()) / divisor
+    torch.testing.assert_close(
+        updates["hidden1.bias"].double(), expected, rtol=1e-5, atol=1e-5 * float(expected.abs().max())
+    )
+
+
 def test_lateral_settling_is_that_of_float32() -> None:
     experiment = ns.load_experiment("lateral_decorrelation")
     circuits_of = [circuit_of(arm, name) for name, arm in experiment.arms.items()]
