@@ -246,6 +246,8 @@ def test_lateral_settling_is_that_of_float32() -> None:
     networks = [network_of(circuit, compute=compute) for compute in ("bfloat16", None)]
     lateral = [edge.source for edge in circuit.projections.values() if edge.pathway == "lateral"]
     assert set(lateral) <= networks[0].weights.precision.wide
+    for name in circuit.select(pathway="lateral"):
+        assert networks[0].weights.kernel(name).compute is None, name
     units = circuit.populations[circuit.inputs[0]].units
     narrow, full = (network.signals(batch_of(8, units)[0]) for network in networks)
     for population in lateral:
@@ -448,3 +450,18 @@ def test_curves_on_digits_are_those_of_float32_within_seed_noise(rule: str, tmp_
     half = 2.78 * change.std(ddof=1) / np.sqrt(5)
     assert abs(change.mean()) <= max(half, 0.3), (change.mean(), half)
     assert abs(change.mean()) < 1
+
+
+def test_rows_of_an_area_are_divided_by_its_samples_before_they_are_rounded() -> None:
+    network = network_of(rules.sal(CHAIN, areas=3, reduction="area", router="frozen"))
+    x, y = batch_of(70)
+    signals, change = network.signals(x, y), network.updates(x, y)["hidden1_to_hidden2"][0].double()
+    area = signals["hidden2"]["area"][0]
+    one = torch.nn.functional.one_hot(area, 3).double()
+    h, d = signals["hidden1"]["activity"][0].double(), signals["hidden2"]["error"][0].double()
+    each = one / one.sum(0).clamp(min=1)
+    exact = torch.einsum("nk,no,ni->koi", each, d, h)
+    size = torch.einsum("nk,no,ni->koi", each, d.abs(), h.abs())
+    assert bool(((change - exact).abs() <= (UNIT + 70 * SUM) * size + UNIT * exact.abs() + 1e-12).all())
+    # Rounding of a factor that all rows of an area share would not average out.
+    assert float((change - exact).sum().abs() / size.sum()) < UNIT / 20
