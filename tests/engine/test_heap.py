@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -26,6 +28,18 @@ def test_what_one_step_frees_the_next_one_takes_up_without_new_pages() -> None:
         pytest.skip("the limits of this process are its own")
     pages_of_a_step()
     assert min(pages_of_a_step() for _ in range(3)) < 600  # of 6144
+
+
+def test_both_limits_are_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[int, int] = {}
+    library = SimpleNamespace(mallopt=lambda which, value: asked.update({which: value}) or 1)
+    monkeypatch.setattr(heap.ctypes, "CDLL", lambda _: library)
+    for name in [name for name in os.environ if name.startswith("MALLOC_") or name == "GLIBC_TUNABLES"]:
+        monkeypatch.delenv(name)
+    heap.keep_freed_memory.cache_clear()
+    assert heap.keep_freed_memory()
+    assert asked == {-1: heap.KEPT, -3: heap.LARGEST}  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
+    heap.keep_freed_memory.cache_clear()
 
 
 @pytest.mark.parametrize("name", ["GLIBC_TUNABLES", "MALLOC_ARENA_MAX"])
