@@ -106,6 +106,19 @@ def test_a_picture_has_both_pathways_in_colours_of_their_own(tmp_path: Path) -> 
     assert not (abs(pixels - (0x00, 0x9E, 0x73)).max(axis=1) <= 2).any()
 
 
+def test_the_memory_of_a_step_is_shown_by_phase_and_shrinks_with_segments() -> None:
+    arguments = ("show", "residual_mlp", "--rule", "kp", "--format", "memory", "--batch", 64)
+    whole, cut = invoke(*arguments)[0].splitlines(), invoke(*arguments, "--recompute", 3)[0].splitlines()
+    assert whole[2].split()[2:4] == ["forward", "stream0"]
+    assert any(" again " in line for line in cut)
+    assert float(cut[-1].split()[1]) < float(whole[-1].split()[1])
+    assert "the experiment" in invoke("show", EXPERIMENT, "--format", "memory", code=2)[1]
+
+
+def test_norm_and_gain_stand_in_the_table() -> None:
+    assert "relu of rms norm, gain 0.3" in invoke("show", "residual_mlp")[0]
+
+
 def test_an_arm_of_an_experiment_is_shown_as_a_circuit(tmp_path: Path) -> None:
     assert Circuit.from_yaml(invoke("show", EXPERIMENT, "--arm", "written", "--format", "yaml")[0]).name == "pair"
     invoke("show", EXPERIMENT, "--arm", "sal", "--format", "picture", "--out", tmp_path / "sal.svg")
