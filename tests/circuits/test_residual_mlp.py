@@ -46,11 +46,13 @@ def by_hand(network: Any, x: Tensor, replica: int, *, scale: float, norm: bool) 
     return dense(last, "output", rms(h) if norm else h), leaves
 
 
-@pytest.mark.parametrize("norm", ["rms", None])
+@pytest.mark.parametrize(("norm", "scale"), [("rms", 0.4), (None, 0.4), (None, 1.0)])
 @pytest.mark.parametrize("replicas", [1, 3])
 @pytest.mark.parametrize("make", [rules.bp, rules.kp_tied, lambda c: rules.sal(c, areas=3, rank=2, feedback="bp")])
-def test_backpropagation_through_skips_and_norms_is_autograds(make: Any, replicas: int, norm: Any) -> None:
-    circuit = make(circuits.residual_mlp(5, 6, 4, blocks=4, branch_scale=0.4, norm=norm))
+def test_backpropagation_through_skips_and_norms_is_autograds(
+    make: Any, replicas: int, norm: Any, scale: float
+) -> None:
+    circuit = make(circuits.residual_mlp(5, 6, 4, blocks=4, branch_scale=scale, norm=norm))
     network = ns.compile(circuit, seeds=range(replicas), device="cpu", dtype="float64")
     for name, bias in network.biases.items():
         bias.copy_(torch.linspace(-1, 1, bias.numel(), dtype=bias.dtype).view(bias.shape) * len(name) / 20)
@@ -58,7 +60,7 @@ def test_backpropagation_through_skips_and_norms_is_autograds(make: Any, replica
     x, y = batch.x, batch.y
     found = network.updates(x, y)
     for replica in range(replicas):
-        logits, leaves = by_hand(network, x, replica, scale=0.4, norm=norm == "rms")
+        logits, leaves = by_hand(network, x, replica, scale=scale, norm=norm == "rms")
         assert (network.predict(x)[replica] - logits).abs().max() < EXACT
         torch.nn.functional.cross_entropy(logits, y[replica]).backward()
         assert len(leaves) == 12

@@ -166,3 +166,11 @@ def test_a_relay_has_no_activity_to_free() -> None:
     relay = next(name for name, entry in circuit.populations.items() if isinstance(entry.model, Relay))
     freed = [signal for moment in schedule(plan(circuit)).moments for signal in moment.frees]
     assert {kind for name, kind in freed if name == relay} == {"error"}
+
+
+def test_a_segment_is_computed_again_before_a_weight_of_it_changes_though_nobody_asks_for_its_signals_yet() -> None:
+    # Error goes to stream0 first; a stream has no gate, so its weights could change before it is there again.
+    made = plan(rules.dfa(RESIDUAL.replace(populations=dict(reversed(RESIDUAL.populations.items())))))
+    assert next(phase.population for phase in made.backward if isinstance(phase, Backward)) == "stream0"
+    for segments in (2, 3, 4):
+        must_be_sound(made, schedule(made, segments=segments))
