@@ -138,7 +138,8 @@ def narrow_over_wide(console: Console, effort: Effort) -> list[dict[str, Any]]:
             ours(work, rule, device=effort.device, label=f"{rule}, {name}", compute=compute)
             for name, compute in (("float32", None), ("bfloat16", "bfloat16"))
         )
-        plain = replace(wide, name=f"{rule}, float32 by torch.mm", step=by_torch_mm(wide.step))
+        name = f"{rule}, float32 by torch.mm"
+        plain = replace(wide, name=name, family=name, step=by_torch_mm(wide.step))
         goals: list[Measured] = [
             (Goal("bfloat16 over float32", most=0.40), narrow.name, [wide.name]),
             (Goal("bfloat16 over float32 by torch.mm", most=0.40), narrow.name, [plain.name]),
