@@ -152,7 +152,8 @@ def _changes(circuit: Circuit, numbers: Mapping[str, int], optimizer: Optimizer 
     makes all of them before the first weight moves. Plasticity with an update of its own always makes one, and puts it
     into the layout of the storage.
     """
-    areas = {name: max(1, circuit.areas_of(name)) for name in numbers}
+    known = [name for name in numbers if {*_ends(circuit, name)} <= circuit.populations.keys()]
+    areas = {name: max(1, circuit.areas_of(name)) if name in known else 1 for name in numbers}
     own = [count for name, count in numbers.items() if circuit.projections[name].plasticity.product is None]
     most = max(numbers.values(), default=0)
     if optimizer is None or optimizer.plain:
@@ -164,6 +165,11 @@ def _changes(circuit: Circuit, numbers: Mapping[str, int], optimizer: Optimizer 
                   for name, edge in circuit.projections.items() if name in numbers}  # fmt: skip
         working += sum(shared.values())
     return max(working, 3 * max(own, default=0))
+
+
+def _ends(circuit: Circuit, name: str) -> tuple[str, str]:
+    edge = circuit.projections[name]
+    return edge.source, edge.target
 
 
 def _leaves_out(edge: Projection) -> bool:

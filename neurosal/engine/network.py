@@ -194,7 +194,7 @@ class Network(Stepped, Lesioned, Exported):
             >>> import neurosal as ns
             >>> network = ns.compile(ns.rules.dfa(ns.circuits.residual_mlp(16, 64, 26, blocks=32)), device="cpu")
             >>> round(network.memory(batch_size=128).signals / 1e6, 1)
-            1.3
+            1.1
         """
         found = memory(
             self.circuit, replicas=self.replicas, samples=batch_size, dtype=str(self.dtype).removeprefix("torch."),

@@ -41,7 +41,7 @@ def test_the_vote_answers_with_the_commonest_training_label_of_the_area(tmp_path
 def test_a_vote_in_pieces_is_the_vote_of_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = run_of(sal(), tmp_path / "whole", ns.probe("vote")).tree["stats/routing/epochs_1"]
     assert set(whole.data_vars) == {"validation_vote_accuracy", "test_vote_accuracy"}
-    monkeypatch.setattr(voting, "EVALUATED_ROWS", 8)
+    monkeypatch.setattr(voting, "rows_at_once", lambda _: 8)
     pieces = run_of(sal(), tmp_path / "pieces", ns.probe("vote")).tree["stats/routing/epochs_1"]
     assert whole.identical(pieces)
     other = run_of(sal(), tmp_path / "other", ns.probe("vote"), loss="mse").tree["stats/routing/epochs_1"]
