@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,7 @@ COMPARISONS: dict[str, Comparison] = {
     "report": lambda console, effort: [reports.compare(console, effort)],
     "reading": lambda console, effort: [reading.compare(console, effort)],
 }
+PLAIN_WIDTH = 120  # where there is no terminal
 GROUPS = {"record": ("recording", "statistics", "report", "reading")}  # the cost of records, as one
 
 
@@ -80,7 +82,7 @@ def main(
             Path(out).open("a").close()  # minutes of measuring are not to be lost
     report: dict[str, Any] = {"machine": machine(effort.device), "threads": list(effort.threads), "seconds": {}}
     report["results"] = []
-    console, failed = Console(), []
+    console, failed = Console(width=None if sys.stdout.isatty() else PLAIN_WIDTH), []
     for name in GROUPS.get(what, (what,)) if what else COMPARISONS:
         began = time.perf_counter()
         try:
