@@ -34,7 +34,7 @@ QUICK = {4096: (16, 16, 16, 4), 512: (16, 16, 4)}
 
 
 def compare(console: Console, effort: Effort) -> list[dict[str, Any]]:
-    """All rows on areas; prints each when it is done, and returns them."""
+    """All rows on areas beside torch, and many over one; prints each when it is done, and returns them."""
     found = []
     for batch in (4096, 512):
         work = Work(QUICK[batch], 64, areas=4) if effort.quick else Work(FOUR, batch, areas=16)
@@ -44,8 +44,7 @@ def compare(console: Console, effort: Effort) -> list[dict[str, Any]]:
         found += [even, against_torch(console, replace(work, usage="skewed"), batch, effort, best)]
     if not effort.quick:
         found.append(against_torch(console, SMALL, 0, effort.shorter(5)))
-    found += [many_over_one(console, effort), *narrow_over_wide(console, effort), kernel_fraction(console, effort)]
-    return found
+    return [*found, many_over_one(console, effort)]
 
 
 def against_torch(

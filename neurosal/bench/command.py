@@ -26,10 +26,11 @@ COMPARISONS: dict[str, Comparison] = {
     "rules": rules,
     "replicas": replicas,
     "areas": areas.compare,
+    "precision": lambda console, effort: areas.narrow_over_wide(console, effort.shorter(12)),
     "memory": memory.compare,
     "scale": scale.compare,
     "depth": depth.compare,
-    "kernels": kernels.compare,
+    "kernels": lambda console, effort: [areas.kernel_fraction(console, effort), *kernels.compare(console, effort)],
     "recording": lambda console, effort: [recording.compare(console, effort)],
     "statistics": lambda console, effort: [statistics.compare(console, effort)],
     "report": lambda console, effort: [reports.compare(console, effort)],
@@ -54,9 +55,9 @@ def main(
 
     Args:
         what: "rules" (a step under each rule), "replicas" (seeds as one batch against one after another), "areas"
-            (areas beside dense backpropagation and plain torch), "kernels" (the choices that products make), "depth"
-            (steps of residual nets), "memory" (their peak memory), "scale" (up to a billion parameters), "record" (all
-            of "recording", what it adds to training, its rate, and what a kill loses; "statistics", those of symmetry
+            (areas beside dense backpropagation and plain torch), "precision" (products in bfloat16 over float32),
+            "kernels" (grouped products, and the choices that products make), "depth" (steps of residual nets), "memory"
+            (their peak memory), "scale" (up to a billion parameters), "record" (all of "recording", what it adds to training, its rate, and what a kill loses; "statistics", those of symmetry
             beside the steps between them; "report", of a million recorded steps; and "reading", a record through time
             as it was recorded and packed).
         out: file for the figures as JSON; it is written anew after each comparison.

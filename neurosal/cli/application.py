@@ -324,7 +324,7 @@ def bench(
         str | None,
         typer.Argument(
             metavar="[WHAT]",
-            help="rules, replicas, areas, depth, memory, scale, record or part of it; all by default.",
+            help="rules, replicas, areas, precision, kernels, depth, memory, scale, or record or part of it.",
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Write what was measured to this JSON file.")] = None,

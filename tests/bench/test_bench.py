@@ -11,6 +11,7 @@ import torch
 
 from neurosal.bench import command, reading, statistics
 from neurosal.bench.areas import compare as areas
+from neurosal.bench.areas import kernel_fraction, narrow_over_wide
 from neurosal.bench.contenders import Contender
 from neurosal.bench.racing import race
 from neurosal.bench.results import Goal
@@ -71,10 +72,21 @@ def test_areas_stand_beside_dense_backprop_and_plain_torch_with_even_and_skewed_
     skewed = [row for row in found if row["work"].endswith("skewed usage")]
     assert len(skewed) == len(rows)
     assert all(row["usage_max_over_mean"] > 1.9 for row in skewed)  # 4 areas in proportion to 1, 1/2, 1/3, 1/4
-    fractions = found[-1]["fractions"]
-    assert set(fractions) == {"apply", "pull", "accumulate"}
-    assert found[-1]["goals"][0]["measured"] == min(fractions.values())
     assert "4 areas over 1 ≤ 1.25" in printed(where)
+
+
+def test_grouped_products_alone_stand_beside_the_matrix_rate() -> None:
+    found = kernel_fraction(console(), EFFORT)
+    assert set(found["fractions"]) == {"apply", "pull", "accumulate"}
+    assert found["goals"][0]["measured"] == min(found["fractions"].values())
+
+
+def test_products_in_bfloat16_stand_beside_both_kinds_of_float32() -> None:
+    rows = narrow_over_wide(console(), EFFORT)
+    assert [row["work"].endswith("bfloat16 over float32") for row in rows] == [True, True]
+    for row in rows:
+        kinds = [name.rpartition(", ")[2] for name in row["contenders"]]
+        assert kinds == ["float32 by torch.mm", "float32", "bfloat16"]
 
 
 def goal(row: dict[str, Any], what: str) -> tuple[dict[str, Any], float]:
