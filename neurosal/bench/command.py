@@ -57,9 +57,9 @@ def main(
         what: "rules" (a step under each rule), "replicas" (seeds as one batch against one after another), "areas"
             (areas beside dense backpropagation and plain torch), "precision" (products in bfloat16 over float32),
             "kernels" (grouped products, and the choices that products make), "depth" (steps of residual nets), "memory"
-            (their peak memory), "scale" (up to a billion parameters), "record" (all of "recording", what it adds to training, its rate, and what a kill loses; "statistics", those of symmetry
-            beside the steps between them; "report", of a million recorded steps; and "reading", a record through time
-            as it was recorded and packed).
+            (their peak memory), "scale" (up to a billion parameters), "record" (all of "recording", what it adds to
+            training, its rate, and what a kill loses; "statistics", those of symmetry beside the steps between them;
+            "report", of a million recorded steps; and "reading", a record through time as it was recorded and packed).
         out: file for the figures as JSON; it is written anew after each comparison.
         compare: file that an earlier bench wrote; what got slower or faster beyond the spread is said. The exit code
             stays 0: timings alone are no error.
