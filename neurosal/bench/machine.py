@@ -21,7 +21,7 @@ def machine(device: str = "cpu") -> dict[str, Any]:
     found: dict[str, Any] = {
         "processor": _processor(), "cores": os.cpu_count(), "caches": _caches(), "memory_bytes": _memory(),
         "system": platform.system(), "python": platform.python_version(), "torch": torch.__version__,
-        "torch_config": " ".join(torch.__config__.show().split()),
+        "torch_libraries": _libraries(),
         "capability": torch.backends.cpu.get_cpu_capability(), "device": device,
         "date": datetime.now(UTC).isoformat(timespec="seconds"), "revision": code_revision(),
     }  # fmt: skip
@@ -36,6 +36,12 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8").strip()
     except OSError:
         return ""
+
+
+def _libraries() -> list[str]:
+    """What torch multiplies with; how it was built says paths of another machine."""
+    lines = [line.strip(" -") for line in torch.__config__.show().splitlines()]
+    return [line.partition("-Product")[0] for line in lines if "Kernel Library" in line or "MKL-DNN v" in line]
 
 
 def _processor() -> str:
