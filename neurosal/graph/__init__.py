@@ -1,6 +1,7 @@
 """Describe: populations, projections, wiring, weights' origin, models, and the circuit they make. No tensors here."""
 
 from neurosal.graph.circuit import Circuit
+from neurosal.graph.convolution import Broadcast, Conv1d, Conv2d, Convolution, Reversed
 from neurosal.graph.initialisers import (
     Constant,
     Initialiser,
@@ -16,6 +17,7 @@ from neurosal.graph.models import Model, Rate, Relay, Source
 from neurosal.graph.normalisation import Normalisation, RMSNorm
 from neurosal.graph.partial import EdgeList, FixedInDegree, FixedOutDegree, Sparse
 from neurosal.graph.plasticity import Local, Plasticity, RouterPlasticity
+from neurosal.graph.pooling import AvgPool2d, Flatten, GlobalAvgPool, MaxPool2d, Shortcut, Unpool
 from neurosal.graph.population import Population
 from neurosal.graph.projection import Projection
 from neurosal.graph.value import FrozenMap, Kinded, Value
@@ -23,19 +25,27 @@ from neurosal.graph.weights import Copy, Own, SignOf, Transpose, Weights
 from neurosal.graph.wiring import Dense, OneToOne, Router, SameRoute, Wiring
 
 __all__ = [
+    "AvgPool2d",
+    "Broadcast",
     "Circuit",
     "Constant",
+    "Conv1d",
+    "Conv2d",
+    "Convolution",
     "Copy",
     "Dense",
     "EdgeList",
     "FixedInDegree",
     "FixedOutDegree",
+    "Flatten",
     "FrozenMap",
+    "GlobalAvgPool",
     "Initialiser",
     "KaimingNormal",
     "KaimingUniform",
     "Kinded",
     "Local",
+    "MaxPool2d",
     "Model",
     "Normal",
     "Normalisation",
@@ -48,14 +58,17 @@ __all__ = [
     "RMSNorm",
     "Rate",
     "Relay",
+    "Reversed",
     "Router",
     "RouterPlasticity",
     "SameRoute",
+    "Shortcut",
     "SignOf",
     "Source",
     "Sparse",
     "Transpose",
     "Uniform",
+    "Unpool",
     "Value",
     "Weights",
     "Wiring",

@@ -3,28 +3,59 @@ engine by its type."""
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, ClassVar
 
 from pydantic import Field
 
 from neurosal.graph.value import Kinded
 
+Extent = tuple[int, ...]  # of a population: (units,), or (channels, rows, columns)
+
+
+def said(extent: Extent) -> str:
+    """An extent in words: 10, or 16×32×32."""
+    return "×".join(map(str, extent))
+
 
 class Wiring(Kinded):
     """A kind of connection between two populations."""
 
     family: ClassVar[str] = "wiring"
+    weightless: ClassVar[bool] = False
+
+    @property
+    def axes(self) -> tuple[int, int]:
+        """Which axes of a weight are post- and pre-synaptic."""
+        return 0, 1
+
+    @property
+    def follows(self) -> str | None:
+        """The projection whose way through the batch at hand this wiring goes back (the winners of max pooling)."""
+        return None
+
+    def fans(self, post: Extent, pre: Extent) -> tuple[int, int]:
+        """How many synapses arrive at a post-synaptic unit, and how many leave a pre-synaptic one: for initialisers."""
+        return prod(pre), prod(post)
+
+    def thinned(self, density: float) -> Wiring:
+        """The same with each synapse there with that probability."""
+        raise TypeError(f"{type(self).__name__} cannot leave synapses out")
+
+    def returning(self, forward: str) -> Wiring:
+        """The wiring of feedback along the projection of that name."""
+        return self.reversed()
 
     @property
     def functions(self) -> str:
         """Under which name the engine has the tensor functions of this wiring: its kind, or another's with the same."""
         return self.kind
 
-    def weight_shape(self, post: int, pre: int) -> tuple[int, ...]:
+    def weight_shape(self, post: Any, pre: Any) -> tuple[int, ...]:
         """Shape of the weights of one replica and one area, for that many post- and pre-synaptic units."""
         raise TypeError(f"{type(self).__name__} has no weights of its own")
 
-    def mismatch(self, post: int, pre: int) -> str | None:
+    def mismatch(self, post: Any, pre: Any) -> str | None:
         """Why these sizes do not fit this wiring, or None."""
         return None
 
