@@ -75,6 +75,7 @@ from neurosal.stats.symmetry import (
     sign_kappa,
     slope,
     unit_angle,
+    unit_norm_ratio,
 )
 from neurosal.stats.weights import (
     drift,
@@ -166,6 +167,7 @@ __all__ = [
     "triads",
     "turnover",
     "unit_angle",
+    "unit_norm_ratio",
     "update_angle",
     "update_size",
     "usage_entropy",

@@ -230,6 +230,43 @@ def centred_unit_angle(w: xarray.DataArray, b: xarray.DataArray, *, dim: Dims) -
 
 @statistic(
     of="pair",
+    array=base.unit_norm_ratio,
+    together=together,
+    title="norm of the feedback over norm of the forward weights of each post-synaptic unit",
+    formula="‖B_o‖ / ‖W_o‖ for each unit o",
+    range=(0, numpy.inf),
+    null="1 for a transpose, about 1 for independent weights of one initialisation and shape",
+    form="unit",
+    per=("post",),
+)
+def unit_norm_ratio(w: xarray.DataArray, b: xarray.DataArray, *, dim: Dims) -> xarray.DataArray:
+    """Norm of the weights with which a unit sends its error back over that of the weights it receives,
+    ``‖B_o‖ / ‖W_o‖``: `norm_ratio` over all but the post-synaptic dimension.
+
+    Range 0 to ∞. No chance level but: 1 for a transpose. NaN for a unit without forward weights. Cost: two passes over the entries. Of
+    convolutions units are channels.
+
+    Args:
+        w, b, dim: as for `unit_angle`.
+
+    Raises:
+        NeurosalError: when a dimension is missing (with near names) or lengths disagree.
+
+    Example:
+        >>> import xarray
+        >>> w = xarray.DataArray([[3.0, 4.0], [1.0, 0.0]], dims=("output", "hidden1"))
+        >>> b = xarray.DataArray([[10.0, 2.0], [0.0, 0.0]], dims=("hidden1", "output"))
+        >>> unit_norm_ratio(w, b, dim="hidden1").values.tolist()
+        [2.0, 2.0]
+
+    Reference: as for `norm_ratio`; by unit: ours.
+    """
+    attrs = {"long_name": "norm ratio of a unit", "units": "1"}
+    return lift(base.unit_norm_ratio, w, b, dim=dim, name="unit_norm_ratio", attrs=attrs)
+
+
+@statistic(
+    of="pair",
     array=base.sign_kappa,
     together=together,
     title="agreement of signs beyond chance (Cohen's κ)",

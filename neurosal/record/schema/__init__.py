@@ -15,7 +15,8 @@ One group a topic and schedule, one growing dimension a group, the replica first
     /projections/<projection>/<schedule>    weight, update [replica, snapshot, area, <post>, <pre>]
     /stats/plasticity/<schedule>            stable_rank, drift, ... [replica, sample, projection]
     /stats/population/<schedule>            participation_ratio, ... [replica, sample, population]
-    /stats/units/<target>/<schedule>        unit_angle, ... [replica, sample, <post>]
+    /stats/units/<target>/<schedule>        unit_angle, ... [replica, sample, <post>]; of a target with places
+                                            [replica, sample, <post>_channel]
     /probes/<population>/<schedule>         activity, error [replica, sample, trial, <population>],
                                             area [replica, sample, trial]
 
@@ -30,6 +31,14 @@ where windows carry `step` (done at their end), `start_ms` and `stop_ms`, and sa
 `time_ms`. In all others, every growing dimension carries the coordinates `step` (so many steps were done; 0 is before
 training) and `epoch`. `replica` carries `seed` and each varied setting. Dimensions of units carry the population's
 name, so that feedforward and feedback weights align by name and a square pair cannot be compared the wrong way round.
+
+Weights of convolutions are [replica, snapshot, area, <post>_channel, <pre>_channel, kernel_row, kernel_column] (along a
+length `kernel_place`), with groups [..., group, <post>_channel_in_group, <pre>_channel_in_group, ...]: a kernel of
+feedback has its rows and columns where that of the forward projection has them, so that both align by name. Units of
+populations with places are one dimension as all others, in the order of channels, rows and columns, and carry the
+coordinates `<population>_channel`, `<population>_row` and `<population>_column`; `pair` has an attribute `left_out`
+that says which feedback could not be compared, and why.
+
 <schedule> is `every_10`, `epochs_1` or `log_8`.
 """
 
@@ -54,7 +63,12 @@ from neurosal.record.schema.names import (
     EXPERIMENT_FILE,
     FIRST_EVENT,
     GRAPH,
+    GROUP,
     GROWING,
+    KERNEL_COLUMN,
+    KERNEL_PLACE,
+    KERNEL_ROW,
+    LEFT_OUT,
     LOSS,
     NORM_RATIO,
     PAIR,
@@ -107,6 +121,9 @@ from neurosal.record.schema.names import (
     WINDOWS,
     WITHIN,
     Scheduled,
+    channels_dimension,
+    kernel_dimensions,
+    place_coordinates,
     schedule_name,
     units_dimension,
     weight_dimensions,
@@ -146,7 +163,12 @@ __all__ = [
     "EXPERIMENT_FILE",
     "FIRST_EVENT",
     "GRAPH",
+    "GROUP",
     "GROWING",
+    "KERNEL_COLUMN",
+    "KERNEL_PLACE",
+    "KERNEL_ROW",
+    "LEFT_OUT",
     "LOSS",
     "NORM_RATIO",
     "PAIR",
@@ -202,10 +224,13 @@ __all__ = [
     "Group",
     "Scheduled",
     "Variable",
+    "channels_dimension",
     "credit",
     "evaluation_metrics",
     "graph",
+    "kernel_dimensions",
     "phase_metrics",
+    "place_coordinates",
     "plasticity",
     "population",
     "population_statistics",

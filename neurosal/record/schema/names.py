@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 VERSION = "1.0"
@@ -33,6 +34,10 @@ DIRECTION = "direction"
 EVENT = "event"
 WINDOW = "window"
 SYNAPSE = "synapse"
+GROUP = "group"  # of channels
+KERNEL_ROW = "kernel_row"
+KERNEL_COLUMN = "kernel_column"
+KERNEL_PLACE = "kernel_place"  # along a length
 GROWING = frozenset({STEP, SAMPLE, SNAPSHOT, EVENT, WINDOW})
 
 # Coordinates that are not dimensions.
@@ -44,6 +49,9 @@ START_MS = "start_ms"
 STOP_MS = "stop_ms"
 PRE = "pre"
 POST = "post"
+
+# Attributes.
+LEFT_OUT = "left_out"
 
 # Groups.
 GRAPH = "graph"
@@ -122,6 +130,10 @@ RESERVED = frozenset(
         EVENT,
         WINDOW,
         SYNAPSE,
+        GROUP,
+        KERNEL_ROW,
+        KERNEL_COLUMN,
+        KERNEL_PLACE,
         TIME_MS,
         START_MS,
         STOP_MS,
@@ -157,6 +169,28 @@ def schedule_name(probe: Scheduled) -> str:
 def units_dimension(population: str) -> str:
     """Dimension of a population's units: its name, or `<name>_units` where the name means something else here."""
     return f"{population}_units" if population in RESERVED else population
+
+
+def channels_dimension(population: str) -> str:
+    """Dimension of the channels of a population that has places."""
+    return f"{population}_channel"
+
+
+def place_coordinates(population: str, extent: Sequence[int]) -> dict[str, int]:
+    """Coordinates that say which channel and place each of a population's units is: their names and lengths, in the
+    order in which units are counted. None without places."""
+    axes = {2: ("channel", "place"), 3: ("channel", "row", "column")}.get(len(extent), ())
+    return {f"{population}_{axis}": length for axis, length in zip(axes, extent, strict=False)}
+
+
+def kernel_dimensions(post: str, pre: str, *, axes: int, groups: bool = False) -> tuple[str, ...]:
+    """Dimensions of the weights of a convolution with so many axes of space: channels carry the populations' names, so
+    that feedforward and feedback align by name; in groups they are counted within their group."""
+    first, second = channels_dimension(post), channels_dimension(pre)
+    if groups:
+        first, second = f"{first}_in_group", f"{second}_in_group"
+    places = {1: (KERNEL_PLACE,), 2: (KERNEL_ROW, KERNEL_COLUMN)}[axes]
+    return (*((GROUP,) if groups else ()), first, f"{second}_pre" if first == second else second, *places)
 
 
 def weight_dimensions(post: str, pre: str) -> tuple[str, str]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from math import prod
 from typing import Any
 
+import numpy as np
+
 from neurosal.record.schema.measures import Attributes
 from neurosal.record.schema.measures import variables as measured
 from neurosal.record.schema.names import (
@@ -18,6 +20,7 @@ from neurosal.record.schema.names import (
     ERROR,
     ERROR_ANGLE,
     EVALUATION,
+    LEFT_OUT,
     LOSS,
     NORM_RATIO,
     PAIR,
@@ -46,6 +49,7 @@ from neurosal.record.schema.names import (
     VOTE_ACCURACY,
     WEIGHT,
     WITHIN,
+    place_coordinates,
     units_dimension,
     weight_dimensions,
 )
@@ -136,7 +140,13 @@ def phase_metrics(phases: Sequence[str], parts: Sequence[str] = (), *, accuracy:
     )
 
 
-def symmetry(schedule: str, pairs: Mapping[str, int], statistics: Attributes | None = None) -> Group:
+def symmetry(
+    schedule: str,
+    pairs: Mapping[str, int],
+    statistics: Attributes | None = None,
+    *,
+    left_out: Mapping[str, str] | None = None,
+) -> Group:
     """Statistics of forward projections and their effective feedback paths.
 
     Args:
@@ -144,18 +154,20 @@ def symmetry(schedule: str, pairs: Mapping[str, int], statistics: Attributes | N
         pairs: name of each forward projection → its count of weights n (areas add up), for the chance band
             90° ± 57.3°/√n.
         statistics: name → attributes; None: angle and norm ratio.
+        left_out: forward paths with feedback that cannot be compared → why; kept as an attribute of `pair`.
     """
     if statistics is None:
         statistics = {
             ANGLE: {"long_name": "angle between forward weights and feedback path", "units": "degree"},
             NORM_RATIO: {"long_name": "norm of the feedback path over norm of forward weights", "units": "1"},
         }
+    without = {LEFT_OUT: "; ".join(f"{name}: {reason}" for name, reason in left_out.items())} if left_out else {}
     return Group(
         path=f"{SYMMETRY}/{schedule}",
         growing=SAMPLE,
         variables=measured(statistics, PAIR),
         coords={
-            PAIR: Coordinate(dims=(PAIR,), values=tuple(pairs), attrs={"long_name": "forward projection"}),
+            PAIR: Coordinate(dims=(PAIR,), values=tuple(pairs), attrs={"long_name": "forward projection"} | without),
             PAIR_WEIGHTS: Coordinate(
                 dims=(PAIR,), values=tuple(pairs.values()), attrs={"long_name": "weights compared", "units": "1"}
             ),
@@ -229,8 +241,9 @@ def projection(
     name: str,
     schedule: str,
     *,
-    post: tuple[str, int],
-    pre: tuple[str, int] | None,
+    post: tuple[str, int] | None = None,
+    pre: tuple[str, int] | None = None,
+    sizes: Mapping[str, int] | None = None,
     areas: int = 1,
     what: Sequence[str] = (WEIGHT,),
     dtype: str = "float32",
@@ -241,15 +254,19 @@ def projection(
         name: of the projection.
         post, pre: name and count of units of the target and the source; pre None for weights with one entry a target
             unit (one-to-one).
+        sizes: in place of both, the dimensions of weights of any other form in order, with their lengths; those of
+            convolutions are called as `kernel_dimensions` says.
         areas: K of the weights.
         what: `weight`, `update` or both.
         dtype: of the network.
     """
-    if pre is None:
-        sizes = {AREA: areas, units_dimension(post[0]): post[1]}
-    else:
-        post_dim, pre_dim = weight_dimensions(post[0], pre[0])
-        sizes = {AREA: areas, post_dim: post[1], pre_dim: pre[1]}
+    if sizes is None:
+        assert post is not None, name
+        if pre is None:
+            sizes = {units_dimension(post[0]): post[1]}
+        else:
+            sizes = dict(zip(weight_dimensions(post[0], pre[0]), (post[1], pre[1]), strict=True))
+    sizes = {AREA: areas, **sizes}
     names = {WEIGHT: "synaptic weights", UPDATE: "proposed change, with the sign of a gradient"}
     return Group(
         path=f"{PROJECTIONS}/{name}/{schedule}",
@@ -265,7 +282,14 @@ def projection(
 
 
 def population(
-    name: str, schedule: str, *, units: int, trials: int, what: Sequence[str] = (ACTIVITY,), dtype: str = "float32"
+    name: str,
+    schedule: str,
+    *,
+    units: int,
+    trials: int,
+    what: Sequence[str] = (ACTIVITY,),
+    dtype: str = "float32",
+    extent: Sequence[int] = (),
 ) -> Group:
     """What a population does on the first `trials` samples of the step's batch.
 
@@ -275,6 +299,8 @@ def population(
         trials: samples kept; where a batch has fewer, floats are padded with NaN and areas with -1.
         what: of `activity`, `error` [replica, sample, trial, <population>] and `area` [replica, sample, trial].
         dtype: of the network.
+        extent: of a population with places, (channels, rows, columns) or (channels, length): units then carry the
+            coordinates `<name>_channel`, `<name>_row` and `<name>_column`, or `<name>_channel` and `<name>_place`.
     """
     dims = (REPLICA, SAMPLE, TRIAL)
     unit = units_dimension(name)
@@ -288,4 +314,15 @@ def population(
         growing=SAMPLE,
         sizes={TRIAL: trials, unit: units},
         variables={entry: known[entry] for entry in what},
+        coords=_places(name, unit, extent) if {*what} != {AREA} else {},
     )
+
+
+def _places(name: str, unit: str, extent: Sequence[int]) -> dict[str, Coordinate]:
+    """Which channel, row and column each unit is."""
+    axes = place_coordinates(name, extent)
+    grids = np.indices(tuple(axes.values())) if axes else ()
+    return {
+        axis: Coordinate(dims=(unit,), values=grid.ravel(), attrs={"long_name": axis.replace("_", " ")})
+        for axis, grid in zip(axes, grids, strict=True)
+    }

@@ -77,7 +77,9 @@ from neurosal.stats.base.symmetry import (
     slope,
     subspace_angle,
     unit_angle,
+    unit_norm_ratio,
 )
+from neurosal.stats.base.taps import Hop, kernels_both_ways, same_places
 from neurosal.stats.base.weights import (
     akaike,
     drift,
@@ -96,6 +98,7 @@ __all__ = [
     "DEGREES",
     "TRIADS",
     "Axis",
+    "Hop",
     "absolute_interference",
     "active_share",
     "activity_kernel",
@@ -135,6 +138,7 @@ __all__ = [
     "interquartile_mean",
     "kernel_distance",
     "kernel_target_alignment",
+    "kernels_both_ways",
     "learning_accuracy",
     "lifetime_sparsity",
     "linear_cka",
@@ -155,6 +159,7 @@ __all__ = [
     "reciprocity",
     "rewired",
     "rsa",
+    "same_places",
     "shared_bits",
     "shuffled_bits",
     "sign_concordance",
@@ -171,6 +176,7 @@ __all__ = [
     "triads",
     "turnover",
     "unit_angle",
+    "unit_norm_ratio",
     "update_angle",
     "update_size",
     "usage_entropy",

@@ -9,6 +9,7 @@ import numpy
 
 from neurosal.stats.base.arrays import DEGREES, Axis, direction, kept, namespace, norm, root_of_squares, wide
 from neurosal.stats.base.sums import Sums, row_residuals, row_sums, sums
+from neurosal.stats.base.taps import Hop, kernels_both_ways
 
 # An angle from sums is off by about 1e-16 / sin², so that below this sin² (0.06°) it is taken from what one vector has
 # beside the other.
@@ -47,6 +48,11 @@ def norm_ratio(w: Any, b: Any, *, axis: Axis) -> Any:
     return above / functions.where((below > 0) & (below < functions.inf), below, functions.nan)
 
 
+def unit_norm_ratio(w: Any, b: Any, *, axis: Axis) -> Any:
+    """The norm ratio of each unit's weights; see `neurosal.stats.unit_norm_ratio`."""
+    return norm_ratio(w, b, axis=axis)
+
+
 def sign_concordance(w: Any, b: Any, *, axis: Axis) -> Any:
     """Share of equal signs over `axis`, among the places where neither is zero; see
     `neurosal.stats.sign_concordance`."""
@@ -77,7 +83,10 @@ def path(*weights: Any) -> Any:
 
 
 def both_ways(
-    forward: Sequence[Sequence[str]], feedback: Sequence[Sequence[str]], weights: Mapping[str, Any]
+    forward: Sequence[Sequence[str]],
+    feedback: Sequence[Sequence[str]],
+    weights: Mapping[str, Any],
+    hops: Mapping[str, Hop] | None = None,
 ) -> tuple[Any, Any]:
     """Effective weights of a forward path and of the feedback that returns along it, both [..., area, post, pre] of the
     forward path.
@@ -86,7 +95,12 @@ def both_ways(
         forward, feedback: routes as names of projections in travel order; several add up.
         weights: by name, [..., area, post, pre], or [..., area, unit] of one-to-one projections. A single route of one
             projection is given back as it is, in its own type.
+        hops: of projections that are convolutions; where there are any all are, and the result is
+            [..., area, post channel, pre channel · taps], as of `kernels_both_ways`.
     """
+    if hops:
+        there, back = kernels_both_ways(forward, feedback, weights, hops)
+        return _alike(there, back)
     there, back = _effective(forward, weights), _effective(feedback, weights).swapaxes(-1, -2)
     return _alike(there, back)
 
@@ -162,15 +176,16 @@ def together(names: Sequence[str], w: Any, b: Any) -> dict[str, Any]:
     with numpy.errstate(all="ignore"):
         rows = row_sums(w, b)
         units, whole = rows.over(-2), rows.over((-2, -1))
-        found: dict[str, Any] = {name: CLOSINGS[name](whole) for name in names if name in CLOSINGS}
-        angles = [_Angle(name, units if "unit" in name else whole) for name in names if name not in CLOSINGS]
+        parts = {name: units if "unit" in name else whole for name in names}
+        found: dict[str, Any] = {name: CLOSINGS[name](parts[name]) for name in names if name in CLOSINGS}
+        angles = [_Angle(name, parts[name]) for name in names if name not in CLOSINGS]
         _sharpen(angles, units, w, b)
         found |= {one.name: _mended(one.found, one.wild, EXACT[one.name], w, b) for one in angles}
-        wild = ~(_tame(whole.ww) & _tame(whole.bb))
-        if "norm_ratio" in found:
-            found["norm_ratio"] = _mended(found["norm_ratio"], wild, norm_ratio, w, b)
+        for name in ("norm_ratio", "unit_norm_ratio"):
+            if name in found:
+                found[name] = _mended(found[name], _wild(parts[name]), norm_ratio, w, b)
         if "slope" in found:
-            wild = wild | (whole.centred[0] < NEARLY_PARALLEL * whole.ww)
+            wild = _wild(whole) | (whole.centred[0] < NEARLY_PARALLEL * whole.ww)
             found["slope"] = _mended(found["slope"], wild, slope, w, b)
     return found
 
@@ -255,6 +270,10 @@ def _tame(squares: Any) -> Any:
     return (squares > TINY) & (squares < HUGE)
 
 
+def _wild(part: Sums) -> Any:
+    return ~(_tame(part.ww) & _tame(part.bb))
+
+
 def _ratio(part: Sums) -> Any:
     functions = namespace(part.ww)
     return (part.bb / functions.where(part.ww > 0, part.ww, functions.nan)) ** 0.5
@@ -292,6 +311,7 @@ EXACT: dict[str, Callable[..., Any]] = {
 }
 CLOSINGS: dict[str, Callable[[Sums], Any]] = {
     "norm_ratio": _ratio,
+    "unit_norm_ratio": _ratio,
     "sign_concordance": _concordance,
     "sign_kappa": _kappa,
     "slope": _slope,
