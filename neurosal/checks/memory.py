@@ -9,6 +9,7 @@ from typing import Any
 
 from neurosal.errors import CircuitError, Problem
 from neurosal.graph.circuit import Circuit
+from neurosal.graph.convolution import density_of
 from neurosal.graph.models import Rate
 from neurosal.graph.plasticity import Plasticity
 from neurosal.graph.projection import Projection
@@ -174,9 +175,9 @@ def _ends(circuit: Circuit, name: str) -> tuple[str, str]:
 
 def _leaves_out(edge: Projection) -> bool:
     wiring = edge.wiring
-    return isinstance(wiring, Dense) and (
-        type(wiring) is not Dense or (edge.source == edge.target and not wiring.allow_autapses)
-    )
+    if not isinstance(wiring, Dense):
+        return density_of(wiring) < 1
+    return type(wiring) is not Dense or (edge.source == edge.target and not wiring.allow_autapses)
 
 
 def _has_bias(model: object) -> bool:

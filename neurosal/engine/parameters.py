@@ -109,8 +109,8 @@ class Parameters(Mapping[str, Tensor]):
                     found[name] = mask
                 continue
             mask = torch.empty_like(full)
-            post, pre = self.oriented(name, full).shape[2:]
-            drawn = [connect_areas(edge, name, seed, full.shape[1], self.across(name), post, pre) for seed in seeds]
+            shape = tuple(self.oriented(name, full).shape[2:])
+            drawn = [connect_areas(edge, name, seed, full.shape[1], self.across(name), shape) for seed in seeds]
             self.oriented(name, mask).copy_(torch.stack(drawn))
             found[name] = mask
         return found

@@ -203,8 +203,9 @@ class Circuit(Value):
         """The circuit in which noise drives this population: it becomes a ``Source(driven=True)``.
 
         Its incoming feedforward projections go, and so does every population that does not hear from it; feedback into
-        it stays. A network's `twin` of this circuit shares weights by name with the whole, so that a step of the twin
-        on noise, with the loss "none", is the mirror phase of a weight mirror.
+        it stays. Populations that hear the noise respond without their norms, whose statistics are those of data. A
+        network's `twin` of this circuit shares weights by name with the whole, so that a step of the twin on noise,
+        with the loss "none", is the mirror phase of a weight mirror.
 
         Raises:
             CircuitError: for a population that is not there, that has no activity, or that nothing hears from; and

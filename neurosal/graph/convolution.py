@@ -33,7 +33,9 @@ def spaceless(extent: Extent, axes: int) -> str | None:
     """Why an extent does not have that many axes of space, or None."""
     if len(placed(extent, axes)) == axes + 1:
         return None
-    return f"{'channels, rows and columns' if axes == 2 else 'channels and a length'} at both ends, found {said(extent)}"
+    return (
+        f"{'channels, rows and columns' if axes == 2 else 'channels and a length'} at both ends, found {said(extent)}"
+    )
 
 
 def slid(places: int, kernel: int, stride: int, dilation: int, edge: tuple[int, int]) -> int:
@@ -187,6 +189,9 @@ class Broadcast(Wiring):
 
     Weights (C, I): direct feedback to convolutional populations, of as many numbers as there are channels.
 
+    Args:
+        density: each synapse is there with this probability, drawn from the seed and the projection's name.
+
     Example:
         >>> from neurosal.graph import Broadcast
         >>> Broadcast().weight_shape((16, 32, 32), (10,))
@@ -194,6 +199,8 @@ class Broadcast(Wiring):
     """
 
     kind: ClassVar[str] = "broadcast"
+    rare: ClassVar[frozenset[str]] = frozenset({"density"})
+    density: float = Field(default=1.0, gt=0, le=1)
 
     def weight_shape(self, post: Extent, pre: Extent) -> tuple[int, ...]:
         return post[0], prod(pre)
@@ -203,6 +210,10 @@ class Broadcast(Wiring):
 
     def mismatch(self, post: Extent, pre: Extent) -> str | None:
         return None if len(post) > 1 else f"a target of channels that have places, found {said(post)}"
+
+    def thinned(self, density: float) -> Wiring:
+        """The same with each synapse there with that probability."""
+        return self.replace(density=density)
 
     def reversed(self) -> Wiring:
         return Reversed(wiring=self)
@@ -264,3 +275,9 @@ class Reversed(Wiring):
     def density(self) -> float:
         """The probability with which each synapse is there."""
         return float(getattr(self.wiring, "density", 1.0))
+
+
+def density_of(wiring: Wiring) -> float:
+    """Share of its synapses that a wiring over space has, either way round; 1 for all other wiring."""
+    straight = wiring.wiring if isinstance(wiring, Reversed) else wiring
+    return straight.density if isinstance(straight, (Broadcast, Convolution)) else 1.0

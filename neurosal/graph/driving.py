@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from neurosal.errors import CircuitError, Problem, near
-from neurosal.graph.models import Relay, Source
+from neurosal.graph.models import Rate, Relay, Source
+from neurosal.graph.population import Population
 from neurosal.graph.wiring import SameRoute
 
 if TYPE_CHECKING:
@@ -24,7 +25,18 @@ def driven_at(circuit: Circuit, population: str) -> Circuit:
     driven = circuit.without([*lost, *inward])
     _refuse_lost_ties(circuit, population, driven)
     source = circuit.populations[population].replace(model=Source(driven=True), areas=1)
-    return driven.with_populations(**{population: source})
+    return driven.with_populations(**{**_without_norms(driven), population: source})
+
+
+def _without_norms(circuit: Circuit) -> dict[str, Population]:
+    """The populations that have a norm, without it. A norm of the response to noise would divide each channel by how
+    strongly it responds, which is what a mirror wants to see; and running statistics are those of data, not of noise.
+    """
+    return {
+        name: entry.replace(model=entry.model.replace(norm=None))
+        for name, entry in circuit.populations.items()
+        if isinstance(entry.model, Rate) and entry.model.norm is not None
+    }
 
 
 def _refuse(circuit: Circuit, population: str) -> None:

@@ -31,6 +31,21 @@ class Population(Value):
         return self
 
     @property
+    def extent(self) -> tuple[int, ...]:
+        """``(size,)``, or the shape."""
+        return (self.size,) if self.size is not None else self.shape or ()
+
+    @property
+    def spatial(self) -> bool:
+        """Whether units have a place: channels first, then one or more axes of space. One channel shares its bias."""
+        return len(self.extent) > 1
+
+    @property
+    def channels(self) -> int:
+        """Of a population with space its first extent, else its units: those that have a bias of their own."""
+        return self.extent[0]
+
+    @property
     def units(self) -> int:
         """How many units there are."""
         return self.size if self.size is not None else prod(self.shape or ())

@@ -1,4 +1,4 @@
-"""Which synapses a wiring has, drawn from the stream of each projection: bool, post-synaptic axis first."""
+"""Which synapses a wiring has, drawn from the stream of each projection: bool, in the shape of the weight."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from neurosal.graph import Dense, EdgeList, FixedInDegree, FixedOutDegree, Projection, Sparse, Wiring
+from neurosal.graph.convolution import density_of
 from neurosal.lower.streams import stream
 
 
@@ -13,18 +14,21 @@ def leaves_out(edge: Projection) -> bool:
     """Whether the wiring of a projection may leave synapses out."""
     wiring = edge.wiring
     if not isinstance(wiring, Dense):
-        return hasattr(wiring, "connect")
+        return density_of(wiring) < 1 or hasattr(wiring, "connect")
     return type(wiring) is not Dense or (edge.source == edge.target and not wiring.allow_autapses)
 
 
-def connect(wiring: Wiring, post: int, pre: int, recurrent: bool, generator: torch.Generator) -> Tensor:
-    """The synapses of one replica and one area, [post, pre].
+def connect(wiring: Wiring, shape: tuple[int, ...], recurrent: bool, generator: torch.Generator) -> Tensor:
+    """The synapses of one replica and one area, in the shape of its weight, [post, pre] or that of a kernel.
 
     Args:
         recurrent: whether the population projects to itself, so that the diagonal holds autapses.
 
     Wiring of others brings a method ``connect(post, pre, generator)``.
     """
+    if (density := density_of(wiring)) < 1:
+        return torch.rand(shape, generator=generator) < density
+    post, pre = shape
     diagonal = torch.zeros(post, pre, dtype=torch.bool)
     if recurrent and not getattr(wiring, "allow_autapses", False):
         diagonal.fill_diagonal_(True)
@@ -48,11 +52,11 @@ def connect(wiring: Wiring, post: int, pre: int, recurrent: bool, generator: tor
     return present & ~diagonal
 
 
-def connect_areas(edge: Projection, name: str, seed: int, areas: int, across: str, post: int, pre: int) -> Tensor:
-    """The synapses of one replica: bool [K, post, pre]. Area 0 is the same draw whether there are one or many."""
+def connect_areas(edge: Projection, name: str, seed: int, areas: int, across: str, shape: tuple[int, ...]) -> Tensor:
+    """The synapses of one replica: bool [K, *shape]. Area 0 is the same draw whether there are one or many."""
     generator, recurrent = stream(seed, name, "wiring"), edge.source == edge.target
-    first = connect(edge.wiring, post, pre, recurrent, generator)
+    first = connect(edge.wiring, shape, recurrent, generator)
     if areas == 1 or across == "same":
-        return first.expand(areas, post, pre)
-    others = [connect(edge.wiring, post, pre, recurrent, generator) for _ in range(areas - 1)]
+        return first.expand(areas, *shape)
+    others = [connect(edge.wiring, shape, recurrent, generator) for _ in range(areas - 1)]
     return torch.stack([first, *others])

@@ -11,13 +11,12 @@ import functools
 import inspect
 from collections.abc import Callable, Collection, Iterable
 from math import isfinite
-from typing import Any, Literal, ParamSpec
+from typing import Any, ParamSpec
 
 from neurosal.errors import CircuitError, Problem, near
 from neurosal.graph import (
     Circuit,
     Constant,
-    Dense,
     Initialiser,
     OneToOne,
     Own,
@@ -26,19 +25,23 @@ from neurosal.graph import (
     Relay,
     SameRoute,
     SignOf,
-    Sparse,
     Transpose,
     Weights,
     XavierUniform,
 )
 from neurosal.plasticity import Fixed, KolenPollack
+from neurosal.rules.space import thinned
 
 P = ParamSpec("P")
 AddReturn = Callable[[Circuit, str], Circuit]  # adds the way back for the forward projection of that name
 XAVIER = XavierUniform()
 # Options that many rules have, described once: `rule` puts them under "Args:" where a docstring leaves them out.
 SHARED_OPTIONS = {
-    "density": "share of feedback synapses that there are, each drawn by itself (`Sparse`); dense wiring only.",
+    "density": "share of feedback synapses that there are, each drawn by itself; of a convolution, weights of its "
+    "kernel. One-to-one wiring keeps all.",
+    "space": 'how feedback reaches channels with places: "units" by a synapse for every unit, "broadcast" by one for '
+    'every channel, the same at all its places, "transposed" by a transposed convolution (`rules.direct`).',
+    "kernel": "rows and columns of that convolution.",
     "to_input": "inputs receive an error too.",
     "keep_feedback": "accept a circuit with feedback, and add a way back only between populations that have none.",
     "only": "names of the forward projections to serve; None for all.",
@@ -202,13 +205,14 @@ def chain(
 
     Args:
         plastic: adds the way back of a plastic forward projection.
-        fixed: adds that of one that never changes. A constant skip gets the same constant back, whatever the rule.
+        fixed: adds that of one that never changes. A constant skip gets the same constant back, whatever the rule, and
+            what has no weights (pooling, shortcuts) its own way back: there is nothing to align.
         place: the rule, for messages.
         to_input: projections that start at an input get one too, so that inputs receive an error.
         keep_feedback: the circuit may have feedback; pairs of populations joined by it already, directly or through
             relays, keep it as it is.
         only: names of the forward projections to serve; None for all.
-        density: share of synapses of what is added, where its wiring is dense.
+        density: share of synapses of what is added, where its wiring can leave some out.
     """
     forward = circuit.select(pathway="feedforward")
     refuse(
@@ -226,7 +230,7 @@ def chain(
             continue
         if (entry.target, entry.source) in served:
             continue
-        if _constant_skip(entry):
+        if entry.wiring.weightless or _constant_skip(entry):
             circuit = add_feedback(circuit, name, entry.weights, Fixed())
         else:
             circuit = (plastic if entry.plasticity.plastic else fixed)(circuit, name)
@@ -234,14 +238,15 @@ def chain(
 
 
 def _thinned(circuit: Circuit, before: Circuit, density: float) -> Circuit:
-    """The circuit in which dense feedback that was not there before has that share of its synapses."""
+    """The circuit in which feedback that was not there before has that share of its synapses: units joined at random
+    where wiring is dense, weights of the kernel (the same at every place) where it is a convolution."""
     if density == 1:
         return circuit
     return circuit.with_projections(
         **{
-            name: entry.replace(wiring=Sparse(density=density))
+            name: entry.replace(wiring=thinned(entry.wiring, density))
             for name, entry in circuit.select(pathway="feedback").items()
-            if name not in before.projections and isinstance(entry.wiring, Dense)
+            if name not in before.projections
         }
     )
 
@@ -268,7 +273,7 @@ def _pairs_with_feedback(circuit: Circuit) -> set[tuple[str, str]]:
 
 
 def add_feedback(circuit: Circuit, forward: str, weights: Weights, plasticity: Plasticity) -> Circuit:
-    """The circuit with a feedback projection ``{target}_to_{source}`` of the reversed wiring."""
+    """The circuit with a feedback projection ``{target}_to_{source}`` along the way back of the wiring."""
     entry = circuit.projections[forward]
     name = circuit.free_name(f"{entry.target}_to_{entry.source}")
     return circuit.with_projections(
@@ -277,7 +282,7 @@ def add_feedback(circuit: Circuit, forward: str, weights: Weights, plasticity: P
                 source=entry.target,
                 target=entry.source,
                 pathway="feedback",
-                wiring=entry.wiring.reversed(),
+                wiring=entry.wiring.returning(forward),
                 weights=weights,
                 plasticity=plasticity,
             )
@@ -309,66 +314,6 @@ def add_signs(**options: Any) -> AddReturn:
 def kolen_pollack_for(entry: Projection) -> KolenPollack:
     """Kolen-Pollack plasticity that changes as much as this forward projection does: same rate, same reduction."""
     return KolenPollack(rate=entry.plasticity.rate, reduction=getattr(entry.plasticity, "reduction", "batch"))
-
-
-# Direct: from the output to every population that learns ------------------------------------------
-
-
-def direct(
-    circuit: Circuit,
-    init: Initialiser,
-    *,
-    place: str,
-    keep_feedback: bool,
-    only: Collection[str] | None,
-    plasticity: Callable[[Projection | None], Plasticity] = lambda _: Fixed(),
-    carries: Literal["error", "target"] = "error",
-    density: float = 1.0,
-) -> Circuit:
-    """The circuit with a feedback projection from the output to each other population that has a plastic input.
-
-    Args:
-        plasticity: from the first plastic projection into the output (None without one) to that of the feedback.
-        carries: what the feedback carries.
-        density: share of its synapses.
-        only: names of the populations to serve; None for all.  Others as in `chain`.
-    """
-    refuse(
-        [
-            *initialiser(f"{place}.init", init),
-            *flag(f"{place}.keep_feedback", keep_feedback),
-            *names(f"{place}.only", only, circuit.populations),
-            *share(f"{place}.density", density),
-            *no_feedback(place, circuit, keep_feedback is True),
-        ]
-    )
-    output = circuit.output
-    reached = {entry.target for entry in circuit.select(pathway="feedback").values()}
-    into_output = next(iter(learning_inputs(circuit, output)), None)
-    weights = own(circuit, into_output, init) if into_output else Own(init=init)
-    change = plasticity(circuit.projections[into_output] if into_output else None)
-    for name in circuit.populations:
-        if (
-            name == output
-            or name in reached
-            or not learning_inputs(circuit, name)
-            or (only is not None and name not in only)
-        ):
-            continue
-        circuit = circuit.with_projections(
-            **{
-                circuit.free_name(f"{output}_to_{name}"): Projection(
-                    source=output,
-                    target=name,
-                    pathway="feedback",
-                    wiring=Dense() if density == 1 else Sparse(density=density),
-                    weights=weights,
-                    plasticity=change,
-                    carries=carries,
-                )
-            }
-        )
-    return circuit
 
 
 def learning_inputs(circuit: Circuit, population: str) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from neurosal.graph import Circuit, Initialiser
-from neurosal.rules.base import XAVIER, direct, rule
+from neurosal.rules.base import XAVIER, rule
+from neurosal.rules.direct import Space, direct
 
 
 @rule
@@ -14,6 +15,8 @@ def dfa(
     *,
     init: Initialiser = XAVIER,
     density: float = 1.0,
+    space: Space = "units",
+    kernel: int = 4,
     keep_feedback: bool = False,
     only: Collection[str] | None = None,
 ) -> Circuit:
@@ -42,4 +45,13 @@ def dfa(
         Nøkland (2016), "Direct feedback alignment provides learning in deep neural networks", arXiv 1609.01596; at
         scale arXiv 2006.12878.
     """
-    return direct(circuit, init, place="rules.dfa", keep_feedback=keep_feedback, only=only, density=density)
+    return direct(
+        circuit,
+        init,
+        place="rules.dfa",
+        keep_feedback=keep_feedback,
+        only=only,
+        density=density,
+        space=space,
+        kernel=kernel,
+    )

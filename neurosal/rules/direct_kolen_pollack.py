@@ -6,7 +6,8 @@ from collections.abc import Collection
 
 from neurosal.graph import Circuit, Initialiser
 from neurosal.plasticity import KolenPollack
-from neurosal.rules.base import XAVIER, direct, kolen_pollack_for, rule
+from neurosal.rules.base import XAVIER, kolen_pollack_for, rule
+from neurosal.rules.direct import Space, direct
 
 
 @rule
@@ -15,6 +16,8 @@ def dkp(
     *,
     init: Initialiser = XAVIER,
     density: float = 1.0,
+    space: Space = "units",
+    kernel: int = 4,
     keep_feedback: bool = False,
     only: Collection[str] | None = None,
 ) -> Circuit:
@@ -54,5 +57,7 @@ def dkp(
         keep_feedback=keep_feedback,
         only=only,
         density=density,
+        space=space,
+        kernel=kernel,
         plasticity=lambda entry: KolenPollack() if entry is None else kolen_pollack_for(entry),
     )

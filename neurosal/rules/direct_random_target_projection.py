@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from neurosal.graph import Circuit, Initialiser
-from neurosal.rules.base import XAVIER, direct, rule
+from neurosal.rules.base import XAVIER, rule
+from neurosal.rules.direct import Space, direct
 
 
 @rule
@@ -14,6 +15,8 @@ def drtp(
     *,
     init: Initialiser = XAVIER,
     density: float = 1.0,
+    space: Space = "units",
+    kernel: int = 4,
     keep_feedback: bool = False,
     only: Collection[str] | None = None,
 ) -> Circuit:
@@ -46,5 +49,13 @@ def drtp(
         training of deep neural networks", Frontiers in Neuroscience 15; arXiv 1909.01311.
     """
     return direct(
-        circuit, init, place="rules.drtp", keep_feedback=keep_feedback, only=only, density=density, carries="target"
+        circuit,
+        init,
+        place="rules.drtp",
+        keep_feedback=keep_feedback,
+        only=only,
+        density=density,
+        carries="target",
+        space=space,
+        kernel=kernel,
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
-from neurosal.graph import Circuit, Dense, Initialiser, Orthogonal, Own, Population, Projection, Relay, XavierUniform
+from neurosal.graph import Circuit, Initialiser, Orthogonal, Own, Projection, XavierUniform
 from neurosal.plasticity import Fixed
 from neurosal.rules.base import (
     XAVIER,
@@ -20,6 +20,7 @@ from neurosal.rules.base import (
     rule,
     share,
 )
+from neurosal.rules.space import relay_between, relay_of
 
 
 @rule
@@ -39,7 +40,11 @@ def pfa(
     hears from. B is Xavier uniform with gain ``√((1 + 1/ρ)/2)``, which makes the expected ``BᵀB`` the identity. Under
     plain SGD ``R - Wᵀ Bᵀ`` only decays, by ``1 - ηλ`` a step, so the path R B turns towards Wᵀ until the angle is
     arctan(1/√ρ). With a density p of both hops the gain is ``√((1 + 1/ρ)/2/p)``, with the same effect on ``BᵀB``, and
-    the angle about arctan(1/√(pρ)). Wiring that is not dense has no room for an expansion and takes Kolen-Pollack
+    the angle about arctan(1/√(pρ)).
+
+    Along a convolution the relay has ρ times the channels of the population it hears from, at the same places: B is a
+    1×1 convolution (its fans are channels) and R has the kernel of W, so that ``R - Bᵀ∘W`` decays, B acting on the
+    channels of W. Groups are kept by both. One-to-one wiring has no room for an expansion and takes Kolen-Pollack
     feedback without a relay.
 
     Args:
@@ -67,9 +72,9 @@ def pfa(
     refuse([*numbers, *initialiser(f"{place}.init", init)])
 
     def plastic(circuit: Circuit, forward: str) -> Circuit:
-        units = circuit.populations[circuit.projections[forward].target].units
-        size = max(1, round(expansion * units))
-        return _over_relay(circuit, forward, size, XavierUniform(gain=((1 + units / size) / 2 / density) ** 0.5), init)
+        return _over_relay(
+            circuit, forward, expansion, lambda ratio: XavierUniform(gain=((1 + ratio) / 2 / density) ** 0.5), init
+        )
 
     return chain(
         circuit,
@@ -120,8 +125,7 @@ def pfa_o(
     refuse([*initialiser("rules.pfa_o.init", init), *share("rules.pfa_o.density", density)])
 
     def plastic(circuit: Circuit, forward: str) -> Circuit:
-        units = circuit.populations[circuit.projections[forward].target].units
-        return _over_relay(circuit, forward, units, Orthogonal(gain=density**-0.5), init)
+        return _over_relay(circuit, forward, 1, lambda _: Orthogonal(gain=density**-0.5), init)
 
     return chain(
         circuit,
@@ -135,23 +139,40 @@ def pfa_o(
     )
 
 
-def _over_relay(circuit: Circuit, forward: str, size: int, first: Initialiser, second: Initialiser) -> Circuit:
-    """The circuit with a relay of `size` units on the way back of a projection, its hops drawn from these two."""
-    entry = circuit.projections[forward]
-    plasticity = kolen_pollack_for(entry)
-    if not isinstance(entry.wiring, Dense):
+def _over_relay(
+    circuit: Circuit, forward: str, expansion: float, first: Callable[[float], Initialiser], second: Initialiser
+) -> Circuit:
+    """The circuit with a relay on the way back of a projection.
+
+    Args:
+        first: initialiser of the first hop, from the ratio of its fans (how many units a relay unit hears from, over
+            how many relay units one of those reaches).
+        second: that of the second.
+    """
+    entry, place = circuit.projections[forward], circuit.populations
+    target, plasticity = place[entry.target], kolen_pollack_for(entry)
+    found = relay_between(entry, target, expansion)
+    if found is None:
         return add_feedback(circuit, forward, own(circuit, forward, second), plasticity)
+    extent, into, out_of = found
+    heard, reached = into.fans(extent, target.extent)
     relay = circuit.free_name(f"relay_{forward}")
-    circuit = circuit.with_populations(
-        **{relay: Population(size=size, model=Relay(), areas=circuit.populations[entry.target].areas)}
-    )
-    hops = [(entry.target, relay, first, Fixed()), (relay, entry.source, second, plasticity)]
-    for source, target, init, change in hops:
+    circuit = circuit.with_populations(**{relay: relay_of(extent, target.areas)})
+    hops = [
+        (entry.target, relay, into, first(heard / reached), Fixed()),
+        (relay, entry.source, out_of, second, plasticity),
+    ]
+    for source, target_name, wiring, init, change in hops:
         weights: Own = own(circuit, forward, init)
         circuit = circuit.with_projections(
             **{
-                circuit.free_name(f"{source}_to_{target}"): Projection(
-                    source=source, target=target, pathway="feedback", weights=weights, plasticity=change
+                circuit.free_name(f"{source}_to_{target_name}"): Projection(
+                    source=source,
+                    target=target_name,
+                    pathway="feedback",
+                    wiring=wiring,
+                    weights=weights,
+                    plasticity=change,
                 )
             }
         )

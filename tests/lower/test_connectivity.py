@@ -50,7 +50,7 @@ def network_of(circuit: Circuit, seeds: Any = (0, 1)) -> Any:
 
 
 def drawn(wiring: Wiring, post: int, pre: int, recurrent: bool = False) -> torch.Tensor:
-    return connect(wiring, post, pre, recurrent, stream(0, "back", "wiring"))
+    return connect(wiring, (post, pre), recurrent, stream(0, "back", "wiring"))
 
 
 def test_a_density_is_the_share_of_synapses() -> None:
