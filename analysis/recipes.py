@@ -47,12 +47,13 @@ def parameters(circuit: Circuit | None) -> tuple[float, float]:
     for name, projection in circuit.projections.items():
         if projection.pathway not in totals or projection.tied_to is not None:
             continue
-        if projection.wiring.kind == "one_to_one" and not projection.plasticity.plastic:
+        constant = projection.wiring.kind == "one_to_one" and not projection.plasticity.plastic
+        if constant or projection.wiring.weightless:
             continue
-        post, pre = circuit.populations[projection.target].units, circuit.populations[projection.source].units
+        post, pre = circuit.populations[projection.target].extent, circuit.populations[projection.source].extent
         totals[projection.pathway] += circuit.areas_of(name) * math.prod(projection.wiring.weight_shape(post, pre))
     biases = sum(
-        population.areas * population.units
+        population.areas * population.channels
         for population in circuit.populations.values()
         if isinstance(population.model, Rate) and population.model.bias
     )

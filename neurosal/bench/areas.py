@@ -22,7 +22,8 @@ from neurosal.bench.timing import Effort, matrix_rate, mm_rate, seconds, threads
 from neurosal.bench.works import Work
 from neurosal.engine import products
 from neurosal.engine.network import compile
-from neurosal.engine.wiring import kernel
+from neurosal.engine.wiring import make_kernel
+from neurosal.graph import Dense
 from neurosal.rules import sal
 
 CHAIN, DIRECT = "sal chain (kp)", "sal direct (dfa)"
@@ -183,7 +184,7 @@ def kernel_fraction(console: Console, effort: Effort) -> dict[str, Any]:
     groups = network.forward(x).groups["route_hidden1"]
     rows, errors = x[groups.order], torch.randn_like(x)
     weight = torch.randn(areas, width, width, device=effort.device)
-    grouped = kernel("dense", "grouped")
+    grouped = make_kernel(Dense(), (1,), (1,), "grouped")
     products: dict[str, Callable[[], object]] = {
         "apply": lambda: grouped.apply(weight, rows, groups),
         "pull": lambda: grouped.pull(weight, errors, groups),

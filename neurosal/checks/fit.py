@@ -24,7 +24,7 @@ def check_wiring(view: View) -> Iterator[Problem]:
         place = f"projections.{name}"
         source, target = view.populations.get(edge.source), view.populations.get(edge.target)
         if source is not None and target is not None:
-            reason = edge.wiring.mismatch(target.units, source.units)
+            reason = edge.wiring.mismatch(target.extent, source.extent)
             if reason is not None:
                 expected, _, found = reason.partition(", found ")
                 yield Problem(

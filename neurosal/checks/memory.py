@@ -70,7 +70,7 @@ def estimate(
         name for name, edge in circuit.projections.items() if edge.plasticity.plastic and edge.pathway != "modulatory"
     ]
     units = sum(
-        population.units * population.areas
+        population.channels * population.areas
         for population in circuit.populations.values()
         if _has_bias(population.model)
     )
@@ -124,7 +124,7 @@ def _remembered(circuit: Circuit, name: str) -> int:
     source, target = circuit.populations.get(edge.source), circuit.populations.get(edge.target)
     if source is None or target is None or type(edge.plasticity).init is Plasticity.init:
         return 0
-    shape = (1, circuit.areas_of(name), *edge.wiring.weight_shape(target.units, source.units))
+    shape = (1, circuit.areas_of(name), *edge.wiring.weight_shape(target.extent, source.extent))
     state = edge.plasticity.init(_Shaped(shape))
     return sum(prod(entry.shape) for entry in state.values() if hasattr(entry, "shape"))
 
@@ -194,10 +194,10 @@ def parameters(circuit: Circuit, name: str) -> int:
         return 0
     if isinstance(edge.wiring, Router):
         return edge.wiring.rank * (source.units + target.areas)
-    if edge.pathway == "modulatory":
+    if edge.pathway == "modulatory" or edge.wiring.weightless:
         return 0
     try:
-        return circuit.areas_of(name) * prod(edge.wiring.weight_shape(target.units, source.units))
+        return circuit.areas_of(name) * prod(edge.wiring.weight_shape(target.extent, source.extent))
     except TypeError:  # a wiring without weights of its own, which another check reports
         return 0
 

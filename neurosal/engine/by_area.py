@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from neurosal.engine.wiring import kernel as kernel_of
 from neurosal.lower.plan import Change
 from neurosal.settings.optimizers import LARGE, Optimizer, step_rows
 
@@ -30,9 +29,10 @@ def step(learner: Learner, change: Change, batch: Batch, optimizer: Optimizer, r
     if router is None or first.is_cuda or first[0, 0].numel() < LARGE or any(n in parameters.moves for n in names):
         return False
     groups = batch.groups[router]
-    single = parameters.precision.kernel(kernel_of(change.terms[0].wiring, "single"), names[0])
+    single = parameters.stored_kernel(names[0], "single")
     terms = [learner.rows(term, batch, order, groups, kernel.compute) for term in change.terms]
-    ends = [(post.flatten(0, -2), pre.flatten(0, -2), whole) for post, pre, whole in terms]
+    last = len(batch.lead) - 1
+    ends = [(post.flatten(0, last), pre.flatten(0, last), whole) for post, pre, whole in terms]
     states = [learner.state(name, weight, optimizer) for name, weight in zip(names, weights, strict=True)]
     for group, start, end in groups.slices:
         total: Tensor | None = None

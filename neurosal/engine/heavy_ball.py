@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from neurosal.engine.sweep import Batch
-from neurosal.engine.wiring import kernel as kernel_of
 from neurosal.lower.plan import Change
 from neurosal.settings.optimizers import SGD, Optimizer
 
@@ -39,6 +38,8 @@ def bind(learner: Learner, change: Change) -> HeavyBall | None:
     if router is not None or len(change.terms) > 1 or not orders[term.post[0]] == orders[term.pre[0]] == order:
         return None
     (post_name, post_kind), (pre_name, pre_kind) = term.post, term.pre
+    populations = learner.circuit.populations
+    post_axes, pre_axes = (len(populations[name].extent) + 1 for name in (post_name, pre_name))
     replicas, names = parameters.replicas, change.projections
     if any(name in parameters.moves for name in names):
         return None  # synapses of silenced units are put back by the general path
@@ -46,7 +47,7 @@ def bind(learner: Learner, change: Change) -> HeavyBall | None:
     first = parameters.full[names[0]]
     large = first.device.type == "cpu" and first[0].numel() >= LARGE
     by_replica = large or replicas == 1
-    kernel = parameters.precision.kernel(kernel_of(term.wiring, "single" if by_replica else "batched"), names[0])
+    kernel = parameters.stored_kernel(names[0], "single" if by_replica else "batched")
     factors = [learner.circuit.projections[name].plasticity.rate for name in names]
     sums = term.reduction == "sum"
 
@@ -76,7 +77,9 @@ def bind(learner: Learner, change: Change) -> HeavyBall | None:
             return True
         for replica in range(replicas):
             mine = [velocity[replica, 0] for velocity in velocities]
-            accumulate(mine, rows_of(post, replica), rows_of(pre, replica), whole, at(momentum, replica))
+            accumulate(
+                mine, rows_of(post, replica, post_axes), rows_of(pre, replica, pre_axes), whole, at(momentum, replica)
+            )
             for weight, velocity, factor, mask in zip(weights, mine, factors, masks, strict=True):
                 if mask is not None:
                     velocity.mul_(mask[replica, 0])
@@ -93,9 +96,9 @@ def move(weight: Tensor, velocity: Tensor, lr: float, decay: float) -> None:
     weight.add_(velocity, alpha=-lr)
 
 
-def rows_of(signal: Tensor, replica: int) -> Tensor:
-    """The rows [N, units] of one replica; data that all share has no replica axis."""
-    return signal if signal.dim() == 2 else signal[replica]
+def rows_of(signal: Tensor, replica: int, axes: int) -> Tensor:
+    """The rows [N, *extent] of one replica, which have so many axes; data that all share has no replica axis."""
+    return signal if signal.dim() == axes else signal[replica]
 
 
 def numbers(rate: Rate | tuple[float, ...]) -> Numbers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from math import prod
 from operator import index
 from typing import Any
 
@@ -93,7 +94,9 @@ def pick_compute(name: str | None, dtype: torch.dtype) -> torch.dtype | None:
 def as_inputs(
     x: Any, circuit: Circuit, replicas: int, device: torch.device, dtype: torch.dtype
 ) -> tuple[dict[str, Tensor], int]:
-    """Input population → rows ([N, I] for one replica, [R, N, I] for more), and N.
+    """Input population → rows ([N, *extent] for one replica, [R, N, *extent] for more), and N.
+
+    Rows may be flat for populations with space: channels, rows, columns. They come to lie with the channels last.
 
     Raises:
         DataError: naming each input that is missing, unknown or of the wrong shape.
@@ -120,30 +123,29 @@ def as_inputs(
             if isinstance(value, Tensor) and value.dtype == dtype and value.device == device
             else _tensor(value, dtype, place=f"x[{name!r}]").to(device)
         )
-        units = circuit.populations[name].units
-        if (
-            tensor.dim() < 2
-            or tensor.shape[-1] != units
-            or tensor.dim() > 3
-            or (tensor.dim() == 3 and tensor.shape[0] != replicas)
-        ):
+        population = circuit.populations[name]
+        lead = _leading(tuple(tensor.shape), population.extent, replicas)
+        if lead is None:
+            shapes = [", ".join(map(str, population.extent)), str(population.units)][: 1 + population.spatial]
             problems.append(
                 Problem(
                     place=f"x[{name!r}]",
-                    expected=f"[N, {units}] or [{replicas}, N, {units}]",
+                    expected=" or ".join(f"[{first}N, {shape}]" for shape in shapes for first in ("", f"{replicas}, ")),
                     found=str(list(tensor.shape)),
-                    remedy="Flatten each sample to one row.",
+                    remedy="" if population.spatial else "Flatten each sample to one row.",
                 )
             )
             continue
-        rows[name] = (
+        rows[name] = laid_out(
             tensor
-            if tensor.dim() == 3 - (replicas == 1)
+            if lead == 2 - (replicas == 1)
             else tensor[0]
-            if tensor.dim() == 3
-            else tensor.expand(replicas, *tensor.shape)
+            if lead == 2
+            else tensor.expand(replicas, *tensor.shape),
+            population.extent,
+            device,
         )
-    counts = {tensor.shape[-2] for tensor in rows.values()}
+    counts = {rows[name].shape[rows[name].dim() - len(circuit.populations[name].extent) - 1] for name in rows}
     if len(counts) > 1 or counts == {0}:
         problems.append(
             Problem(
@@ -155,6 +157,30 @@ def as_inputs(
     if problems:
         raise DataError(problems)
     return rows, counts.pop()
+
+
+def _leading(shape: tuple[int, ...], extent: tuple[int, ...], replicas: int) -> int | None:
+    """How many axes lead those of a sample, given flat or with its extent: one for samples, two where replicas come
+    first; None where that does not fit."""
+    for own in (extent, (prod(extent),)):
+        lead = len(shape) - len(own)
+        if shape[lead:] == own and (lead == 1 or (lead == 2 and shape[0] == replicas)):
+            return lead
+    return None
+
+
+def laid_out(rows: Tensor, extent: tuple[int, ...], device: torch.device) -> Tensor:
+    """Rows, flat or not, of a population with space as [.., *extent] with its channels last in memory; others as they
+    are. On a GPU replicas stand beside the channels, where one grouped convolution serves all of them."""
+    space = len(extent) - 1
+    if not space:
+        return rows
+    if rows.shape[-1 - space :] != extent:
+        rows = rows.unflatten(-1, extent)
+    last = rows.movedim(-1 - space, -1)
+    if rows.dim() == space + 3 and device.type == "cuda":
+        return last.movedim(0, -2).contiguous().movedim(-2, 0).movedim(-1, -1 - space)
+    return last.contiguous().movedim(-1, -1 - space)
 
 
 def as_target(

@@ -24,7 +24,7 @@ from neurosal.engine.parameters import Parameters
 from neurosal.engine.precision import sums_of
 from neurosal.engine.routing import Groups
 from neurosal.engine.sweep import Batch, Sweep, natural
-from neurosal.engine.wiring import Kernel
+from neurosal.engine.wiring import Kernel, shaped
 from neurosal.graph import Projection
 from neurosal.lower.plan import Change, Plan, Term
 from neurosal.settings.optimizers import Optimizer, State, spread
@@ -46,12 +46,14 @@ class Factor:
     def __init__(self, reduction: str, batch: Batch, groups: Groups | None) -> None:
         self.whole = 1.0 if reduction == "sum" or (reduction == "area" and groups is not None) else 1.0 / batch.whole
         self.rows = groups.per_area if reduction == "area" and groups is not None else None
+        self.single = batch.replicas == 1
 
     def on(self, rows: Tensor) -> Tensor:
         """The rows with their own factor."""
         if self.rows is None:
             return rows
-        factor = self.rows.view(*rows.shape[:-1], 1)
+        lead = 1 if self.single else 2
+        factor = self.rows.view(*rows.shape[:lead], *([1] * (rows.dim() - lead)))
         if rows.dtype == torch.bfloat16:  # factors are not rounded to so few bits
             return (rows * factor.to(torch.float32)).to(rows.dtype)
         return rows * factor.to(rows.dtype)
@@ -114,8 +116,7 @@ class Learner:
         must stand."""
         owner = change.projections[0]
         edge = self.circuit.projections[owner]
-        forward = self.parameters.kernel(owner)
-        kernel = getattr(forward, "forward", forward)  # both ends of a term are in stored, i.e. forward, orientation
+        kernel = self.parameters.stored_kernel(owner)  # both ends of a term are in stored, i.e. forward, orientation
         router = self.router(owner, edge)
         return kernel, router, router if router is not None else self.plan.orders[change.terms[0].post[0]]
 
@@ -132,7 +133,7 @@ class Learner:
         # The smaller side carries the factors: fewer numbers to multiply.
         post, pre = self.sweep.rows(batch, *term.post, order, dtype), self.sweep.rows(batch, *term.pre, order, dtype)
         if factor.rows is not None:
-            if post.shape[-1] <= pre.shape[-1]:
+            if post.numel() <= pre.numel():
                 post = factor.on(post)
             else:
                 pre = factor.on(pre)
@@ -183,6 +184,8 @@ class Learner:
 
     def _bias_change(self, population: str, batch: Batch) -> Tensor:
         error, bias = batch.error[population], self.parameters.biases[f"{population}.bias"]
+        if space := len(self.circuit.populations[population].extent) - 1:  # one bias a channel, at every place
+            error = error.sum(tuple(range(-space, 0)), dtype=bias.dtype)
         reduction, groups = self.bias_reduction[population], None
         if bias.shape[1] > 1:
             groups = batch.groups[self.plan.routes[population]]
@@ -312,7 +315,7 @@ class Learner:
                 beta = self._decay(change, groups, rates)
             if isinstance(lr, Tensor) and kernel.compute is None:
                 # Rates differ between replicas: they ride on the rows, so that one product serves all.
-                post = post * (lr.view(-1, 1, 1) if post.dim() == 3 else lr)
+                post = post * (lr.view(-1, *([1] * (post.dim() - 1))) if batch.replicas > 1 else lr)
                 lr = 1.0
             steps: list[tuple[Tensor, Any, float]] = [
                 (self.parameters.internal(name), -lr * whole * self.circuit.projections[name].plasticity.rate, beta)
@@ -437,7 +440,7 @@ class LocalSignals:
 
     def correlate(self, post_RNO: Tensor, pre_RNI: Tensor) -> Tensor:
         """``(1/m) Σ_n post preᵀ`` per replica and area, in the shape of the weight."""
-        learner = self._learner
+        learner, populations = self._learner, self._learner.circuit.populations
         groups = self.groups
         factor = Factor(getattr(self._edge.plasticity, "reduction", "batch"), self._batch, groups)
         if groups is not None:
@@ -446,7 +449,8 @@ class LocalSignals:
         elif learner.parameters.replicas == 1:
             post_RNO, pre_RNI = post_RNO[0], pre_RNI[0]
         kernel = learner.parameters.kernel(self._name)
-        stored = kernel.correlate(factor.on(post_RNO), pre_RNI, groups) * factor.whole
+        post = shaped(factor.on(post_RNO), populations[self._edge.target].extent)
+        stored = kernel.correlate(post, shaped(pre_RNI, populations[self._edge.source].extent), groups) * factor.whole
         return learner.parameters.oriented(
             self._name, stored.view(learner.parameters.full[learner.plan.owners[self._name]].shape)
         )

@@ -183,10 +183,12 @@ def still_synapses(parameters: Parameters, silenced: Mapping[str, Tensor]) -> di
     found: dict[str, Tensor] = {}
     circuit = parameters.circuit
     for name in silenced:
-        if f"{name}.bias" in parameters.biases:
+        if f"{name}.bias" in parameters.biases and not circuit.populations[name].spatial:
             found[f"{name}.bias"] = (silenced[name] != 0)[:, None]
     for name, owner in parameters.plan.owners.items():
         edge = circuit.projections[name]
+        if edge.wiring.functions not in ("dense", "one_to_one"):
+            continue  # synapses that units share go on with those that are left
         post, pre = (silenced.get(end) for end in (edge.target, edge.source))
         if post is None and pre is None:
             continue

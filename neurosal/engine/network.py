@@ -19,6 +19,7 @@ from neurosal.engine.feeding import evaluate, parts_of
 from neurosal.engine.heap import keep_freed_memory
 from neurosal.engine.inputs import (
     as_inputs,
+    laid_out,
     pick_compute,
     pick_device,
     pick_dtype,
@@ -35,6 +36,7 @@ from neurosal.engine.state import NetworkState
 from neurosal.engine.stepping import Inputs, Stepped
 from neurosal.engine.sweep import Batch, Sweep, natural, no_grad
 from neurosal.engine.together import Together
+from neurosal.engine.wiring import flat
 from neurosal.errors import CircuitError, Problem, near
 from neurosal.graph import Circuit, Router
 from neurosal.lower.holding import Memory, memory
@@ -87,6 +89,7 @@ class Network(Stepped, Lesioned, Exported):
         self._traced: TracedSteps | None = None if way == "eager" else TracedSteps(way)
         only = circuit.inputs[0] if len(circuit.inputs) == 1 else ""
         self._input = (only, circuit.populations[only].units if only else 0, 2 if len(seeds) == 1 else 3)
+        self._input_extent = circuit.populations[only].extent if only else ()
         self._outputs = circuit.populations[self.plan.output.population].units
         units = sum(population.units for population in circuit.populations.values())
         self._row_bytes = units * len(seeds) * dtype.itemsize  # of the activities of one sample
@@ -214,9 +217,14 @@ class Network(Stepped, Lesioned, Exported):
 
     # Sweeps ----------------------------------------------------------------------------------------------------------
 
-    def forward(self, x: Inputs) -> Batch:
-        """The forward sweep: activities of all populations. The low-level door; `predict` is the usual one."""
+    def forward(self, x: Inputs, training: bool = False) -> Batch:
+        """The forward sweep: activities of all populations. The low-level door; `predict` is the usual one.
+
+        Args:
+            training: as in a step, where populations tell that from judging (batch normalisation, dropout).
+        """
         batch = self.batch_of(x)
+        batch.training = training
         with no_grad():
             for phase in self._sweep.forward:
                 phase(batch)
@@ -226,7 +234,7 @@ class Network(Stepped, Lesioned, Exported):
         """A batch with the activity of its inputs, before any sweep."""
         if isinstance(x, Tensor) and self._fits(x):
             batch = Batch(self.replicas, x.shape[-2])
-            batch.activity[self._input[0]] = x
+            batch.activity[self._input[0]] = laid_out(x, self._input_extent, self.device)
         else:
             inputs, samples = as_inputs(x, self.circuit, self.replicas, self.device, self.dtype)
             batch = Batch(self.replicas, samples)
@@ -273,8 +281,8 @@ class Network(Stepped, Lesioned, Exported):
         return found
 
     def predict(self, x: Inputs) -> Tensor:
-        """Output activity (logits for a linear output), [R, N, O]. ``x`` is [N, I] or [R, N, I], or a mapping from
-        input population to that."""
+        """Output activity (logits for a linear output), [R, N, O]. ``x`` is [N, I] or [R, N, I] ([N, C, H, W] too for
+        an input with space), or a mapping from input population to that."""
         batch = self.forward(x)
         with torch.no_grad():
             return natural(self._sweep, batch, self.plan.output.population, "activity").clone()
@@ -282,14 +290,14 @@ class Network(Stepped, Lesioned, Exported):
     def updates(self, x: Inputs, y: Any = None, loss: str = "cross_entropy") -> dict[str, Tensor]:
         """Projection → proposed change with the sign of a gradient ([R, K, post, pre]), biases too; changes nothing.
         With the loss "none" (`y` is not looked at) what changes without an error."""
-        batch = self.forward(x)
+        batch = self.forward(x, training=True)
         self.backward(batch, y, loss)
         return self.changes(batch)
 
     def signals(self, x: Inputs, y: Any = None, loss: str = "cross_entropy") -> dict[str, dict[str, Tensor]]:
-        """Population → {"activity", "error", "area"} as far as they exist, [R, N, units] and [R, N], in the order of
-        the samples."""
-        batch = self.forward(x)
+        """Population → {"activity", "error", "area"} as far as they exist, [R, N, *extent] and [R, N], in the order
+        of the samples."""
+        batch = self.forward(x, training=y is not None)
         if y is not None:
             self.backward(batch, y, loss)
         return self.signals_of(batch)
@@ -298,8 +306,13 @@ class Network(Stepped, Lesioned, Exported):
         """`signals` of a batch that has been swept."""
         found: dict[str, dict[str, Tensor]] = {}
         with no_grad():
-            for name in self.circuit.populations:
+            for name, population in self.circuit.populations.items():
                 entries = {kind: natural(self._sweep, batch, name, kind) for kind in ("activity", "error")}
+                if population.spatial:
+                    entries = {
+                        kind: None if tensor is None else tensor.unflatten(-1, population.extent)
+                        for kind, tensor in entries.items()
+                    }
                 if name in self.plan.routes and self.plan.routes[name] in batch.groups:
                     entries["area"] = batch.groups[self.plan.routes[name]].area_RN
                 found[name] = {kind: tensor for kind, tensor in entries.items() if tensor is not None}
@@ -317,7 +330,8 @@ class Network(Stepped, Lesioned, Exported):
         target = self._target(batch, y, loss)
         refuse_labels(target, loss, self._outputs)
         with no_grad():
-            rows = self._sweep.rows(batch, self.plan.output.population, "activity", None)
+            output = self.plan.output.population
+            rows = flat(self._sweep.rows(batch, output, "activity", None), self.circuit.populations[output].extent)
             found = {"loss": LOSSES[loss](rows, target)[0].reshape(self.replicas)}
             labels = target if loss == "cross_entropy" else labels
             if labels is not None:

@@ -15,9 +15,9 @@ from torch import Tensor
 from neurosal.engine.lesions import Lesions, still_synapses
 from neurosal.engine.precision import Precision
 from neurosal.engine.signs import Signs
-from neurosal.engine.wiring import Kernel, Reversed, kernel
+from neurosal.engine.wiring import Kernel, Reversed, make_kernel
 from neurosal.errors import near
-from neurosal.graph import Copy, Own, Rate, SignOf
+from neurosal.graph import Copy, Own, Rate, SignOf, Wiring
 from neurosal.lower.connectivity import connect_areas, leaves_out
 from neurosal.lower.initial import draw_areas_into
 from neurosal.lower.plan import Plan
@@ -61,7 +61,7 @@ class Parameters(Mapping[str, Tensor]):
             if share is not None
             else {
                 f"{name}.bias": torch.zeros(
-                    self.replicas, self.count(population.areas), population.units, device=device, dtype=dtype
+                    self.replicas, self.count(population.areas), population.channels, device=device, dtype=dtype
                 )
                 for name, population in self.circuit.populations.items()
                 if isinstance(population.model, Rate) and population.model.bias
@@ -105,7 +105,7 @@ class Parameters(Mapping[str, Tensor]):
                 origin = found.get(self.mask_key(of)) if isinstance(edge.weights, Copy) else None
                 if origin is not None:
                     mask = torch.empty_like(full)
-                    self.oriented(name, mask).copy_(self.oriented(of, origin).mT)
+                    self.oriented(name, mask).copy_(self.oriented(of, origin).transpose(*self.axes(of)))
                     found[name] = mask
                 continue
             mask = torch.empty_like(full)
@@ -145,11 +145,8 @@ class Parameters(Mapping[str, Tensor]):
         self, name: str, seeds: tuple[int, ...], device: torch.device, dtype: torch.dtype, key: str = ""
     ) -> Tensor:
         """What an owner starts from, in storage; with a key from another stream."""
-        edge, areas = self.circuit.projections[name], self.areas[name]
-        post, pre = (self.circuit.populations[end].units for end in (edge.target, edge.source))
-        shape = edge.wiring.weight_shape(post, pre)
-        stored = shape[::-1] if name in self.plan.reversed else shape
-        full = torch.empty(self.replicas, self.count(areas), *stored, device=device, dtype=dtype)
+        shape = self.stored_wiring(name).weight_shape(*self.extents(name))
+        full = torch.empty(self.replicas, self.count(self.areas[name]), *shape, device=device, dtype=dtype)
         return self.begin(name, seeds, into=full, key=key)
 
     def begin(
@@ -160,20 +157,21 @@ class Parameters(Mapping[str, Tensor]):
         Args:
             key: takes another stream.  replicas: only these; None all.
         """
-        edge, turned = self.circuit.projections[name], name in self.plan.reversed
+        edge = self.circuit.projections[name]
         first = self.held(self.areas[name])[0] if self.areas[name] > 1 else 0
         for replica in range(self.replicas) if replicas is None else replicas:
             if isinstance(edge.weights, Copy):
                 origin = self.oriented(edge.weights.of, self.full[self.plan.owners[edge.weights.of]])[replica]
-                for area, target in enumerate(into[replica]):
-                    target.copy_(origin[area] if turned or origin.dim() == 2 else origin[area].t())
+                own = self.oriented(name, into)[replica]
+                post, pre = self.axes(name)
+                own.copy_(origin.transpose(post - 1, pre - 1) if self.is_matrix(name) else origin)
                 continue
             assert isinstance(edge.weights, Own)
             stream = f"{name}/{key}" if key else name
-            turns = turned and into.dim() == 4
             draw_areas_into(
-                into[replica], edge.weights, stream, seeds[replica], *self.fans(name), turned=turns, first=first
-            )
+                into[replica], edge.weights, stream, seeds[replica], *self.fans(name),
+                turns=self.turns(name), first=first,
+            )  # fmt: skip
         return into
 
     def begin_anew(self, seeds: tuple[int, ...], replicas: Iterable[int]) -> None:
@@ -198,33 +196,65 @@ class Parameters(Mapping[str, Tensor]):
 
     def fans(self, name: str) -> tuple[int, int]:
         """Pre- and post-synaptic units of a projection, in its own direction."""
-        edge = self.circuit.projections[name]
-        if edge.wiring.kind == "one_to_one":
-            return 1, 1
-        return self.circuit.populations[edge.source].units, self.circuit.populations[edge.target].units
+        edge, populations = self.circuit.projections[name], self.circuit.populations
+        return edge.wiring.fans(populations[edge.target].extent, populations[edge.source].extent)
+
+    # Orientation -----------------------------------------------------------------------------------------------------
+
+    def stored_wiring(self, name: str) -> Wiring:
+        """The wiring of a projection in the orientation in which its weights are stored."""
+        wiring = self.circuit.projections[name].wiring
+        return wiring.reversed() if name in self.plan.reversed else wiring
+
+    def extents(self, name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Extents of the post- and the pre-synaptic population, in the orientation in which weights are stored."""
+        edge, populations = self.circuit.projections[name], self.circuit.populations
+        post, pre = populations[edge.target].extent, populations[edge.source].extent
+        return (pre, post) if name in self.plan.reversed else (post, pre)
+
+    def is_matrix(self, name: str) -> bool:
+        """Whether weights join post- to pre-synaptic units or channels, so that a transpose is another matter."""
+        return len(self.stored_wiring(name).weight_shape(*self.extents(name))) > 1
+
+    def axes(self, name: str) -> tuple[int, int]:
+        """Post- and pre-synaptic axis of a projection's weights [R, K, ...]; the same in storage, exchanged."""
+        post, pre = self.circuit.projections[name].wiring.axes
+        return post + 2, pre + 2
+
+    def turns(self, name: str) -> tuple[int, int] | None:
+        """Axes of one area's weight that storage has exchanged."""
+        turned = name in self.plan.reversed and self.is_matrix(name)
+        return self.circuit.projections[name].wiring.axes if turned else None
 
     # For kernels -----------------------------------------------------------------------------------------------------
 
     def form(self, name: str) -> str:
         """In which form kernels run this projection: single, batched or grouped."""
-        return "grouped" if self.areas[name] > 1 else "single" if self.replicas == 1 else "batched"
+        return "grouped" if self.areas.get(name, 1) > 1 else "single" if self.replicas == 1 else "batched"
 
     def internal(self, owner: str) -> Tensor:
         """The storage of an owner as kernels read it; a view."""
         return self.inner(owner, self.full[owner])
 
     def internal_bias(self, population: str) -> Tensor | None:
-        """The bias as kernels read it: [U], [R, 1, U] or [G, U]."""
+        """The bias as kernels read it: [U], [R, 1, U] or [G, U]; of a population with space [C, 1, 1], ..."""
         bias = self.biases.get(f"{population}.bias")
         if bias is None:
             return None
-        return bias.flatten(0, 1) if bias.shape[1] > 1 else bias[0, 0] if self.replicas == 1 else bias
+        inner = bias.flatten(0, 1) if bias.shape[1] > 1 else bias[0, 0] if self.replicas == 1 else bias
+        space = len(self.circuit.populations[population].extent) - 1
+        return inner.view(*inner.shape, *([1] * space)) if space else inner
 
     def kernel(self, name: str) -> Kernel:
         """The functions that read this projection's storage in its own direction."""
-        forward = kernel(self.circuit.projections[name].wiring.functions, self.form(name))
-        forward = self.precision.kernel(forward, name)
+        forward = self.stored_kernel(name)
         return Reversed(forward) if name in self.plan.reversed else forward
+
+    def stored_kernel(self, name: str, form: str | None = None) -> Kernel:
+        """The functions of a projection in the orientation in which its weights are stored, as its own form runs them
+        or in another."""
+        made = make_kernel(self.stored_wiring(name), *self.extents(name), form or self.form(name))
+        return self.precision.kernel(made, name)
 
     # For users -------------------------------------------------------------------------------------------------------
 
@@ -248,7 +278,7 @@ class Parameters(Mapping[str, Tensor]):
 
     def oriented(self, name: str, full: Tensor) -> Tensor:
         """A tensor in the storage of this projection's owner, as the projection's own [R, K, post, pre]; a view."""
-        return full.mT if name in self.plan.reversed and full.dim() == 4 else full
+        return full.transpose(*self.axes(name)) if name in self.plan.reversed and full.dim() > 3 else full
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.plan.owners)

@@ -98,7 +98,7 @@ class RouterState:
         assert isinstance(projection.wiring, Router)
         self.name, self.wiring, self.plasticity, self.areas = name, projection.wiring, projection.plasticity, areas
         self.held = False  # nothing of it changes
-        shape = self.wiring.weight_shape(areas, units)
+        shape = self.wiring.weight_shape((areas,), (units,))
         weight = [draw_areas(projection.weights, name, seed, 1, shape, units, shape[0])[0] for seed in seeds]  # type: ignore[arg-type]
         prototypes = [
             torch.randn(areas, self.wiring.rank, generator=stream(seed, name, "prototypes")) for seed in seeds

@@ -77,9 +77,8 @@ class Signs:
     def _draw_once(self, name: str, weights: SignOf) -> None:
         parameters, full = self._parameters, self.drawn[name]
         own = Own(init=weights.init, across_areas=self._parameters.across(name))
-        turned = name in parameters.plan.reversed and full.dim() == 4
         for replica, seed in enumerate(self._seeds):
-            draw_areas_into(full[replica], own, name, seed, *parameters.fans(name), turned=turned).abs_()
+            draw_areas_into(full[replica], own, name, seed, *parameters.fans(name), turns=parameters.turns(name)).abs_()
 
     def _redraw(self, name: str, step: int) -> None:
         """Drawn in the storage's own layout: the entries are independent, so no order of them is better."""

@@ -93,6 +93,7 @@ class Stepped:
             mean = self._traced.step(cast("Network", self), x, y, loss, optimizer, rates)
         else:
             batch = self.batch_of(x)
+            batch.training = True
             target = None if loss == NO_LOSS else self._target(batch, y, loss)
             with no_grad():
                 mean = self._advance(batch, target, loss, optimizer, rates)

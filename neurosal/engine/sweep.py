@@ -20,6 +20,7 @@ from neurosal.engine.parameters import Parameters
 from neurosal.engine.precision import widened
 from neurosal.engine.routing import Groups, RouterState
 from neurosal.engine.transfer import is_plain, transfer
+from neurosal.engine.wiring import flat, shaped
 from neurosal.graph import Constant, OneToOne, Own, Rate
 from neurosal.lower.plan import Backward, Change, Forward, Phase, Plan, Route
 from neurosal.lower.schedule import Schedule, Signal, gate_reads, schedule
@@ -44,7 +45,9 @@ class Batch:
         "seen",
         "target",
         "together",
+        "training",
         "whole",
+        "winners",
     )
 
     def __init__(self, replicas: int, samples: int, whole: int = 0, together: Together | None = None) -> None:
@@ -59,6 +62,8 @@ class Batch:
         self.groups: dict[str, Groups] = {}  # router → groups
         self.seen: dict[str, dict[str, Tensor]] = {}  # router → what it saw
         self.next_states: dict[str, dict[str, Any]] = {}  # projection → state of its own plasticity after the step
+        self.winners: dict[str, Any] = {}  # projection → what goes back along it is chosen by
+        self.training = False  # whether a step follows: populations that tell it from judging look here
         self.memo: dict[Signal, dict[Any, Tensor]] = {}  # signals in the order of other routes, or in another type
 
     def drop(self, signals: Iterable[Signal]) -> None:
@@ -184,11 +189,13 @@ class Sweep:
 
     def _route(self, phase: Route) -> Step:
         state, source, name = self.routers[phase.router], phase.source, phase.router
+        extent = self.plan.circuit.populations[source].extent
 
         def route(batch: Batch) -> None:
             if name in batch.groups:  # chosen for the samples of all processes
                 return
-            rows = widened(self.rows(batch, source, "activity", None), state.tensors["mean"].dtype)
+            rows = flat(self.rows(batch, source, "activity", None), extent)
+            rows = widened(rows, state.tensors["mean"].dtype)
             seen = state.see(rows if rows.dim() == 3 else rows[None])
             batch.seen[name] = seen
             groups = batch.groups[name] = self.grouping(seen["scores"].argmax(-1), state.areas)
@@ -201,12 +208,12 @@ class Sweep:
         name, population = phase.population, self.plan.circuit.populations[phase.population]
         model = population.model
         assert isinstance(model, Rate)
-        bias, units, route = self.parameters.internal_bias(name), population.units, self.plan.routes.get(name)
+        bias, extent, route = self.parameters.internal_bias(name), population.extent, self.plan.routes.get(name)
         bias_grouped = bias is not None and population.areas > 1
         # What a skip brings is the source's own tensor: it comes last, so that sums start from a tensor of their own.
         ordered = sorted(phase.projections, key=self.skips.__contains__)
         own = bool(ordered) and ordered[0] not in self.skips
-        first = bias is not None and own and (self.parameters.areas[ordered[0]] > 1) == bias_grouped
+        first = bias is not None and own and (self.parameters.areas.get(ordered[0], 1) > 1) == bias_grouped
         inputs = [
             self._applied(projection, bias=bias if first and index == 0 else None)
             for index, projection in enumerate(ordered)
@@ -221,13 +228,13 @@ class Sweep:
         stored = self.parameters.precision.stored(name) or self.parameters.any.dtype
 
         def forward(batch: Batch) -> None:
-            a = inputs[0](batch) if inputs else late_bias.new_zeros((*batch.lead, units), dtype=stored)  # type: ignore[union-attr]
+            a = inputs[0](batch) if inputs else late_bias.new_zeros((*batch.lead, *extent), dtype=stored)  # type: ignore[union-attr]
             for more in inputs[1:]:
                 a = a.add_(more(batch)) if own else a + more(batch)
             if late_bias is not None:
                 groups = batch.groups[route] if bias_grouped and route is not None else None
                 late = widened(late_bias, stored)
-                a = a + (late if groups is None else spread_rows(late[groups.group_of_row], a))
+                a = a + (late if groups is None else late[groups.group_of_row].view(*batch.lead, *late.shape[1:]))
             if settle is not None:
                 settle(batch, a)
             elif straight is None:
@@ -277,6 +284,7 @@ class Sweep:
     def _silent(self, population: str, kind: str) -> Step:
         keep_RU = self.parameters.lesions.silenced[population]
         # Samples are sorted within a replica, so units are where they were whatever the order.
+        keep_RU = shaped(keep_RU, self.plan.circuit.populations[population].extent)
         keep = keep_RU[0] if self.parameters.replicas == 1 else keep_RU[:, None]
         keep = widened(keep, self.parameters.precision.stored(population) or keep.dtype)
 
@@ -291,12 +299,10 @@ class Sweep:
     ) -> Callable[[Batch], Tensor]:
         """The function that carries a signal along a projection, into the order of the population where it ends."""
         edge, parameters, plan = self.plan.circuit.projections[projection], self.parameters, self.plan
-        kernel, weight, source = (
-            parameters.kernel(projection),
-            parameters.internal(plan.owners[projection]),
-            edge.source,
-        )
-        here, there = plan.orders[source], plan.orders[edge.target]
+        source, here, there = edge.source, plan.orders[edge.source], plan.orders[edge.target]
+        if edge.wiring.weightless:
+            return self._weightless(projection, kind, here, there)
+        kernel, weight = parameters.kernel(projection), parameters.internal(plan.owners[projection])
         scale, grouped = parameters.signs.used.get(projection), parameters.areas[projection] > 1
         scale = parameters.inner(projection, scale) if isinstance(scale, Tensor) else scale
         router = plan.routes.get(source if edge.pathway == "feedback" else edge.target) if grouped else None
@@ -321,6 +327,24 @@ class Sweep:
             return reorder(out, batch, during, there) if reverses else out
 
         return applied
+
+    def _weightless(self, projection: str, kind: str, here: str | None, there: str | None) -> Callable[[Batch], Tensor]:
+        """The function that carries a signal along a projection without weights."""
+        edge = self.plan.circuit.projections[projection]
+        source, follows = edge.source, edge.wiring.follows
+        kernel = self.parameters.kernel(projection if follows is None else follows)
+
+        def carried(batch: Batch) -> Tensor:
+            rows = getattr(batch, kind)[source]
+            if follows is not None:
+                out = kernel.pull_kept(rows, batch.winners[follows])
+            elif kernel.keeps:
+                out, batch.winners[projection] = kernel.apply_keeping(rows)
+            else:
+                out = kernel.apply(None, rows, None)  # type: ignore[arg-type]
+            return reorder(out, batch, here, there)
+
+        return carried
 
     def _passed(self, source: str, kind: str, here: str | None, there: str | None) -> Callable[[Batch], Tensor]:
         """The function that hands a signal on as it is: nobody may write into what it returns."""
@@ -357,7 +381,8 @@ class Sweep:
     def lose(self, batch: Batch, target: Tensor, loss: str) -> Tensor:
         """The output's δ; returns the mean loss of each replica, [R]."""
         output = self.plan.output.population
-        rows, order = batch.activity[output], self.plan.orders[output]
+        extent = self.plan.circuit.populations[output].extent
+        rows, order = flat(batch.activity[output], extent), self.plan.orders[output]
         if order is not None:
             target = (
                 reorder(target, batch, None, order)
@@ -369,11 +394,12 @@ class Sweep:
         except (IndexError, RuntimeError):  # asked only now: a look at the labels of every step would cost more
             refuse_labels(target, loss, rows.shape[-1])
             raise
+        delta = shaped(delta, extent)
         if self._output_gate is not None:
             delta = self._output_gate(delta, batch.kept.get(output), True)
         batch.error[output] = delta
         if self._carries_target:
-            batch.target[output] = as_values(target, rows) if loss == "cross_entropy" else target
+            batch.target[output] = as_values(target, rows) if loss == "cross_entropy" else shaped(target, extent)
         for silent in self._lost:
             silent(batch)
         mean = mean.reshape(batch.replicas)
@@ -389,19 +415,15 @@ def reorder(rows: Tensor, batch: Batch, have: str | None, want: str | None) -> T
     """Rows [.., N, U] taken from the order of one route into that of another."""
     if have == want:
         return rows
-    flat = rows.flatten(0, -2)
+    last = len(batch.lead) - 1
+    merged = rows.flatten(0, last)
     if have is None:
         index = batch.groups[want].order  # type: ignore[index]
     elif want is None:
         index = batch.groups[have].inverse
     else:
         index = batch.groups[have].inverse[batch.groups[want].order]
-    return flat.index_select(0, index).view(rows.shape)
-
-
-def spread_rows(flat: Tensor, like: Tensor) -> Tensor:
-    """[R·N, U] with the leading axes of `like`."""
-    return flat if like.dim() == 2 else flat.view(like.shape)
+    return merged.index_select(0, index).view(rows.shape)
 
 
 def natural(sweep: Sweep, batch: Batch, population: str, kind: str) -> Any:
@@ -409,7 +431,8 @@ def natural(sweep: Sweep, batch: Batch, population: str, kind: str) -> Any:
     where it does not exist."""
     if population not in (batch.activity if kind == "activity" else batch.error):
         return None
-    rows = widened(sweep.rows(batch, population, kind, None), sweep.parameters.any.dtype)
+    rows = flat(sweep.rows(batch, population, kind, None), sweep.plan.circuit.populations[population].extent)
+    rows = widened(rows, sweep.parameters.any.dtype)
     return rows if rows.dim() == 3 else rows[None]
 
 

@@ -22,7 +22,7 @@ from neurosal.engine.losses import NO_LOSS
 from neurosal.engine.parameters import Parameters
 from neurosal.engine.routing import Groups, RouterState
 from neurosal.engine.sweep import Batch, Sweep
-from neurosal.engine.wiring import DenseBatched, DenseGrouped, DenseSingle, Kernel, Reversed, like_rows
+from neurosal.engine.wiring import DenseBatched, DenseGrouped, DenseSingle, Kernel, like_rows
 from neurosal.errors import ExperimentError, Problem
 from neurosal.lower.plan import Change
 from neurosal.settings.optimizers import Optimizer, spread
@@ -85,12 +85,9 @@ class TracedParameters(Parameters):
         self.lesions = Lesions()
         self.lesions.silenced = found["silenced"]
 
-    def kernel(self, name: str) -> Kernel:
-        kernel = super().kernel(name)
-        forward = getattr(kernel, "forward", kernel)
-        if type(forward) is not DenseGrouped:
-            return kernel
-        return Reversed(TracedDenseGrouped()) if forward is not kernel else TracedDenseGrouped()
+    def stored_kernel(self, name: str, form: str | None = None) -> Kernel:
+        kernel = super().stored_kernel(name, form)
+        return TracedDenseGrouped() if type(kernel) is DenseGrouped else kernel
 
 
 class TracedSweep(Sweep):

@@ -5,8 +5,11 @@ network is compiled:
 
 - *single* (one replica, one area): rows [N, I], weight [O, I];
 - *batched* (many replicas, one area): rows [R, N, I], weight [R, O, I];
-- *grouped* (areas): rows [R·N, I] sorted by (replica, area), weight [G, O, I] with G = R·K; nothing is computed for
-areas not selected.
+- *grouped* (areas): rows [N, I] or [R, N, I] sorted by (replica, area), weight [G, O, I] with G = R·K; nothing is
+computed for areas not selected.
+
+Rows of a population with space are [.., N, C, H, W] in place of [.., N, I]; how they lie in memory is the business of
+the kernels (channels last): nothing else may assume more than shape and strides say.
 
 `Reversed` runs any of them backwards with its own weights, stored forward: that is every feedback projection and every
     tie.
@@ -14,6 +17,8 @@ areas not selected.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import torch
@@ -22,6 +27,8 @@ from torch import Tensor
 from neurosal.engine.grouped import accumulate_groups, correlate_groups, multiply_groups
 from neurosal.engine.products import Step, accumulate, correlate, each_by_onednn, multiply, multiply_each
 from neurosal.engine.routing import Groups
+from neurosal.graph import Wiring
+from neurosal.graph.wiring import Extent
 
 Steps = list[Step]
 
@@ -42,6 +49,7 @@ class Kernel:
     """Functions of one wiring in one form. ``weight`` is in the stored orientation [.., post, pre]; `groups` is None
     unless grouped."""
 
+    keeps = False  # whether going back depends on what was chosen on the way there, as in max pooling
     # The types of rows that it takes; None: as they are kept.
     compute: torch.dtype | None = None  # for changes
     carries: torch.dtype | None = None  # to apply and pull
@@ -58,12 +66,20 @@ class Kernel:
         """``Σ_n post preᵀ`` in the shape of the weight."""
         raise TypeError(f"{type(self).__name__} has no correlate")
 
+    def apply_keeping(self, pre: Tensor) -> tuple[Tensor, Any]:
+        """As `apply` without a weight, and what `pull_kept` needs; only where it `keeps`."""
+        raise TypeError(f"{type(self).__name__} keeps nothing")
+
+    def pull_kept(self, post: Tensor, kept: Any) -> Tensor:
+        """The other way, by what was kept."""
+        raise TypeError(f"{type(self).__name__} keeps nothing")
+
     def affine(self, bias: Tensor, weight: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
         """``b + W pre``: bias [U], [R, 1, U], or [G, U] with groups."""
         rows = self.apply(weight, pre, groups)
         if groups is None:
             return rows.add_(bias)
-        return rows.add_(like_rows(bias[groups.group_of_row], rows))
+        return rows.add_(bias[groups.group_of_row].view(*rows.shape[: rows.dim() - bias.dim() + 1], *bias.shape[1:]))
 
     def accumulate_(self, steps: Steps, post: Tensor, pre: Tensor, groups: Groups | None) -> None:
         """``W = beta W + alpha Σ_n post preᵀ`` for each (W, alpha, beta), only in areas with samples. The product is
@@ -180,20 +196,79 @@ class Reversed(Kernel):
         self.forward.accumulate_(steps, pre, post, groups)
 
 
+class Flattened(Kernel):
+    """A wiring of units between populations of which one has space: their rows are [.., N, C, H, W] outside and
+    [.., N, U] inside."""
+
+    def __init__(self, inside: Kernel, post: Extent, pre: Extent) -> None:
+        self.inside, self.post, self.pre, self.compute, self.carries = inside, post, pre, inside.compute, inside.carries
+
+    def apply(self, weight: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
+        return shaped(self.inside.apply(weight, flat(pre, self.pre), groups), self.post)
+
+    def pull(self, weight: Tensor, post: Tensor, groups: Groups | None) -> Tensor:
+        return shaped(self.inside.pull(weight, flat(post, self.post), groups), self.pre)
+
+    def correlate(self, post: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
+        return self.inside.correlate(flat(post, self.post), flat(pre, self.pre), groups)
+
+    def affine(self, bias: Tensor, weight: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
+        if len(self.post) > 1:  # the bias is one a channel
+            return super().affine(bias, weight, pre, groups)
+        return self.inside.affine(bias, weight, flat(pre, self.pre), groups)
+
+    def accumulate_(self, steps: Steps, post: Tensor, pre: Tensor, groups: Groups | None) -> None:
+        self.inside.accumulate_(steps, flat(post, self.post), flat(pre, self.pre), groups)
+
+
+def flat(rows: Tensor, extent: Extent) -> Tensor:
+    """Rows [.., *extent] as [.., units], channels, rows, columns."""
+    return rows.flatten(-len(extent)) if len(extent) > 1 else rows
+
+
+def shaped(rows: Tensor, extent: Extent) -> Tensor:
+    """Rows [.., units] as [.., *extent]."""
+    return rows.unflatten(-1, extent) if len(extent) > 1 else rows
+
+
+Maker = Callable[[Any, Extent, Extent, str], Kernel]
+
 KERNELS: dict[str, dict[str, Kernel]] = {
     "dense": {"single": DenseSingle(), "batched": DenseBatched(), "grouped": DenseGrouped()},
     "one_to_one": {"single": OneToOneRows(), "batched": OneToOneRows(), "grouped": OneToOneRows()},
 }
+MAKERS: dict[str, Maker] = {}
 
 
-def register_wiring(kind: str, single: Kernel, batched: Kernel, grouped: Kernel) -> None:
-    """Teach the engine a kind of wiring (its description is a subclass of `neurosal.graph.Wiring` with the same
-    kind)."""
+def register_wiring(
+    kind: str,
+    single: Kernel | None = None,
+    batched: Kernel | None = None,
+    grouped: Kernel | None = None,
+    *,
+    make: Maker | None = None,
+) -> None:
+    """Teach the engine a kind of wiring (its description is a subclass of `neurosal.graph.Wiring` with the same kind).
+
+    Args:
+        single, batched, grouped: functions of units, the same for all sizes; rows are [.., N, units] always.
+        make: in place of them, for wiring that knows of space: from the wiring, the post- and the pre-synaptic extent
+            and the form to its functions.
+    """
+    if make is not None:
+        MAKERS[kind] = make
+        return
+    assert single is not None
+    assert batched is not None
+    assert grouped is not None
     KERNELS[kind] = {"single": single, "batched": batched, "grouped": grouped}
 
 
-def kernel(kind: str, form: str) -> Kernel:
-    """The functions of a wiring in one form."""
-    forms: Any = KERNELS.get(kind)
-    assert forms is not None, f"no tensor functions are registered for wiring {kind!r}: call register_wiring"
-    return forms[form]
+def make_kernel(wiring: Wiring, post: Extent, pre: Extent, form: str) -> Kernel:
+    """The functions of a wiring between populations of these extents, in one form."""
+    if (make := MAKERS.get(wiring.kind)) is not None:
+        return make(wiring, post, pre, form)
+    forms = KERNELS.get(wiring.functions)
+    assert forms is not None, f"no tensor functions are registered for wiring {wiring.kind!r}: call register_wiring"
+    found = forms[form]
+    return found if prod(map(len, (post, pre))) == 1 else Flattened(found, post, pre)

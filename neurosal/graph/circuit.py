@@ -144,8 +144,10 @@ class Circuit(Value):
         """K of a projection's weights: areas of the target for feedforward, of the source for feedback; 1 for fixed
         one-to-one wiring."""
         edge = self.projections[projection]
-        if edge.pathway == "modulatory" or (
-            edge.wiring.kind == "one_to_one" and not edge.plasticity.plastic and edge.tied_to is None
+        if (
+            edge.pathway == "modulatory"
+            or edge.wiring.weightless
+            or (edge.wiring.kind == "one_to_one" and not edge.plasticity.plastic and edge.tied_to is None)
         ):
             return 1
         return self.populations[edge.source if edge.pathway == "feedback" else edge.target].areas

@@ -8,11 +8,12 @@ the projection, in every area anew, or the same in all where the areas' weights 
 
 from __future__ import annotations
 
+from math import prod
 from typing import ClassVar
 
 from pydantic import Field, field_validator
 
-from neurosal.graph.wiring import Dense, Wiring
+from neurosal.graph.wiring import Dense, Extent, Wiring
 
 
 class Sparse(Dense):
@@ -28,8 +29,8 @@ class FixedInDegree(Dense):
     kind: ClassVar[str] = "fixed_in_degree"
     inputs: int = Field(gt=0)
 
-    def mismatch(self, post: int, pre: int) -> str | None:
-        return None if self.inputs <= pre else f"at least {self.inputs} pre-synaptic units, found {pre}"
+    def mismatch(self, post: Extent, pre: Extent) -> str | None:
+        return None if self.inputs <= prod(pre) else f"at least {self.inputs} pre-synaptic units, found {prod(pre)}"
 
     def reversed(self) -> Wiring:
         return FixedOutDegree(outputs=self.inputs, allow_autapses=self.allow_autapses)
@@ -41,8 +42,10 @@ class FixedOutDegree(Dense):
     kind: ClassVar[str] = "fixed_out_degree"
     outputs: int = Field(gt=0)
 
-    def mismatch(self, post: int, pre: int) -> str | None:
-        return None if self.outputs <= post else f"at least {self.outputs} post-synaptic units, found {post}"
+    def mismatch(self, post: Extent, pre: Extent) -> str | None:
+        return (
+            None if self.outputs <= prod(post) else f"at least {self.outputs} post-synaptic units, found {prod(post)}"
+        )
 
     def reversed(self) -> Wiring:
         return FixedInDegree(inputs=self.outputs, allow_autapses=self.allow_autapses)
@@ -63,10 +66,11 @@ class EdgeList(Dense):
             raise ValueError("each synapse once")
         return edges
 
-    def mismatch(self, post: int, pre: int) -> str | None:
+    def mismatch(self, post: Extent, pre: Extent) -> str | None:
         below, above = (max(ends) + 1 for ends in zip(*self.edges, strict=True))
-        fits = below <= pre and above <= post
-        return None if fits else f"at least {below} pre- and {above} post-synaptic units, found {pre} and {post}"
+        if below <= prod(pre) and above <= prod(post):
+            return None
+        return f"at least {below} pre- and {above} post-synaptic units, found {prod(pre)} and {prod(post)}"
 
     def reversed(self) -> Wiring:
         return self.replace(edges=tuple((post, pre) for pre, post in self.edges))

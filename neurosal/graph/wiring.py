@@ -19,10 +19,20 @@ def said(extent: Extent) -> str:
 
 
 class Wiring(Kinded):
-    """A kind of connection between two populations."""
+    """A kind of connection between two populations, whose extents are (units,) or (channels, rows, columns).
+
+    Attributes:
+        weightless: whether there is nothing to learn: no weights belong to such a projection (pooling, shortcuts).
+    """
 
     family: ClassVar[str] = "wiring"
     weightless: ClassVar[bool] = False
+
+    @property
+    def functions(self) -> str:
+        """What the tensor functions of this wiring depend on, as one word: its kind, or another's with the same
+        functions, and what else they read of it. Projections with the same word share products of the same signals."""
+        return self.kind
 
     @property
     def axes(self) -> tuple[int, int]:
@@ -34,9 +44,21 @@ class Wiring(Kinded):
         """The projection whose way through the batch at hand this wiring goes back (the winners of max pooling)."""
         return None
 
+    def weight_shape(self, post: Extent, pre: Extent) -> tuple[int, ...]:
+        """Shape of the weights of one replica and one area, for these post- and pre-synaptic extents."""
+        raise TypeError(f"{type(self).__name__} has no weights of its own")
+
     def fans(self, post: Extent, pre: Extent) -> tuple[int, int]:
         """How many synapses arrive at a post-synaptic unit, and how many leave a pre-synaptic one: for initialisers."""
         return prod(pre), prod(post)
+
+    def mismatch(self, post: Extent, pre: Extent) -> str | None:
+        """Why these extents do not fit this wiring, or None."""
+        return None
+
+    def reversed(self) -> Wiring:
+        """The wiring of the opposite direction, with its own weights."""
+        return self
 
     def thinned(self, density: float) -> Wiring:
         """The same with each synapse there with that probability."""
@@ -45,23 +67,6 @@ class Wiring(Kinded):
     def returning(self, forward: str) -> Wiring:
         """The wiring of feedback along the projection of that name."""
         return self.reversed()
-
-    @property
-    def functions(self) -> str:
-        """Under which name the engine has the tensor functions of this wiring: its kind, or another's with the same."""
-        return self.kind
-
-    def weight_shape(self, post: Any, pre: Any) -> tuple[int, ...]:
-        """Shape of the weights of one replica and one area, for that many post- and pre-synaptic units."""
-        raise TypeError(f"{type(self).__name__} has no weights of its own")
-
-    def mismatch(self, post: Any, pre: Any) -> str | None:
-        """Why these sizes do not fit this wiring, or None."""
-        return None
-
-    def reversed(self) -> Wiring:
-        """The wiring of the opposite direction, with its own weights."""
-        return self
 
 
 class Dense(Wiring):
@@ -84,8 +89,8 @@ class Dense(Wiring):
     def functions(self) -> str:
         return "dense"
 
-    def weight_shape(self, post: int, pre: int) -> tuple[int, ...]:
-        return (post, pre)
+    def weight_shape(self, post: Extent, pre: Extent) -> tuple[int, ...]:
+        return prod(post), prod(pre)
 
 
 class OneToOne(Wiring):
@@ -93,11 +98,18 @@ class OneToOne(Wiring):
 
     kind: ClassVar[str] = "one_to_one"
 
-    def weight_shape(self, post: int, pre: int) -> tuple[int, ...]:
-        return (post,)
+    def weight_shape(self, post: Extent, pre: Extent) -> tuple[int, ...]:
+        return (prod(post),)
 
-    def mismatch(self, post: int, pre: int) -> str | None:
-        return None if post == pre else f"as many units at both ends, found {pre} and {post}"
+    def fans(self, post: Extent, pre: Extent) -> tuple[int, int]:
+        return 1, 1
+
+    def mismatch(self, post: Extent, pre: Extent) -> str | None:
+        if post == pre:
+            return None
+        if prod(post) != prod(pre):
+            return f"as many units at both ends, found {prod(pre)} and {prod(post)}"
+        return f"the same extent at both ends, found {said(pre)} and {said(post)}"
 
 
 class Router(Wiring):
@@ -118,8 +130,8 @@ class Router(Wiring):
     rank: int = Field(default=16, gt=0)
     centre_rate: float = Field(default=0.01, ge=0, le=1)
 
-    def weight_shape(self, post: int, pre: int) -> tuple[int, ...]:
-        return (self.rank, pre)
+    def weight_shape(self, post: Extent, pre: Extent) -> tuple[int, ...]:
+        return self.rank, prod(pre)
 
 
 class SameRoute(Wiring):

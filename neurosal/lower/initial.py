@@ -76,30 +76,32 @@ def draw_areas_into(
     fan_in: int,
     fan_out: int,
     *,
-    turned: bool = False,
+    turns: tuple[int, int] | None = None,
     first: int = 0,
 ) -> Tensor:
     """`draw_areas` into storage of any type and device, area by area: beside it there is one area's weight at most, and
     none where storage can be drawn into as it is.
 
     Args:
-        stored: [K, post, pre], or [K, pre, post] where it is `turned`.
+        stored: [K, *weight_shape].
+        turns: axes of one area's weight that storage has exchanged (post and pre); None where it has them as drawn.
         first: number of the first of these areas; those before it are drawn too, one at a time, and forgotten.
     """
     generator = stream(seed, name)
-    direct = not turned and stored.dtype is torch.float32 and stored.device.type == "cpu" and stored.is_contiguous()
-    shape = stored.shape[:0:-1] if turned else stored.shape[1:]
+    direct = turns is None and stored.dtype is torch.float32 and stored.device.type == "cpu" and stored.is_contiguous()
+    own = stored if turns is None else stored.transpose(turns[0] + 1, turns[1] + 1)
+    shape = own.shape[1:]
     scratch = stored.new_empty(0) if direct else torch.empty(shape)
     if first and weights.across_areas != "same":
         forgotten = torch.empty(shape)
         for _ in range(first):
             draw_into(forgotten, weights.init, fan_in, fan_out, generator)
-    for area, target in enumerate(stored):
+    for area, target in enumerate(own):
         if area and weights.across_areas == "same":
-            target.copy_(stored[0])
+            target.copy_(own[0])
         elif direct:
             draw_into(target, weights.init, fan_in, fan_out, generator)
         else:
             draw_into(scratch, weights.init, fan_in, fan_out, generator)
-            target.copy_(scratch.t() if turned else scratch)
+            target.copy_(scratch)
     return stored

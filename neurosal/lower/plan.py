@@ -226,7 +226,7 @@ def _storage(circuit: Circuit) -> tuple[dict[str, str], frozenset[str]]:
     """Whose storage each projection reads, and which read it as the transpose of how it is stored."""
     owners, turned = {}, set()
     for name, edge in circuit.projections.items():
-        if edge.pathway == "modulatory":
+        if edge.pathway == "modulatory" or edge.wiring.weightless:
             continue
         owner, flips = name, False
         while (tie := circuit.projections[owner].tied_to) is not None:
@@ -279,7 +279,7 @@ def _with_changes(
             Term(
                 post=post,
                 pre=pre,
-                wiring=edge.wiring.functions,
+                wiring=(edge.wiring.reversed() if name in turned else edge.wiring).functions,
                 reduction=getattr(edge.plasticity, "reduction", "batch"),
             )
         )

@@ -262,4 +262,4 @@ def _missing(circuit: Circuit, phases: dict[str, Forward], wanted: Iterable[Sign
 def _storage_of(plan: Plan, phase: Forward) -> set[str]:
     """Names of the weights and biases that a forward phase reads."""
     edges = (*phase.projections, *phase.lateral)
-    return {plan.owners[name] for name in edges} | {f"{phase.population}.bias"}
+    return {plan.owners[name] for name in edges if name in plan.owners} | {f"{phase.population}.bias"}

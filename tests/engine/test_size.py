@@ -79,7 +79,7 @@ def test_areas_are_drawn_into_storage_one_by_one(init: str, turned: bool) -> Non
     weights = Own(init=KaimingNormal(), across_areas=init)  # type: ignore[arg-type]
     stored = torch.empty(AREAS, *((64, 48) if turned else (48, 64)))
     with Largest({stored.untyped_storage().data_ptr()}) as seen:
-        draw_areas_into(stored, weights, "name", 5, 64, 48, turned=turned)
+        draw_areas_into(stored, weights, "name", 5, 64, 48, turns=(0, 1) if turned else None)
     assert seen.size <= 4 * 48 * 64 * turned
     generator = stream(5, "name")
     first = [draw(weights.init, (48, 64), 64, 48, generator) for _ in range(AREAS)]

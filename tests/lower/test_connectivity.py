@@ -283,8 +283,8 @@ class Diagonal(Wiring):
     def functions(self) -> str:
         return "dense"
 
-    def weight_shape(self, post: int, pre: int) -> tuple[int, ...]:
-        return (post, pre)
+    def weight_shape(self, post: tuple[int, ...], pre: tuple[int, ...]) -> tuple[int, ...]:
+        return (*post, *pre)
 
     def connect(self, post: int, pre: int, generator: Any) -> Any:
         return torch.eye(post, pre, dtype=torch.bool)
