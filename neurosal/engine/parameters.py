@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import torch
 from torch import Tensor
 
+from neurosal.engine import convolution, pooling, turning  # noqa: F401  (each registers functions of wiring)
 from neurosal.engine.lesions import Lesions, still_synapses
 from neurosal.engine.precision import Precision
 from neurosal.engine.signs import Signs

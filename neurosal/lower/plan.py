@@ -249,7 +249,7 @@ def _with_changes(
     last_read: dict[str, int] = {}
     for index, phase in enumerate(backward):
         for name in phase.projections:
-            last_read[owners[name]] = index
+            last_read[owners.get(name, name)] = index
     terms: dict[str, list[Term]] = {}
     ready: dict[str, int] = {}
     own_update: list[str] = []
