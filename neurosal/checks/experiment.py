@@ -10,6 +10,7 @@ from typing import Any
 
 from neurosal import library
 from neurosal.checks.circuit import problems_in
+from neurosal.checks.images import augmentation_problems
 from neurosal.checks.learning import nothing_changes
 from neurosal.checks.memory import available_memory, estimate_run, memory_problem
 from neurosal.checks.names import name_problems
@@ -249,6 +250,8 @@ def _data_fits(name: str, circuit: Circuit, training: Training | None, dataset: 
         )  # fmt: skip
     if training is None:
         return
+    for wrong in augmentation_problems(training.augment, dataset):
+        yield replace(wrong, place=f"{place}.training.{wrong.place}")
     if training.loss == "none" and (problem := nothing_changes(circuit)) is not None:
         yield replace(problem, place=f"{place}.training.loss")
     if training.loss == "cross_entropy" and not dataset.classes:

@@ -4,8 +4,9 @@
 """
 
 from neurosal.data.catalogue import names
-from neurosal.data.dataset import Dataset, Part, from_arrays
+from neurosal.data.dataset import Dataset, from_arrays
 from neurosal.data.loading import listing, load
+from neurosal.data.part import Part
 from neurosal.data.spec import DataSpec, MeanAndDeviation, Split, Subset
 
 __all__ = [

@@ -18,35 +18,14 @@ import numpy as np
 
 from neurosal.data.content import PARTS, Content, freeze, make_content
 from neurosal.data.images import grey
-from neurosal.data.scaling import scale
+from neurosal.data.part import Part, Pictures, picture_of
+from neurosal.data.scaling import channel_statistics, scale
 from neurosal.data.spec import DataSpec, MeanAndDeviation, Split, Subset
 from neurosal.data.splitting import parts_of
 from neurosal.errors import DataError, Problem
 
 Array = np.ndarray[Any, Any]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Part:
-    """Samples for one use: training, validation or testing.
-
-    Attributes:
-        inputs: float32 [N, features...] by the input's name.
-        y: class labels int64 [N], or targets float32 [N, O].
-        index: rows of the data set.
-    """
-
-    inputs: Mapping[str, Array]
-    y: Array
-    index: Array
-
-    @property
-    def x(self) -> Any:
-        """The inputs: one array, or a mapping where there are several."""
-        return self.inputs["input"] if set(self.inputs) == {"input"} else self.inputs
-
-    def __len__(self) -> int:
-        return len(self.y)
+SHOWN_NUMBERS = 4  # of a mean or deviation in words: one a channel
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +58,8 @@ class Dataset:
                 scale(
                     self._seen(raw[:1]), self.spec.scaling, self.content.value_range, np.zeros(1, np.int64), place=name
                 )
+        elif self.spec.scaling == "channels":
+            _check_channels({name: self._seen(raw[:1]).shape[1:] for name, raw in self.content.inputs.items()})
 
     @cached_property
     def _rows(self) -> tuple[Array, Array, Array]:
@@ -120,10 +101,7 @@ class Dataset:
         scaling = self.spec.scaling
         if isinstance(scaling, MeanAndDeviation):
             numbers = {name: getattr(scaling, name) for name in ("mean", "std")}
-            shown = {
-                name: f"{len(value)} values" if isinstance(value, tuple) else f"{value:g}"
-                for name, value in numbers.items()
-            }
+            shown = {name: _in_words(value) for name, value in numbers.items()}
             return (
                 f"mean {shown['mean']}, std {shown['std']} of {'unit scaled' if scaling.of == 'unit' else 'raw'} values"
             )
@@ -131,11 +109,33 @@ class Dataset:
             known = self.content.value_range
             basis = f"{known[0]:g} to {known[1]:g}" if known else "each feature's range over the training part"
             return f"{scaling}: {basis} becomes {'0 to 1' if scaling == 'unit' else '-1 to 1'}"
+        own = {"standardise": "feature", "channels": "channel"}
         return (
-            "standardise: mean and deviation of each feature over the training part"
-            if scaling == "standardise"
-            else "none"
+            f"{scaling}: mean and deviation of each {own[scaling]} over the training part" if scaling in own else "none"
         )
+
+    @cached_property
+    def constants(self) -> Mapping[str, MeanAndDeviation]:
+        """Mean and deviation of each channel by the input's name, where the scaling is "channels": of values scaled to
+        [0, 1] where the format's range is known, over the training part that is in force."""
+        if self.spec.scaling != "channels":
+            return MappingProxyType({})
+        found = {}
+        for name, raw in self.content.inputs.items():
+            mean, std = channel_statistics(self._seen(raw[:1]).shape[1:], self._seen, raw, self._rows[0])
+            known = self.content.value_range
+            low, span = (known[0], known[1] - known[0]) if known else (0.0, 1.0)
+            found[name] = MeanAndDeviation(
+                mean=tuple((value - low) / span for value in mean),
+                std=tuple(value / span for value in std),
+                of="unit" if known else "none",
+            )
+        return MappingProxyType(found)
+
+    def _scaled(self, name: str, raw: Array, train: Array) -> Array:
+        """Values of one input as a network reads them."""
+        scaling = self.constants.get(name, self.spec.scaling)
+        return scale(raw, scaling, self.content.value_range, train, place=name)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -163,7 +163,7 @@ class Dataset:
         position = self._position(self._rows[0])
         for name, raw in self.content.inputs.items():
             rows = self._seen(raw if len(self._used) == len(raw) else raw[self._used])
-            array = scale(rows, self.spec.scaling, self.content.value_range, position, place=name)
+            array = self._scaled(name, rows, position)
             scaled[name] = freeze(array.reshape(len(array), -1) if self.spec.shape == "flat" else array)
         return MappingProxyType(scaled)
 
@@ -186,8 +186,44 @@ class Dataset:
         # A part that lies in one piece, such as an official split, is a view and costs no memory.
         whole = len(index) and index[-1] - index[0] + 1 == len(index)
         rows: Any = slice(int(index[0]), int(index[-1]) + 1) if whole else index
-        inputs = {name: freeze(array[rows]) for name, array in self.inputs.items()}
-        return Part(inputs=MappingProxyType(inputs), y=freeze(self.y[rows]), index=index)
+        return Part(
+            y=freeze(self.y[rows]),
+            index=index,
+            names=tuple(self.content.inputs),
+            inputs=lambda: {name: freeze(array[rows]) for name, array in self.inputs.items()},
+            pictures=lambda: {
+                name: self._picture(name, raw, self._rows[number])
+                for name, raw in self.content.inputs.items()
+                if len(self._seen(raw[:1]).shape) in (3, 4)
+            },
+        )
+
+    @property
+    def images(self) -> Mapping[str, tuple[tuple[int, int, int], bool]]:
+        """Inputs that are images: channels, rows and columns, and whether black becomes the same at every place when
+        they are scaled."""
+        found = {}
+        for name, raw in self.content.inputs.items():
+            shape = self._seen(raw[:1]).shape[1:]
+            if len(shape) in (2, 3):
+                scaling = self.spec.scaling
+                each = isinstance(scaling, MeanAndDeviation) and _each_place(scaling, shape)
+                channels, rows, columns = shape if len(shape) == 3 else (1, *shape)
+                found[name] = ((channels, rows, columns), not self._by_place and not each)
+        return found
+
+    @property
+    def _by_place(self) -> bool:
+        """Whether scaling takes statistics of each feature for itself."""
+        scaling = self.spec.scaling
+        ranges = scaling in ("unit", "symmetric") or (isinstance(scaling, MeanAndDeviation) and scaling.of == "unit")
+        return scaling == "standardise" or (self.content.value_range is None and ranges)
+
+    def _picture(self, name: str, raw: Array, rows: Array) -> Pictures:
+        shape, known = self._seen(raw[:1]).shape[1:], self.content.value_range
+        scaled = None if self._by_place else lambda images: self._scaled(name, images, np.zeros(1, np.int64))
+        pixels = self._seen(raw[rows]) if raw.dtype == np.uint8 and scaled is not None else None
+        return picture_of(shape, pixels, scaled, known[0] if known else 0.0)
 
     @cached_property
     def train(self) -> Part:
@@ -258,7 +294,8 @@ class Dataset:
         return Dataset(self.content, self.spec.replace(subset=self.spec.subset.replace(classes=classes or None)))
 
     def scaled(self, scaling: str | None = None, *, mean: Any = None, std: Any = None, of: str = "unit") -> Dataset:
-        """The same data, scaled otherwise: ``none``, ``unit``, ``symmetric``, ``standardise``, or by `mean` and `std`.
+        """The same data, scaled otherwise: ``none``, ``unit``, ``symmetric``, ``standardise``, ``channels``, or by
+        `mean` and `std`.
 
         Replaces an earlier scaling: it always starts from the values as published.
         """
@@ -293,7 +330,8 @@ class Dataset:
         digest = hashlib.sha256()
         for part in self._rows:
             digest.update(np.asarray(part, "<i8").tobytes() + b";")
-        return {
+        constants = {name: found.to_dict() for name, found in self.constants.items()}
+        return ({"constants": constants} if constants else {}) | {
             "name": self.name,
             "request": self.to_dict(),
             "source": self.source,
@@ -326,6 +364,29 @@ class Dataset:
             for name, array in self.content.inputs.items()
         )
         return f"Dataset({self.name}: {shapes}, {kind}; {sizes}; scaling {self.scaling}; sha256 {self.sha256[:12]})"
+
+
+def _in_words(value: float | tuple[float, ...]) -> str:
+    numbers = value if isinstance(value, tuple) else (value,)
+    return " ".join(f"{number:g}" for number in numbers) if len(numbers) <= SHOWN_NUMBERS else f"{len(numbers)} values"
+
+
+def _each_place(scaling: MeanAndDeviation, shape: tuple[int, ...]) -> bool:
+    """Whether there is a number for each feature, and not only for each channel."""
+    channels = shape[0] if len(shape) == 3 else 1
+    sizes = [len(value) for value in (scaling.mean, scaling.std) if isinstance(value, tuple)]
+    return any(size not in (1, channels) for size in sizes)
+
+
+def _check_channels(shapes: Mapping[str, tuple[int, ...]]) -> None:
+    problems = [
+        Problem(place=f"scaling of {name}", expected="images, [channels, rows, columns] or [rows, columns] a sample",
+                found=f"{len(shape)} axes a sample", remedy="standardise takes each feature for itself.")
+        for name, shape in shapes.items()
+        if len(shape) not in (2, 3)
+    ]  # fmt: skip
+    if problems:
+        raise DataError(problems)
 
 
 def _in_colour(raw: Array) -> bool:

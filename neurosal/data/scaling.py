@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -72,6 +73,33 @@ def _statistics(raw: Array, train: Array) -> tuple[Array, Array]:
     return mean.astype(np.float32), _nonzero(deviation.astype(np.float32))
 
 
+def channel_statistics(
+    shape: tuple[int, ...], seen: Callable[[Array], Array], raw: Array, train: Array
+) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation of each channel over the rows of `train`; a channel that never changes has
+    deviation 1.
+
+    Args:
+        shape: of a sample as it is `seen`, (channels, rows, columns) or (rows, columns).
+        seen: what is made of raw values before they are scaled.
+    """
+    channels = shape[0] if len(shape) == 3 else 1
+    count = len(train) * (np.prod(shape) / channels)
+    total, squares = np.zeros(channels), np.zeros(channels)
+
+    def chunk(start: int) -> Array:
+        rows = seen(raw[train[start : start + CHUNK_SAMPLES]])
+        return rows.reshape(len(rows), channels, -1)
+
+    for start in range(0, len(train), CHUNK_SAMPLES):
+        total += chunk(start).sum(axis=(0, 2), dtype=np.float64)
+    mean = total / count
+    for start in range(0, len(train), CHUNK_SAMPLES):
+        squares += np.square(chunk(start) - mean[:, None]).sum(axis=(0, 2))
+    deviation = _nonzero(np.sqrt(squares / count))
+    return mean.tolist(), deviation.tolist()
+
+
 def _nonzero(span: Array) -> Array:
     return np.where(span > 0, span, np.float32(1)).astype(np.float32)
 
@@ -80,7 +108,10 @@ def _fitted(statistic: float | tuple[float, ...], shape: tuple[int, ...], place:
     array = np.asarray(statistic, np.float32)
     if array.ndim == 0:
         return array
+    if len(shape) in (2, 3) and array.size == (shape[0] if len(shape) == 3 else 1):
+        return array.reshape(-1, 1, 1) if len(shape) == 3 else array.reshape(())
     if array.size != int(np.prod(shape)):
-        expected = f"one number, or one for each of {int(np.prod(shape))} features"
+        channels = f"each of {shape[0]} channels, or " if len(shape) == 3 else ""
+        expected = f"one number, or one for {channels}each of {int(np.prod(shape))} features"
         raise DataError(Problem(place=place, expected=expected, found=f"{array.size} numbers"))
     return array.reshape(shape)

@@ -16,7 +16,7 @@ from neurosal.graph.value import Value, problems_of
 if TYPE_CHECKING:
     from neurosal.data.dataset import Dataset
 
-SCALINGS = ("none", "unit", "symmetric", "standardise")
+SCALINGS = ("none", "unit", "symmetric", "standardise", "channels")
 
 
 def _share(value: Any) -> Any:
@@ -37,7 +37,7 @@ def _optional_share(value: Any) -> Any:
 
 
 def _statistic(value: Any) -> float | tuple[float, ...]:
-    """One number for all features, or a tuple of one for each."""
+    """One number for all features, or a tuple of one for each (or for each channel)."""
     entries = value if isinstance(value, list | tuple) else [value]
     numbers = [entry for entry in entries if isinstance(entry, int | float) and not isinstance(entry, bool)]
     if not entries or len(numbers) != len(entries) or not all(math.isfinite(number) for number in numbers):
@@ -110,7 +110,8 @@ class Subset(DataValue):
 
 
 class MeanAndDeviation(DataValue):
-    """Scaling by given numbers: (x − mean) / std, one for all features or one for each.
+    """Scaling by given numbers: (x − mean) / std, one for all features, one for each channel of images, or one for
+    each feature.
 
     Attributes:
         mean: subtracted.
@@ -156,7 +157,8 @@ class DataSpec(DataValue):
         name: the data set's name, or the path of an npz file or a folder of images (with a slash in it, from the
             working directory).
         scaling: ``none``; ``unit``, the format's range to [0, 1]; ``symmetric``, to [−1, 1]; ``standardise``, each
-            feature to mean 0 and standard deviation 1 over the training part; or given numbers.
+            feature to mean 0 and standard deviation 1 over the training part; ``channels``, each channel of images
+            likewise (the numbers are recorded with the run); or given numbers.
         shape: ``flat`` for one vector a sample, ``natural`` for images as images (colour: channels first).
         grey: colour images as their brightness, 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601), before any scaling.
         split: how samples are parted.

@@ -80,7 +80,7 @@ class TogetherInAreas(Together):
         found = torch.zeros(len(names), network.replicas, dtype=torch.float64, device=network.device)
         for first in range(0, len(part), rows):
             last = min(first + rows, len(part))
-            whole = network.batch_of({name: values[first:last] for name, values in part.inputs.items()})
+            whole = network.batch_of(part.named(first, last))
             target = network._target(whole, part.target[first:last], loss)
             with no_grad():
                 batch, own = self.part(whole, target)

@@ -6,16 +6,18 @@ a resumed run needs no state to go on with the same batches. Letters: R replica,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from neurosal.checks.memory import EVALUATED_BYTES, EVALUATED_ROWS
+from neurosal.engine.images import Augmenter, Changed, Images
 from neurosal.engine.losses import NO_LOSS
 from neurosal.errors import DataError, Problem
 from neurosal.lower.streams import stream
+from neurosal.settings.augmentation import Augmentation
 
 if TYPE_CHECKING:
     from neurosal.engine.network import Network
@@ -24,35 +26,35 @@ Samples = Tensor | dict[str, Tensor]
 
 
 class Part:
-    """One part of a data set as tensors: inputs by population [N, I], and targets.
+    """One part of a data set on the device: inputs by population, and targets.
+
+    Args:
+        augment: what is done to its images when they are trained on.
 
     Attributes:
+        inputs: rows [N, I] by population, or `Images`.
         labels: classes as given, [N] on the host; None where targets are numbers.
     """
 
-    def __init__(self, part: Any, network: Network, loss: str, *, place: str) -> None:
-        inputs = dict(part.inputs) if hasattr(part, "inputs") else {"input": part.x}
+    def __init__(
+        self, part: Any, network: Network, loss: str, *, place: str, augment: Sequence[Augmentation] = ()
+    ) -> None:
         names = network.circuit.inputs
-        if len(inputs) == 1 and len(names) == 1:
-            inputs = {names[0]: next(iter(inputs.values()))}
+        self.inputs = _resident(part, network, augment)
         problems = (
-            [Problem(place=f"data.{place}", expected=f"inputs for {', '.join(names)}", found=", ".join(inputs))]
-            if set(inputs) != set(names)
+            [Problem(place=f"data.{place}", expected=f"inputs for {', '.join(names)}", found=", ".join(self.inputs))]
+            if set(self.inputs) != set(names)
             else []
         )
-        self.inputs = {
-            name: torch.tensor(array, dtype=network.dtype, device=network.device).flatten(1)
-            for name, array in inputs.items()
-        }
         problems += [
             Problem(
                 place=f"data.{place}",
                 expected=f"{network.circuit.populations[name].units} features for population {name!r}",
-                found=str(rows.shape[1]),
+                found=str(_features(rows)),
                 remedy="Change the population's size or the data's shape.",
             )
             for name, rows in self.inputs.items()
-            if name in names and rows.shape[1] != network.circuit.populations[name].units
+            if name in names and _features(rows) != network.circuit.populations[name].units
         ]
         given = torch.tensor(part.y)
         self.labels = None if given.is_floating_point() else given
@@ -61,15 +63,26 @@ class Part:
         if problems:
             raise DataError(problems)
         self.target = target.to(network.device, network.dtype if target.is_floating_point() else None)
+        images = {name: rows for name, rows in self.inputs.items() if isinstance(rows, Images)}
+        self.augmenter = Augmenter(augment, images, len(self), network) if augment else None
 
     def __len__(self) -> int:
         return len(self.target)
 
-    def take(self, index_RN: Tensor) -> tuple[Samples, Tensor]:
-        """Samples by number: [R, N, I] ([N, I] for one replica) and their targets."""
+    def take(self, index_RN: Tensor, changed: Changed | None = None) -> tuple[Samples, Tensor]:
+        """Samples by number: [R, N, I] ([N, I] for one replica) and their targets.
+
+        Args:
+            changed: what is done to images, all replicas after each other.
+        """
         flat = index_RN.flatten()
         lead = index_RN.shape if index_RN.shape[0] > 1 else index_RN.shape[1:]
-        inputs = {name: rows.index_select(0, flat).view(*lead, rows.shape[1]) for name, rows in self.inputs.items()}
+        inputs = {
+            name: rows.take(flat, changed).unflatten(0, lead)
+            if isinstance(rows, Images)
+            else rows.index_select(0, flat).view(*lead, rows.shape[1])
+            for name, rows in self.inputs.items()
+        }
         target = self.target.index_select(0, flat)
         return _plainly(inputs), target.view(*lead, *self.target.shape[1:])
 
@@ -78,8 +91,40 @@ class Part:
         return self.rows(0, count)
 
     def rows(self, start: int, end: int) -> Samples:
-        """Samples from `start` to before `end`, the same for all replicas."""
-        return _plainly({name: rows[start:end] for name, rows in self.inputs.items()})
+        """Samples from `start` to before `end`, the same for all replicas; images as they are."""
+        return _plainly(self.named(start, end))
+
+    def named(self, start: int, end: int) -> dict[str, Tensor]:
+        """The same by population."""
+        return {
+            name: rows.rows(start, end) if isinstance(rows, Images) else rows[start:end]
+            for name, rows in self.inputs.items()
+        }
+
+
+def _resident(part: Any, network: Network, augment: Sequence[Augmentation]) -> dict[str, Tensor | Images]:
+    """The inputs of a part on the device, by population: images where these have a place there or are changed."""
+    names, populations = network.circuit.inputs, network.circuit.populations
+    pictures = getattr(part, "pictures", {})
+    known = list(part.inputs) if not pictures and hasattr(part, "inputs") else getattr(part, "names", ["input"])
+    alone = len(known) == 1 and len(names) == 1
+    found: dict[str, Tensor | Images] = {}
+    for given in known:
+        name = names[0] if alone else given
+
+        def rows(given: str = given) -> Any:
+            return part.inputs[given] if hasattr(part, "inputs") else part.x
+
+        spatial = name in names and given in pictures and populations[name].shape == pictures[given].extent
+        if given in pictures and (spatial or augment):
+            found[name] = Images(pictures[given], rows, spatial=spatial, dtype=network.dtype, device=network.device)
+        else:
+            found[name] = torch.tensor(rows(), dtype=network.dtype, device=network.device).flatten(1)
+    return found
+
+
+def _features(rows: Tensor | Images) -> int:
+    return rows.features if isinstance(rows, Images) else rows.shape[1]
 
 
 def _plainly(inputs: dict[str, Tensor]) -> Samples:
@@ -137,7 +182,7 @@ def scores_of(network: Network, part: Part, loss: str, start: int, end: int) -> 
     for first in range(start, end, rows):
         last = min(first + rows, end)
         target = part.target[first:last]
-        batch = network.forward({name: values[first:last] for name, values in part.inputs.items()})
+        batch = network.forward(part.named(first, last))
         labels = None if part.labels is None else part.labels[first:last]
         scores = network.score(batch, target, loss, labels)
         for name, value in scores.items():
@@ -154,8 +199,9 @@ def rows_at_once(network: Network) -> int:
     return max(1, min(EVALUATED_ROWS, EVALUATED_BYTES // each) // len(network.seeds_in_run))
 
 
-def parts_of(data: Any, network: Network, loss: str) -> Mapping[str, Part]:
-    """Training, validation and test part as tensors; those that are empty are left out.
+def parts_of(data: Any, network: Network, loss: str, augment: Sequence[Augmentation] = ()) -> Mapping[str, Part]:
+    """Training, validation and test part as tensors; those that are empty are left out. Only images that are trained on
+    are changed.
 
     Raises:
         DataError: when there is nothing to train on, or a part does not fit the circuit.
@@ -167,4 +213,8 @@ def parts_of(data: Any, network: Network, loss: str) -> Mapping[str, Part]:
     parts = {name: getattr(data, name) for name in ("train", "validation", "test")}
     if len(parts["train"].y) == 0:
         raise DataError(Problem(place="data.train", expected="samples to train on", found="none"))
-    return {name: Part(part, network, loss, place=name) for name, part in parts.items() if len(part.y)}
+    return {
+        name: Part(part, network, loss, place=name, augment=augment if name == "train" else ())
+        for name, part in parts.items()
+        if len(part.y)
+    }

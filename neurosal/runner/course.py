@@ -110,6 +110,8 @@ def only(part: Any, classes: Sequence[int] | None) -> Any:
     if classes is None:
         return part
     chosen = np.isin(part.y, classes)
+    if hasattr(part, "where"):
+        return part.where(chosen)
     inputs = dict(part.inputs) if hasattr(part, "inputs") else {"input": part.x}
     return Chosen({name: array[chosen] for name, array in inputs.items()}, part.y[chosen])
 

@@ -42,7 +42,10 @@ class Feed:
             self._epoch, self._order = epoch, epoch_order(self._seeds, len(self.part), epoch, self._device)
         self.taken += 1
         first = number * self.batch_size
-        return self.part.take(self._order[:, first : first + self.batch_size])
+        index = self._order[:, first : first + self.batch_size]
+        augmenter = self.part.augmenter
+        changed = None if augmenter is None else augmenter.at(epoch, first, first + index.shape[1])
+        return self.part.take(index, changed)
 
 
 class NoiseFeed:
@@ -213,7 +216,7 @@ def stages_of(
             else:
                 place = "train" if phase is None else f"phases.{phase.name}"
                 source = (data if spec is None else spec.load()).train
-                part = Part(only(source, chosen), network, settings.loss, place=place)
+                part = Part(only(source, chosen), network, settings.loss, place=place, augment=training.augment)
             feeds[key] = Feed(part, settings.batch_size, network)
         return feeds[key]
 

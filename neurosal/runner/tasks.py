@@ -31,7 +31,7 @@ def judge(network: Network, part: Part, tasks: Mapping[str, Sequence[int]]) -> t
     counts = torch.stack([torch.isin(labels.to(device), classes).sum() for classes in own])
     rows = rows_at_once(network)
     for first in range(0, len(part), rows):
-        logits = network.predict({name: values[first : first + rows] for name, values in part.inputs.items()})
+        logits = network.predict(part.named(first, min(first + rows, len(part))))
         label = labels[first : first + rows].to(device)
         with no_grad():
             answer = logits.argmax(-1) == label

@@ -142,7 +142,7 @@ class Trainer:
             self.training, self.replicas = self.mine.of(self.training), self.mine.values(self.replicas)
         network.check_rates(self.training.optimizer)
         network.check_loss(training.loss)
-        self.parts = parts_of(data, network, training.loss)
+        self.parts = parts_of(data, network, training.loss, training.augment)
         self.part: Part = self.parts["train"]
         self.provenance: dict[str, Any] = {
             "data": data.provenance() if hasattr(data, "provenance") else repr(data),

@@ -1,5 +1,6 @@
 """What is asked of a run, as values: optimisers, schedules, probes, training, experiments. No tensors are made here."""
 
+from neurosal.settings.augmentation import Augmentation, PadCrop, RandomFlip
 from neurosal.settings.experiment import Arm, Experiment, Recipe
 from neurosal.settings.optimizers import SGD, Adam, AdamW, Optimizer
 from neurosal.settings.phases import Lesion, Noise, Phase, Reset, Rewire
@@ -14,6 +15,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Arm",
+    "Augmentation",
     "Best",
     "Cosine",
     "Experiment",
@@ -21,9 +23,11 @@ __all__ = [
     "LogUniform",
     "Noise",
     "Optimizer",
+    "PadCrop",
     "Phase",
     "Piecewise",
     "Probe",
+    "RandomFlip",
     "Range",
     "Recipe",
     "Reset",

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from neurosal.errors import ExperimentError
 from neurosal.graph.value import Value
+from neurosal.settings.augmentation import Augmentation
 from neurosal.settings.optimizers import SGD, Optimizer
 from neurosal.settings.probes import Probe
 
@@ -18,6 +19,7 @@ LATER: dict[str, Any] = {
     "compute": None,
     "step": "eager",
     "recompute": 1,
+    "augment": [],
 }
 
 Loss = Literal["cross_entropy", "mse", "bce", "none"]
@@ -52,6 +54,7 @@ class Training(Value):
             step of each batch size; "cuda_graph", as one graph that a GPU replays. See `compile`.
         recompute: segments of which a step holds one, and computes the others again when the feedback reaches them (see
             `neurosal.compile`); 1 for none.
+        augment: changes of the images that are trained on, one after the other, e.g. ``(RandomFlip(), PadCrop())``.
     """
 
     error = ExperimentError
@@ -72,6 +75,7 @@ class Training(Value):
     compute: Literal["float32", "float64", "bfloat16"] | None = None
     step: Literal["eager", "compiled", "cuda_graph"] = "eager"
     recompute: int = Field(default=1, gt=0)
+    augment: tuple[Augmentation, ...] = ()
 
     @field_validator("recompute", mode="after")
     @classmethod

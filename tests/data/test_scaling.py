@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -105,3 +107,68 @@ def test_large_sets_are_standardised_in_chunks_like_small_ones(monkeypatch: pyte
     whole = load("letter", scaling="standardise").x
     monkeypatch.setattr("neurosal.data.scaling.CHUNK_SAMPLES", 7)
     assert np.abs(load("letter", scaling="standardise").x - whole).max() < 1e-6
+
+
+def in_colour() -> Dataset:
+    x = np.random.default_rng(0).integers(0, 256, size=(40, 3, 4, 5)).astype(np.uint8)
+    x[30:] //= 2
+    return from_arrays(x, np.zeros(40, int), test=range(30, 40), value_range=(0, 255))
+
+
+def test_channels_of_images_have_mean_zero_and_deviation_one_over_the_training_part() -> None:
+    data = in_colour().scaled("channels")
+    assert np.abs(data.train.x.mean(axis=(0, 2, 3), dtype=np.float64)).max() < 1e-6
+    assert np.abs(data.train.x.std(axis=(0, 2, 3), dtype=np.float64) - 1).max() < 1e-6
+    assert data.test.x.mean() < -0.5
+    constants = data.constants["input"]
+    unit = in_colour().scaled("unit").train.x.astype(np.float64)
+    assert np.allclose(constants.mean, unit.mean(axis=(0, 2, 3)))
+    assert np.allclose(constants.std, unit.std(axis=(0, 2, 3)))
+    assert data.provenance()["constants"]["input"] == constants.to_dict()
+    assert "constants" not in in_colour().provenance()
+    grey = data.grey()
+    assert len(grey.constants["input"].mean) == 1
+    assert abs(grey.train.x.mean(dtype=np.float64)) < 1e-6
+
+
+def test_constants_of_channels_are_those_of_the_subset_that_is_trained_on() -> None:
+    data = in_colour().scaled("channels")
+    assert data.constants["input"] != data.subset(train=10).constants["input"]
+
+
+def test_given_numbers_may_be_one_for_each_channel() -> None:
+    data = in_colour().scaled(mean=[0.5, 0.25, 0], std=[1, 2, 4])
+    unit = in_colour().scaled("unit").x
+    expected = (unit - np.array([0.5, 0.25, 0]).reshape(3, 1, 1)) / np.array([1, 2, 4]).reshape(3, 1, 1)
+    assert np.allclose(data.x, expected, atol=1e-6)
+    assert data.scaling == "mean 0.5 0.25 0, std 1 2 4 of unit scaled values"
+    with pytest.raises(DataError, match="each of 3 channels, or each of 60 features"):
+        in_colour().scaled(mean=[0.5, 0.25], std=1)
+
+
+def test_samples_without_space_have_no_channels() -> None:
+    with pytest.raises(DataError, match="images"):
+        two_features().scaled("channels")
+
+
+@pytest.mark.parametrize("scaling", ["none", "unit", "symmetric", "channels", (0.5, 0.2), ([0.5, 0.4, 0.3], 0.2)])
+def test_bytes_of_images_come_with_what_each_becomes(scaling: Any) -> None:
+    data = in_colour()
+    data = data.scaled(scaling) if isinstance(scaling, str) else data.scaled(mean=scaling[0], std=scaling[1])
+    picture = data.train.pictures["input"]
+    assert picture.pixels is not None
+    assert picture.table is not None
+    assert picture.extent == (3, 4, 5)
+    for channel in range(3):
+        assert np.array_equal(picture.table[channel][picture.pixels[:, channel]], data.train.x[:, channel])
+    assert np.array_equal(picture.black, picture.table[:, 0])
+    assert data.images == {"input": ((3, 4, 5), True)}
+
+
+@pytest.mark.parametrize("scaling", ["standardise", (0.5, [0.2 + n / 100 for n in range(60)])])
+def test_bytes_that_become_something_else_at_each_place_are_not_kept(scaling: Any) -> None:
+    data = in_colour()
+    data = data.scaled(scaling) if isinstance(scaling, str) else data.scaled(mean=scaling[0], std=scaling[1])
+    picture = data.train.pictures["input"]
+    assert (picture.pixels, picture.table, picture.black) == (None, None, None)
+    assert data.images == {"input": ((3, 4, 5), False)}
