@@ -167,7 +167,8 @@ def _tie(view: View, name: str, edge: Projection, of: str, place: str) -> Iterat
 
 def _wired_apart(edge: Projection, origin: Projection) -> bool:
     """Whether weights that only start as, or have the signs of, another's may be wired in another way."""
-    return edge.weights.kind != "transpose" and isinstance(edge.wiring, Dense) and isinstance(origin.wiring, Dense)
+    alike = edge.wiring.functions == origin.wiring.reversed().functions  # but for synapses that are left out
+    return edge.weights.kind != "transpose" and alike
 
 
 # Areas ---------------------------------------------------------------------------------------------------------------

@@ -171,7 +171,7 @@ class Parameters(Mapping[str, Tensor]):
             stream = f"{name}/{key}" if key else name
             draw_areas_into(
                 into[replica], edge.weights, stream, seeds[replica], *self.fans(name),
-                turns=self.turns(name), first=first,
+                turns=self.turns(name), lead=edge.wiring.axes[0], first=first,
             )  # fmt: skip
         return into
 

@@ -32,8 +32,14 @@ def draw(init: Initialiser, shape: tuple[int, ...], fan_in: int, fan_out: int, g
     return draw_into(torch.empty(shape), init, fan_in, fan_out, generator)
 
 
-def draw_into(weight: Tensor, init: Initialiser, fan_in: int, fan_out: int, generator: torch.Generator) -> Tensor:
-    """`draw` into a tensor that is there: on the CPU, contiguous and float32, so that the numbers are the same."""
+def draw_into(
+    weight: Tensor, init: Initialiser, fan_in: int, fan_out: int, generator: torch.Generator, lead: int = 0
+) -> Tensor:
+    """`draw` into a tensor that is there: on the CPU, contiguous and float32, so that the numbers are the same.
+
+    Args:
+        lead: axes before the post-synaptic one, along which weights stand that have nothing to do with each other.
+    """
     match init:
         case Constant():
             return weight.fill_(init.value)
@@ -47,7 +53,9 @@ def draw_into(weight: Tensor, init: Initialiser, fan_in: int, fan_out: int, gene
             limit = 3**0.5 * init.deviation(fan_in, fan_out)
             return weight.uniform_(-limit, limit, generator=generator)
         case Orthogonal():
-            return torch.nn.init.orthogonal_(weight, gain=init.gain, generator=generator)
+            for one in weight.flatten(0, lead - 1) if lead else (weight,):
+                torch.nn.init.orthogonal_(one, gain=init.gain, generator=generator)
+            return weight
     drawn = getattr(init, "draw", None)
     if drawn is None:
         raise CircuitError(
@@ -77,6 +85,7 @@ def draw_areas_into(
     fan_out: int,
     *,
     turns: tuple[int, int] | None = None,
+    lead: int = 0,
     first: int = 0,
 ) -> Tensor:
     """`draw_areas` into storage of any type and device, area by area: beside it there is one area's weight at most, and
@@ -85,6 +94,7 @@ def draw_areas_into(
     Args:
         stored: [K, *weight_shape].
         turns: axes of one area's weight that storage has exchanged (post and pre); None where it has them as drawn.
+        lead: as in `draw_into`.
         first: number of the first of these areas; those before it are drawn too, one at a time, and forgotten.
     """
     generator = stream(seed, name)
@@ -95,13 +105,13 @@ def draw_areas_into(
     if first and weights.across_areas != "same":
         forgotten = torch.empty(shape)
         for _ in range(first):
-            draw_into(forgotten, weights.init, fan_in, fan_out, generator)
+            draw_into(forgotten, weights.init, fan_in, fan_out, generator, lead)
     for area, target in enumerate(own):
         if area and weights.across_areas == "same":
             target.copy_(own[0])
         elif direct:
-            draw_into(target, weights.init, fan_in, fan_out, generator)
+            draw_into(target, weights.init, fan_in, fan_out, generator, lead)
         else:
-            draw_into(scratch, weights.init, fan_in, fan_out, generator)
+            draw_into(scratch, weights.init, fan_in, fan_out, generator, lead)
             target.copy_(scratch)
     return stored

@@ -19,6 +19,7 @@ from neurosal.graph import (
     OneToOne,
     Orthogonal,
     Own,
+    Population,
     Projection,
     Relay,
     Reversed,
@@ -43,6 +44,7 @@ def back(circuit: Circuit) -> dict[str, Projection]:
 @pytest.mark.parametrize("case", SPATIAL, ids=lambda case: case.name)
 def test_every_rule_makes_a_circuit_with_space_that_fits_together_and_round_trips(case: Case) -> None:
     made = case.make(RESIDUAL)
+    ns.check(made)
     assert Circuit.from_yaml(made.to_yaml()) == made
     for name, edge in RESIDUAL.projections.items():
         kept = made.projections[name]
@@ -138,6 +140,7 @@ def test_convolutions_of_one_dimension_and_onto_single_units_have_relays_too() -
     assert made.populations["relay_hidden_to_top"].shape == (10, 3)
     assert made.populations["relay_top_to_output"].size == 6
     assert made.projections["top_to_relay_hidden_to_top"].wiring == Reversed(wiring=Conv1d(kernel=1))
+    ns.check(made.with_populations(input=Population(shape=(2, 9), model={"kind": "source"})))
 
 
 def test_density_thins_what_has_weights_and_nothing_else() -> None:
