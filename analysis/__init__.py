@@ -11,6 +11,7 @@ from neurosal.analysis.learning_curves import learning_curves
 from neurosal.analysis.phases import phases
 from neurosal.analysis.plasticity import plasticity
 from neurosal.analysis.reciprocity import reciprocity
+from neurosal.analysis.relays import relays
 from neurosal.analysis.reporting import report
 from neurosal.analysis.representations import representations
 from neurosal.analysis.series import series
@@ -28,6 +29,7 @@ __all__ = [
     "phases",
     "plasticity",
     "reciprocity",
+    "relays",
     "report",
     "representations",
     "series",

@@ -2,6 +2,8 @@
 
 from neurosal.experiments.kp_wm import kp_wm
 from neurosal.experiments.lateral_decorrelation import lateral_decorrelation
+from neurosal.experiments.pfa_density import pfa_density
+from neurosal.experiments.pfa_expansion import pfa_expansion
 from neurosal.experiments.plasticity import (
     align_then_learn,
     freeze_feedback,
@@ -25,6 +27,8 @@ __all__ = [
     "kp_wm",
     "lateral_decorrelation",
     "lesion_recover",
+    "pfa_density",
+    "pfa_expansion",
     "precision_mnist",
     "precision_mnist_sal",
     "rules_mnist",
