@@ -7,12 +7,23 @@ from typing import Any
 from neurosal.checks.fit import check_routing, check_ties, check_wiring
 from neurosal.checks.flow import check_cycles, check_ends, check_error, check_pathways
 from neurosal.checks.memory import estimate, machine_memory, memory_problem
+from neurosal.checks.models import check_models
 from neurosal.checks.names import check_names
 from neurosal.checks.view import View, view_of
 from neurosal.errors import CircuitError, Problem
 from neurosal.graph.circuit import Circuit
 
-CHECKS = (check_names, check_pathways, check_ends, check_cycles, check_error, check_wiring, check_ties, check_routing)
+CHECKS = (
+    check_names,
+    check_models,
+    check_pathways,
+    check_ends,
+    check_cycles,
+    check_error,
+    check_wiring,
+    check_ties,
+    check_routing,
+)
 
 
 def check(circuit: Circuit) -> Circuit:

@@ -10,8 +10,8 @@ from typing import Any
 from neurosal.errors import CircuitError, Problem
 from neurosal.graph.circuit import Circuit
 from neurosal.graph.convolution import density_of
-from neurosal.graph.models import Rate
 from neurosal.graph.plasticity import Plasticity
+from neurosal.graph.population import Population
 from neurosal.graph.projection import Projection
 from neurosal.graph.weights import SignOf
 from neurosal.graph.wiring import Dense, Router
@@ -48,8 +48,8 @@ def estimate(
     dtype: str = "float32",
     optimizer: Optimizer | None = None,
 ) -> dict[str, int]:
-    """Bytes that training steps need, by part: weights (forward and lateral), feedback, masks, biases, routers,
-    optimizer, plasticity, changes, signals.
+    """Bytes that training steps need, by part: weights (forward and lateral), feedback, masks, biases (and what norms
+    have), routers, optimizer, plasticity, changes, signals.
 
     Args:
         circuit: what is trained; ends that are not there count nothing.
@@ -69,17 +69,14 @@ def estimate(
     plastic = [
         name for name, edge in circuit.projections.items() if edge.plasticity.plastic and edge.pathway != "modulatory"
     ]
-    units = sum(
-        population.channels * population.areas
-        for population in circuit.populations.values()
-        if _has_bias(population.model)
-    )
+    units = sum(own_parameters(population) for population in circuit.populations.values())
+    running = sum(prod(shape) for each in circuit.populations.values() for shape in each.statistics.values())
     forward = sum(count for name, count in numbers.items() if by_pathway[name] in ("feedforward", "lateral"))
     return {
         "weights": each * forward,
         "feedback": each * sum(count for name, count in numbers.items() if by_pathway[name] == "feedback"),
         "masks": each * sum(numbers[name] for name, edge in circuit.projections.items() if _leaves_out(edge)),
-        "biases": each * units,
+        "biases": each * (units + running),
         "routers": each * sum(count for name, count in numbers.items() if by_pathway[name] == "modulatory"),
         "optimizer": each * _states(optimizer) * (sum(numbers[name] for name in plastic) + units),
         "plasticity": each * sum(_remembered(circuit, name) for name in plastic),
@@ -180,8 +177,9 @@ def _leaves_out(edge: Projection) -> bool:
     return type(wiring) is not Dense or (edge.source == edge.target and not wiring.allow_autapses)
 
 
-def _has_bias(model: object) -> bool:
-    return isinstance(model, Rate) and model.bias
+def own_parameters(population: Population) -> int:
+    """How many numbers a population can learn of its own, in all areas: its bias, scale and shift of its norm."""
+    return population.areas * sum(prod(shape) for shape in population.parameters.values())
 
 
 def parameters(circuit: Circuit, name: str) -> int:

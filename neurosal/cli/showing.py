@@ -13,7 +13,7 @@ from rich.table import Table
 
 from neurosal import library
 from neurosal.checks.circuit import check
-from neurosal.checks.memory import parameters
+from neurosal.checks.memory import own_parameters, parameters
 from neurosal.cli.listing import WIDTH, console, table
 from neurosal.cli.sources import FAMILIES, assigned, look_up
 from neurosal.errors import CircuitError, ExperimentError, NeurosalError, Problem, near
@@ -208,17 +208,15 @@ def said(model: Model) -> str:
 
 def _circuit_tables(circuit: Circuit) -> Iterable[RenderableType]:
     yield f"{circuit!r}\n"
-    populations = table("population", "units>", "areas>", "model", "bias>")
+    populations = table("population", "units>", "areas>", "model", "own parameters>")
     for name, population in circuit.populations.items():
-        model = population.model
-        biased = getattr(model, "bias", False)
-        described = said(model)
+        own = own_parameters(population)
         populations.add_row(
             name,
             f"{population.units:,}",
             str(population.areas),
-            described,
-            f"{population.units * population.areas:,}" if biased else "",
+            said(population.model),
+            f"{own:,}" if own else "",
         )
     yield populations
     for pathway in get_args(Pathway):
@@ -226,9 +224,9 @@ def _circuit_tables(circuit: Circuit) -> Iterable[RenderableType]:
         if edges:
             yield ""
             yield _projections(circuit, pathway, edges)
-    biases = sum(p.units * p.areas for p in circuit.populations.values() if getattr(p.model, "bias", False))
+    biases = sum(own_parameters(population) for population in circuit.populations.values())
     synaptic = sum(parameters(circuit, name) for name in circuit.projections)
-    yield f"\n{synaptic + biases:,} parameters, {biases:,} of them biases"
+    yield f"\n{synaptic + biases:,} parameters, {biases:,} of them of populations (biases, norms)"
 
 
 def _projections(circuit: Circuit, pathway: str, edges: dict[str, Any]) -> Table:

@@ -35,6 +35,7 @@ class TogetherInAreas(Together):
         area_N = groups.area_RN[0]
         self._index = ((area_N >= start) & (area_N < end)).nonzero()[:, 0]
         batch = Batch(1, len(self._index), whole.samples, self)
+        batch.training = whole.training
         batch.activity.update({name: rows.index_select(0, self._index) for name, rows in whole.activity.items()})
         batch.groups[router] = Groups(area_N.index_select(0, self._index)[None] - start, end - start)
         return batch, None if target is None else target.index_select(0, self._index)
@@ -66,7 +67,7 @@ class TogetherInAreas(Together):
     def _has_areas(self, change: Change) -> bool:
         parameters, circuit = self.network._parameters, self.network.circuit
         areas = [parameters.areas[name] for name in change.projections]
-        areas += [circuit.populations[name].areas for name in change.biases]
+        areas += [circuit.populations[name.partition(".")[0]].areas for name in change.cells]
         return max(areas) > 1
 
     def mean(self, mean_R: Tensor, batch: Batch) -> Tensor:

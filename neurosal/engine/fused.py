@@ -28,7 +28,7 @@ def bind(learner: Learner, change: Change, general: FusedChange) -> FusedChange:
     areas = [parameters.biases[f"{name}.bias"].shape[1] for name in change.biases]
     if router is not None or kernel.compute is not None or len(change.terms) > 1 or max(areas, default=1) > 1:
         return general
-    if any(learner.circuit.populations[name].spatial for name in change.biases):
+    if change.own or any(learner.circuit.populations[name].spatial for name in change.biases):
         return general
     if not orders[term.post[0]] == orders[term.pre[0]] == order:
         return general

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from neurosal.engine.network import Network
+from neurosal.engine.parameters import begin_own
 from neurosal.lower.streams import stream
 
 
@@ -27,12 +28,13 @@ def reset(network: Network, projection: str, key: str) -> None:
 
 
 def reset_bias(network: Network, population: str) -> None:
-    """The bias back at zero, without memory."""
-    name = f"{population}.bias"
-    if name in network.biases:
-        with torch.no_grad():
-            network.biases[name].zero_()
-        network._learner.states.pop(name, None)
+    """Bias, scale, shift and running statistics back where they start, without memory."""
+    for tensors in (network.biases, network.statistics):
+        for name in tensors:
+            owner, _, key = name.partition(".")
+            if owner == population:
+                begin_own(key, tensors[name])
+                network._learner.states.pop(name, None)
 
 
 def replace(network: Network, projection: str, share: float, key: str) -> None:

@@ -69,7 +69,11 @@ class Learner:
         self.states: dict[str, State] = {}
         self.plasticity_states: dict[str, dict[str, Any]] = {}
         changes = (*plan.changes, *plan.without_error)
-        self.bias_reduction = {name: self._bias_reduction(name) for change in plan.changes for name in change.biases}
+        self.bias_reduction = {
+            population: self._bias_reduction(population)
+            for change in plan.changes
+            for population in (key.partition(".")[0] for key in change.cells)
+        }
         self.products = {change: self._product(change) for change in changes if change.terms}
         self.bind()
 
@@ -84,7 +88,7 @@ class Learner:
 
     def _bound(self, change: Change) -> FusedChange:
         step = bind(self, change, partial(self._fused, change))
-        stored = [*change.projections, *(f"{name}.bias" for name in change.biases)]
+        stored = [*change.projections, *change.cells]
         if not any(name in self.parameters.moves for name in stored):
             return step
 
@@ -142,8 +146,8 @@ class Learner:
     # Proposed changes ------------------------------------------------------------------------------------------------
 
     def proposed(self, change: Change, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor], Groups | None]:
-        """Changes of weights (in storage, [R, K, O, I]) and of biases ([R, K, U]), with the sign of a gradient; nothing
-        is changed."""
+        """Changes of weights (in storage, [R, K, O, I]) and of parameters of populations (``hidden1.bias``, [R, K, U]),
+        with the sign of a gradient; nothing is changed."""
         weights: dict[str, Tensor] = {}
         groups = None
         if change.terms:
@@ -165,7 +169,7 @@ class Learner:
                 weights[name] = self._own_update(name, edge, batch)
         if masks := self.parameters.masks:
             weights = {name: tensor * masks[name] if name in masks else tensor for name, tensor in weights.items()}
-        return weights, {name: self._bias_change(name, batch) for name in change.biases}, groups
+        return weights, self._cell_changes(change, batch), groups
 
     def _own_update(self, name: str, edge: Projection, batch: Batch) -> Tensor:
         local = LocalSignals(self, name, edge, batch)
@@ -181,6 +185,16 @@ class Learner:
             # What a plasticity proposes for areas that saw nothing (a decay) is not carried out, nor counted.
             stored *= local.active.view(*local.active.shape, *([1] * (stored.dim() - 2)))
         return stored
+
+    def _cell_changes(self, change: Change, batch: Batch) -> dict[str, Tensor]:
+        """Changes of parameters of populations, by name: ``hidden1.bias``, [R, K, U]."""
+        found = {f"{name}.bias": self._bias_change(name, batch) for name in change.biases}
+        return found | {key: self._own_change(key, batch) for key in change.own}
+
+    def _own_change(self, key: str, batch: Batch) -> Tensor:
+        """What the way of the error through a population left, [R, K, ...]."""
+        factor = Factor(self.bias_reduction[key.partition(".")[0]], batch, None)
+        return batch.own[key] * factor.whole
 
     def _bias_change(self, population: str, batch: Batch) -> Tensor:
         error, bias = batch.error[population], self.parameters.biases[f"{population}.bias"]
@@ -226,8 +240,7 @@ class Learner:
         taken = bound is not None and heavy_ball.applies(optimizer) and bound(batch, optimizer, rates)
         if not taken and not by_area.step(self, change, batch, optimizer, rates):
             return False
-        biases = {name: self._bias_change(name, batch) for name in change.biases}
-        self.apply({}, biases, None, batch, optimizer, rates)
+        self.apply({}, self._cell_changes(change, batch), None, batch, optimizer, rates)
         return True
 
     def apply(
@@ -244,8 +257,8 @@ class Learner:
             for name in weights:
                 self.state(name, self.parameters.full[name], optimizer)
             for name in biases:
-                self.state(f"{name}.bias", self.parameters.biases[f"{name}.bias"], optimizer)
-            with self._holding([*weights, *(f"{name}.bias" for name in biases)]):
+                self.state(name, self.parameters.biases[name], optimizer)
+            with self._holding([*weights, *biases]):
                 self._apply(weights, biases, groups, batch, optimizer, rates)
         else:
             self._apply(weights, biases, groups, batch, optimizer, rates)
@@ -265,9 +278,9 @@ class Learner:
                 name, weight, change, groups, optimizer, rates, self.circuit.projections[name].plasticity.rate
             )
         for name, change in biases.items():
-            bias = self.parameters.biases[f"{name}.bias"]
-            own = batch.groups[self.plan.routes[name]] if bias.shape[1] > 1 else None
-            self._optimise(f"{name}.bias", bias, change, own, optimizer, rates, 1.0)
+            bias = self.parameters.biases[name]
+            own = batch.groups[self.plan.routes[name.partition(".")[0]]] if bias.shape[1] > 1 else None
+            self._optimise(name, bias, change, own, optimizer, rates, 1.0)
         self.plasticity_states.update(batch.next_states)
         batch.next_states.clear()
 
@@ -290,7 +303,7 @@ class Learner:
         """Drop the optimiser's state of what is changed here, unless it holds just these entries; and of plasticity,
         unless it holds what its own would."""
         for change in self.plan.changes:
-            for name in (*change.projections, *(f"{population}.bias" for population in change.biases)):
+            for name in (*change.projections, *change.cells):
                 if name in self.states and (keeps is None or self.states[name].keys() != keeps):
                     del self.states[name]
             for name in change.projections if not change.terms else ():
@@ -325,8 +338,7 @@ class Learner:
         if masks := self.parameters.masks:
             for name in masks.keys() & set(change.projections):
                 self.parameters.full[name].mul_(masks[name])
-        for name in change.biases:
-            self._fused_bias(name, batch, rates)
+        self._fused_cells(change, batch, rates)
 
     def _decay(self, change: Change, groups: Groups | None, rates: Rates) -> float:
         """The factor (1 - ηλ) as a number for the fused step; where it differs between replicas it is applied here."""
@@ -349,15 +361,16 @@ class Learner:
             weight.mul_(shrink)
         return 1.0
 
-    def _fused_bias(self, population: str, batch: Batch, rates: Rates) -> None:
-        bias = self.parameters.biases[f"{population}.bias"]
-        lr, decay = spread(rates.lr, bias), spread(rates.decay, bias)
-        change = self._bias_change(population, batch)
-        if not isinstance(decay, float) or decay:
-            groups = batch.groups[self.plan.routes[population]] if bias.shape[1] > 1 else None
-            # Decay, too, leaves areas without samples alone.
-            change += decay * bias if groups is None else torch.where(groups.active_RK[..., None], decay * bias, 0.0)
-        bias.sub_(lr * change)
+    def _fused_cells(self, change: Change, batch: Batch, rates: Rates) -> None:
+        for name, change_RKU in self._cell_changes(change, batch).items():
+            bias = self.parameters.biases[name]
+            lr, decay = spread(rates.lr, bias), spread(rates.decay, bias)
+            if not isinstance(decay, float) or decay:
+                groups = batch.groups[self.plan.routes[name.partition(".")[0]]] if bias.shape[1] > 1 else None
+                # Decay, too, leaves areas without samples alone.
+                active = None if groups is None else groups.active_RK[..., None]
+                change_RKU += decay * bias if active is None else torch.where(active, decay * bias, 0.0)
+            bias.sub_(lr * change_RKU)
 
 
 class LocalSignals:

@@ -183,8 +183,9 @@ def still_synapses(parameters: Parameters, silenced: Mapping[str, Tensor]) -> di
     found: dict[str, Tensor] = {}
     circuit = parameters.circuit
     for name in silenced:
-        if f"{name}.bias" in parameters.biases and not circuit.populations[name].spatial:
-            found[f"{name}.bias"] = (silenced[name] != 0)[:, None]
+        for key in circuit.populations[name].parameters:
+            if not circuit.populations[name].spatial:
+                found[f"{name}.{key}"] = (silenced[name] != 0)[:, None]
     for name, owner in parameters.plan.owners.items():
         edge = circuit.projections[name]
         if edge.wiring.functions not in ("dense", "one_to_one"):

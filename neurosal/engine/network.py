@@ -49,7 +49,8 @@ class Network(Stepped, Lesioned, Exported):
 
     Attributes:
         weights: projection → live tensor [R, K, post, pre]; ties included, biases not.
-        biases: ``"{population}.bias"`` → live tensor [R, K, units].
+        biases: ``"{population}.bias"`` → live tensor [R, K, units]; and what norms have, ``"{population}.scale"``.
+        statistics: running ones of norms, ``"{population}.mean"`` → live tensor [R, units].
         routers: modulatory projection → its tensors.
         plan: the order of work; ``print(network.plan)``.
         recompute: into how many segments a step cuts its forward sweep, of which it holds one.
@@ -137,8 +138,15 @@ class Network(Stepped, Lesioned, Exported):
 
     @property
     def biases(self) -> dict[str, Tensor]:
-        """``"{population}.bias"`` → live tensor [R, K, units]."""
+        """``"{population}.bias"`` → live tensor [R, K, units] ([R, K, channels] in populations with space); likewise
+        ``scale`` and ``shift`` of norms."""
         return self._parameters.biases
+
+    @property
+    def statistics(self) -> dict[str, Tensor]:
+        """``"{population}.mean"``, ``"{population}.variance"`` → live tensor [R, channels] of norms that keep running
+        statistics."""
+        return self._parameters.statistics
 
     @property
     def routers(self) -> dict[str, dict[str, Tensor]]:
@@ -206,7 +214,7 @@ class Network(Stepped, Lesioned, Exported):
         tensors = {
             "weights": [*self._parameters.full.values(), *self._parameters.signs.state.values()],
             "masks": [*self._parameters.masks.values()],
-            "biases": [*self._parameters.biases.values()],
+            "biases": [*self._parameters.biases.values(), *self._parameters.statistics.values()],
             "routers": [tensor for state in self._routers.values() for tensor in state.tensors.values()],
             "optimizer": [entry for state in self._learner.states.values() for entry in state.values()],
         }
@@ -276,7 +284,7 @@ class Network(Stepped, Lesioned, Exported):
             for change in self.plan.changes if batch.error else self.plan.without_error:
                 weights, biases, _ = self._learner.proposed(change, batch)
                 found |= {name: self._parameters.oriented(name, tensor) for name, tensor in weights.items()}
-                found |= {f"{name}.bias": tensor for name, tensor in biases.items()}
+                found |= biases
         batch.next_states.clear()
         return found
 

@@ -18,7 +18,7 @@ from neurosal.engine.precision import Precision
 from neurosal.engine.signs import Signs
 from neurosal.engine.wiring import Kernel, Reversed, make_kernel
 from neurosal.errors import near
-from neurosal.graph import Copy, Own, Rate, SignOf, Wiring
+from neurosal.graph import Copy, Own, SignOf, Wiring
 from neurosal.lower.connectivity import connect_areas, leaves_out
 from neurosal.lower.initial import draw_areas_into
 from neurosal.lower.plan import Plan
@@ -29,6 +29,12 @@ Held = Callable[[int], tuple[int, int]]  # of so many areas, the first that is h
 def all_areas(areas: int) -> tuple[int, int]:
     """All of them."""
     return 0, areas
+
+
+def begin_own(key: str, tensor: Tensor) -> Tensor:
+    """Put what a population has of its own where it starts, in place: scales and variances at 1, all else at 0."""
+    with torch.no_grad():
+        return tensor.fill_(float(key in ("scale", "variance")))
 
 
 class Parameters(Mapping[str, Tensor]):
@@ -61,11 +67,20 @@ class Parameters(Mapping[str, Tensor]):
             share.biases
             if share is not None
             else {
-                f"{name}.bias": torch.zeros(
-                    self.replicas, self.count(population.areas), population.channels, device=device, dtype=dtype
+                f"{name}.{key}": begin_own(
+                    key, torch.empty(self.replicas, self.count(population.areas), *shape, device=device, dtype=dtype)
                 )
                 for name, population in self.circuit.populations.items()
-                if isinstance(population.model, Rate) and population.model.bias
+                for key, shape in population.parameters.items()
+            }
+        )
+        self.statistics: dict[str, Tensor] = (  # of norms: "{population}.mean" → [R, C]
+            share.statistics
+            if share is not None
+            else {
+                f"{name}.{key}": begin_own(key, torch.empty(self.replicas, *shape, device=device, dtype=dtype))
+                for name, population in self.circuit.populations.items()
+                for key, shape in population.statistics.items()
             }
         )
         self.signs: Signs = Signs(self, seeds, None if share is None else share.signs)

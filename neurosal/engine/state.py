@@ -31,6 +31,7 @@ class NetworkState:
             **{f"weights/{name}": tensor for name, tensor in self._parameters.full.items()},
             **{f"magnitudes/{name}": tensor for name, tensor in self._parameters.signs.state.items()},
             **{f"biases/{name}": tensor for name, tensor in self._parameters.biases.items()},
+            **{f"statistics/{name}": tensor for name, tensor in self._parameters.statistics.items()},
             **{f"routers/{name}/{key}": value for name, s in self._routers.items() for key, value in s.tensors.items()},
         }
 

@@ -114,6 +114,8 @@ class Stepped:
             mean = self._whole_step(batch, target, loss, optimizer, rates)
         if batch.together is not None:
             batch.together.finish()
+        if not self._state.all_frozen:
+            self._sweep.track(batch)
         return mean
 
     def _whole_step(self, batch: Batch, target: Tensor | None, loss: str, optimizer: Optimizer, rates: Rates) -> Tensor:

@@ -156,10 +156,16 @@ def _public(network: Network) -> Iterator[tuple[str, Tensor]]:
                 yield f"{name}.mask", network.weights.oriented(name, tensor) != 0
             case "silenced":
                 yield f"{name}.kept", tensor != 0
-            case "biases":
+            case "biases" | "statistics":
                 yield name, tensor
             case "routers":
                 yield name.replace("/", "."), tensor
+
+
+def parameters_of(network: Network, owner: str) -> tuple[str, ...]:
+    """Names of what a population has of its own; none where it is no population."""
+    population = network.circuit.populations.get(owner)
+    return () if population is None else tuple(population.parameters)
 
 
 def _key(network: Network, name: str) -> str | None:
@@ -171,7 +177,8 @@ def _key(network: Network, name: str) -> str | None:
         "magnitude": f"magnitudes/{owner}",
         "mask": f"masks/{owner}" if owner in parameters and parameters.mask_key(owner) == owner else "",
         "kept": f"silenced/{owner}" if owner in network.circuit.populations else "",
-        "bias": f"biases/{name}",
+        **dict.fromkeys(parameters_of(network, owner), f"biases/{name}"),
+        **dict.fromkeys(("mean", "variance"), f"statistics/{name}"),
     }
     key = keys.get(entry) if owner not in network.routers else f"routers/{owner}/{entry}"
     lesion = bool(key) and entry in ("mask", "kept")
@@ -182,8 +189,8 @@ def _dims(network: Network, name: str) -> tuple[str, ...]:
     """What the axes of a tensor of the file are, called as in a record."""
     circuit = network.circuit
     owner, _, entry = name.partition(".")
-    if entry in ("bias", "kept"):
-        area = ("area",) if entry == "bias" else ()
+    if entry and owner in circuit.populations:
+        area = ("area",) if name in network.biases else ()
         return (schema.REPLICA, *area, schema.units_dimension(owner))
     edge = circuit.projections[owner]
     if edge.pathway == "modulatory":

@@ -16,10 +16,11 @@ from torch import Tensor
 from neurosal.engine.activations import ACTIVATIONS
 from neurosal.engine.inputs import refuse_labels
 from neurosal.engine.losses import LOSSES
+from neurosal.engine.normalising import Place
 from neurosal.engine.parameters import Parameters
 from neurosal.engine.precision import widened
 from neurosal.engine.routing import Groups, RouterState
-from neurosal.engine.transfer import is_plain, transfer
+from neurosal.engine.transfer import Bound, bound, is_plain
 from neurosal.engine.wiring import flat, shaped
 from neurosal.graph import Constant, OneToOne, Own, Rate
 from neurosal.lower.plan import Backward, Change, Forward, Phase, Plan, Route
@@ -39,7 +40,9 @@ class Batch:
         "kept",
         "lead",
         "memo",
+        "moments",
         "next_states",
+        "own",
         "replicas",
         "samples",
         "seen",
@@ -64,6 +67,8 @@ class Batch:
         self.next_states: dict[str, dict[str, Any]] = {}  # projection → state of its own plasticity after the step
         self.winners: dict[str, Any] = {}  # projection → what goes back along it is chosen by
         self.training = False  # whether a step follows: populations that tell it from judging look here
+        self.own: dict[str, Tensor] = {}  # parameter of a population → its change, summed over samples
+        self.moments: dict[str, Any] = {}  # population → statistics of the batch that running ones will move towards
         self.memo: dict[Signal, dict[Any, Tensor]] = {}  # signals in the order of other routes, or in another type
 
     def drop(self, signals: Iterable[Signal]) -> None:
@@ -101,6 +106,7 @@ class Sweep:
     """The bound functions of a plan."""
 
     grouping: type[Groups] = Groups
+    plainly = False  # whether norms are written out for a compiler
 
     def __init__(self, plan: Plan, parameters: Parameters, routers: dict[str, RouterState]) -> None:
         self.plan, self.parameters, self.routers = plan, parameters, routers
@@ -116,6 +122,7 @@ class Sweep:
         """Bind every phase to storage; again where synapses or units have gone or come back."""
         plan, silenced = self.plan, self.parameters.lesions.silenced
         full = self.parameters.full
+        self.bounds = self._bounds()
         self.skips = {name: full[name]._version for name in plan.owners if self._passes(name)}
         self.start = [self._silent(name, "activity") for name in plan.circuit.inputs if name in silenced]
         self.steps: dict[Phase, Step] = {
@@ -131,11 +138,40 @@ class Sweep:
             phase.population: self._backward(phase) for phase in plan.backward if isinstance(phase, Backward)
         }
         output = plan.output.population
-        model = plan.circuit.populations[output].model
-        self._output_gate = transfer(model).gate if isinstance(model, Rate) else None
+        self._output_gate = self.bounds[output].gate if output in self.bounds else None
+        sources = [plan.circuit.populations[name].model for name in plan.circuit.inputs]
+        self._driven = any(getattr(model, "driven", False) for model in sources)
         self._carries_target = any(edge.carries == "target" for edge in plan.circuit.projections.values())
         ends = ("error", "target") if self._carries_target else ("error",)
         self._lost = [self._silent(output, kind) for kind in ends if output in silenced]
+
+    def _bounds(self) -> dict[str, Bound]:
+        """What each population does between its input and its activity, and back."""
+        learned = {key for change in self.plan.changes for key in change.own}
+        found: dict[str, Bound] = {}
+        for name, population in self.plan.circuit.populations.items():
+            if not isinstance(population.model, Rate):
+                continue
+            own = {key: f"{name}.{key}" for key in population.parameters if key != "bias"}
+            place = Place(
+                name=name,
+                extent=population.extent,
+                replicas=self.parameters.replicas,
+                learns=bool(learned & {*own.values()}),
+                parameters={key: self.parameters.biases[entry] for key, entry in own.items()},
+                statistics={key: self.parameters.statistics[f"{name}.{key}"] for key in population.statistics},
+                plainly=self.plainly,
+            )
+            found[name] = bound(population.model, place)
+        return found
+
+    def track(self, batch: Batch) -> None:
+        """Move running statistics towards those of a batch, at the end of a step. Noise in place of data has none to
+        move towards."""
+        if not batch.moments or self._driven:
+            return
+        for name in batch.moments:
+            self.bounds[name].norm.track(batch)  # type: ignore[union-attr]
 
     def look(self) -> None:
         """Bind again where somebody wrote into a constant skip."""
@@ -221,7 +257,7 @@ class Sweep:
         late_bias = bias if bias is not None and not first else None
         borrowed = bool(ordered) and not own and len(ordered) == 1 and late_bias is None
         settle = self._settling(phase, model) if phase.lateral else None
-        value, function = transfer(model).value, ACTIVATIONS[model.activation]
+        value, function = self.bounds[name].value, ACTIVATIONS[model.activation]
         # What small networks notice: without norm and gain, no more than f on the way.
         straight = function.value if is_plain(model) and not borrowed else None
         keeps_input, gated = function.keeps_input, gate_reads(self.plan.circuit, name)
@@ -238,7 +274,7 @@ class Sweep:
             if settle is not None:
                 settle(batch, a)
             elif straight is None:
-                batch.activity[name], kept = value(a, borrowed)
+                batch.activity[name], kept = value(a, borrowed, batch)
                 if gated:
                     batch.kept[name] = kept
             else:
@@ -251,7 +287,7 @@ class Sweep:
     def _settling(self, phase: Forward, model: Rate) -> Callable[[Batch, Tensor], None]:
         """The function that lets the activity of a population settle, from its input without lateral projections."""
         name, steps, rate = phase.population, model.settle_steps, model.settle_rate
-        value = transfer(model).value
+        value = self.bounds[name].value
         lateral = [self._applied(projection) for projection in phase.lateral]
         silent = self._silent(name, "activity") if name in self.parameters.lesions.silenced else None
 
@@ -262,10 +298,10 @@ class Sweep:
             return sum((more(batch) for more in lateral), start=a)
 
         def settle(batch: Batch, a: Tensor) -> None:
-            h = value(a, True)[0]
+            h = value(a, True, batch)[0]
             for _ in range(steps):
-                h = torch.lerp(h, value(received(batch, a, h), False)[0], rate)
-            batch.kept[name] = value(received(batch, a, h), False)[1]
+                h = torch.lerp(h, value(received(batch, a, h), False, batch)[0], rate)
+            batch.kept[name] = value(received(batch, a, h), False, batch)[1]
 
         return settle
 
@@ -363,7 +399,7 @@ class Sweep:
         gate: Any = None
         gated, normed = gate_reads(self.plan.circuit, name), isinstance(model, Rate) and not is_plain(model)
         if isinstance(model, Rate):
-            gate = transfer(model).gate if normed else ACTIVATIONS[model.activation].gate
+            gate = self.bounds[name].gate if normed else ACTIVATIONS[model.activation].gate
 
         def backward(batch: Batch) -> None:
             e = sources[0](batch)
@@ -372,7 +408,7 @@ class Sweep:
             if gate is None:
                 batch.error[name] = e
             elif normed:
-                batch.error[name] = gate(e, batch.kept[name] if gated else None, not own)
+                batch.error[name] = gate(e, batch.kept[name] if gated else None, not own, batch)
             else:
                 batch.error[name] = gate(e, batch.kept[name] if gated else None)
 
@@ -396,7 +432,7 @@ class Sweep:
             raise
         delta = shaped(delta, extent)
         if self._output_gate is not None:
-            delta = self._output_gate(delta, batch.kept.get(output), True)
+            delta = self._output_gate(delta, batch.kept.get(output), True, batch)
         batch.error[output] = delta
         if self._carries_target:
             batch.target[output] = as_values(target, rows) if loss == "cross_entropy" else shaped(target, extent)

@@ -133,6 +133,7 @@ class Together:
         self._whole, axis = whole, len(whole.lead) - 1
         start, end = self.ranks.share(whole.samples)
         batch = Batch(whole.replicas, end - start, whole.samples, self)
+        batch.training = whole.training
         batch.activity.update({name: rows.narrow(axis, start, end - start) for name, rows in whole.activity.items()})
         for name, groups in whole.groups.items():
             own = batch.groups[name] = Groups(groups.area_RN[:, start:end], groups.areas)
@@ -194,6 +195,10 @@ class Together:
             return self._whole.seen[name], self._whole.groups[name]
         rows = self.whole_rows(batch.seen[name]["activity"], batch)
         return self.network._routers[name].see(rows), self.whole_groups(batch.groups[name], batch)
+
+    def total(self, part: Tensor) -> Tensor:
+        """The sum over all processes of what each has a part of, now."""
+        return self.ranks.sum(part.contiguous())
 
     def whole_rows(self, rows_RNU: Tensor, batch: Batch, groups: Groups | None = None) -> Tensor:
         """The rows of all processes that meet the same weights, in the order of the batch.

@@ -80,6 +80,7 @@ class TracedParameters(Parameters):
     def __init__(self, parameters: Parameters, found: dict[str, dict[str, Any]]) -> None:
         self.__dict__.update(parameters.__dict__)
         self.full, self.biases, self.masks, self.moves = (found[part] for part in ("full", "biases", "masks", "moves"))
+        self.statistics = found["statistics"]
         self.signs = copy.copy(parameters.signs)
         self.signs.used = parameters.signs.used | found["signs"]
         self.lesions = Lesions()
@@ -94,6 +95,7 @@ class TracedSweep(Sweep):
     """The bound functions of a plan, on groups of which only tensors are known."""
 
     grouping = TracedGroups
+    plainly = True
 
     def __init__(self, sweep: Sweep, parameters: Parameters, routers: dict[str, RouterState]) -> None:
         self._let_pass = sweep.skips
@@ -124,8 +126,7 @@ class TracedLearner(Learner):
             take_steps(kernel, steps, post, pre, groups, rates.lr)
         for name in self.parameters.masks.keys() & set(change.projections):
             self.parameters.full[name].mul_(self.parameters.masks[name])
-        for name in change.biases:
-            self._fused_bias(name, batch, rates)
+        self._fused_cells(change, batch, rates)
 
     def _in_place(self, change: Change, batch: Batch, optimizer: Optimizer, rates: Rates) -> bool:
         return False
@@ -193,6 +194,7 @@ class Places:
         self.fixed: dict[str, dict[str, Any]] = {
             "full": parameters.full,
             "biases": parameters.biases,
+            "statistics": parameters.statistics,
             "masks": parameters.masks,
             "moves": parameters.moves,
             "signs": used,
@@ -201,9 +203,7 @@ class Places:
         }
         changes = network.plan.without_error if loss == NO_LOSS else network.plan.changes
         self._weights = {name: parameters.full[name] for change in changes for name in change.projections}
-        self._weights |= {
-            f"{name}.bias": parameters.biases[f"{name}.bias"] for change in changes for name in change.biases
-        }
+        self._weights |= {name: parameters.biases[name] for change in changes for name in change.cells}
         self._own = [name for change in changes if not change.terms for name in change.projections]
         self._learner, self._optimizer = learner, optimizer
         self._names: list[tuple[dict[str, Any], str]] = []
@@ -284,6 +284,7 @@ def trace(
         activity = {name: rest.pop(0) for name in names}
         shadow, learner, plasticity = _shadow(network, places, rest)
         batch = Batch(network.replicas, next(iter(activity.values())).shape[-2])
+        batch.training = True
         batch.activity.update(activity)
         mean = shadow._advance(batch, target, loss, optimizer, rates)
         for name, state in plasticity.items():

@@ -1,24 +1,27 @@
 """From the input of a population to its activity, ``h = g f(norm(a))``, and its error back, ``δ = Jᵀ e``: the local
 vector-Jacobian product in closed form, without autograd.
 
-Adding a normalisation means registering its three functions, as `RootMeanSquare` has them. Letters: U unit of the
-population, rows [.., U].
+A `Transfer` is what a model does by itself. `bound` gives what a population does, with its own parameters, and with
+the batch at hand. Letters: U unit of the population, rows [.., U].
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from neurosal.engine.activations import ACTIVATIONS, ActivationFunction
-from neurosal.graph import Normalisation, Rate, RMSNorm
+from neurosal.engine.normalising import Kept, Norm, Place, norm_of
+from neurosal.graph import Rate, RMSNorm
+
+if TYPE_CHECKING:
+    from neurosal.engine.sweep import Batch
 
 aten = torch.ops.aten
-Kept = Any  # what a gate needs, as the value of the same transfer gave it
 
 
 @dataclass(frozen=True)
@@ -32,19 +35,6 @@ class Transfer:
 
     value: Callable[[Tensor, bool], tuple[Tensor, Kept]]
     gate: Callable[[Tensor, Kept, bool], Tensor]
-
-
-class Norm(Protocol):
-    """The functions of one normalisation."""
-
-    def statistics(self, a: Tensor) -> Tensor:
-        """What the other two need of a, small beside it."""
-
-    def apply(self, a: Tensor, statistics: Tensor) -> Tensor:
-        """n = norm(a), a new tensor."""
-
-    def pull(self, u: Tensor, a: Tensor, statistics: Tensor) -> Tensor:
-        """``Jᵀ u`` with the Jacobian of the norm at a; it may overwrite u."""
 
 
 @dataclass(frozen=True)
@@ -71,35 +61,65 @@ class RootMeanSquare:
         return u.mul_(scale).addcmul_(a, shared, value=-1 / a.shape[-1])
 
 
-NORMALISATIONS: dict[str, Callable[[Any], Norm]] = {RMSNorm.kind: lambda norm: RootMeanSquare(norm.eps)}
-
-
-def register_normalisation(kind: str, functions: Callable[[Any], Norm]) -> None:
-    """Teach the engine a normalisation: from its description (a subclass of `neurosal.graph.Normalisation` with that
-    kind) to its functions."""
-    NORMALISATIONS[kind] = functions
-
-
-def norm_of(description: Normalisation) -> Norm:
-    """The functions of a normalisation."""
-    functions = NORMALISATIONS.get(description.kind)
-    assert functions is not None, f"no functions for norm {description.kind!r}: call register_normalisation"
-    return functions(description)
-
-
 def is_plain(model: Rate) -> bool:
     """Whether a population does no more than its activation."""
     return model.norm is None and model.gain == 1
 
 
 def transfer(model: Rate) -> Transfer:
-    """What a population of this model does."""
+    """What a population of this model does, where that depends on nothing else: no norm, or an RMS norm of units in a
+    row without parameters."""
     function = ACTIVATIONS[model.activation]
-    if isinstance(model.norm, RMSNorm) and model.activation in ("relu", "linear"):
-        return _scaled_rows(RootMeanSquare(model.norm.eps), model.gain, rectified=model.activation == "relu")
-    if model.norm is not None:
-        return _normalised(function, norm_of(model.norm), model.gain)
-    return _plain(function) if is_plain(model) else _with_gain(function, model.gain)
+    if model.norm is None:
+        return _plain(function) if is_plain(model) else _with_gain(function, model.gain)
+    assert isinstance(model.norm, RMSNorm)
+    norm = RootMeanSquare(model.norm.eps)
+    if model.activation in ("relu", "linear"):
+        return _scaled_rows(norm, model.gain, rectified=model.activation == "relu")
+    return _normalised(function, norm, model.gain)
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What one population does in a batch, as `Transfer`."""
+
+    value: Callable[[Tensor, bool, Batch], tuple[Tensor, Kept]]
+    gate: Callable[[Tensor, Kept, bool, Batch], Tensor]
+    norm: Norm | None = None
+
+
+def bound(model: Rate, place: Place) -> Bound:
+    """What the population in a place does."""
+    norm = model.norm
+    if norm is None or (isinstance(norm, RMSNorm) and not norm.affine and len(place.extent) == 1):
+        alone = transfer(model)
+        return Bound(
+            lambda a, borrowed, _: alone.value(a, borrowed), lambda e, kept, borrowed, _: alone.gate(e, kept, borrowed)
+        )
+    return _with_norm(ACTIVATIONS[model.activation], norm_of(norm, place), model)
+
+
+def _with_norm(function: ActivationFunction, norm: Norm, model: Rate) -> Bound:
+    """A norm, then the activation, in place: what a norm gives is a tensor of its own."""
+    keeps_input, gain, rectified = function.keeps_input, model.gain, model.activation == "relu"
+    value_of = function.value if gain == 1 or keeps_input else function.fresh
+
+    def value(a: Tensor, borrowed: bool, batch: Batch) -> tuple[Tensor, Kept]:
+        n, seen = norm.apply(a, batch)
+        h = value_of(n)
+        return (h if gain == 1 else h * gain), (seen, n if keeps_input else h)
+
+    def gate(e: Tensor, kept: Kept, borrowed: bool, batch: Batch) -> Tensor:
+        seen, read = kept
+        if rectified and not borrowed:
+            u = aten.threshold_backward.grad_input(e, read, 0, grad_input=e)
+        else:
+            u = function.gate(e, read)
+        if gain != 1:
+            u = u * gain if u is e and borrowed else u.mul_(gain)
+        return norm.pull(u, seen, batch)
+
+    return Bound(value, gate, norm)
 
 
 def _plain(function: ActivationFunction) -> Transfer:
@@ -123,7 +143,7 @@ def _with_gain(function: ActivationFunction, gain: float) -> Transfer:
     return Transfer(value, gate)
 
 
-def _normalised(function: ActivationFunction, norm: Norm, gain: float) -> Transfer:
+def _normalised(function: ActivationFunction, norm: RootMeanSquare, gain: float) -> Transfer:
     def value(a: Tensor, borrowed: bool) -> tuple[Tensor, Kept]:
         statistics = norm.statistics(a)
         h = function.value(norm.apply(a, statistics))

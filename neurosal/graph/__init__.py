@@ -14,7 +14,7 @@ from neurosal.graph.initialisers import (
     XavierUniform,
 )
 from neurosal.graph.models import Model, Rate, Relay, Source
-from neurosal.graph.normalisation import Normalisation, RMSNorm
+from neurosal.graph.normalisation import BatchNorm, GroupNorm, LayerNorm, Normalisation, RMSNorm
 from neurosal.graph.partial import EdgeList, FixedInDegree, FixedOutDegree, Sparse
 from neurosal.graph.plasticity import Local, Plasticity, RouterPlasticity
 from neurosal.graph.pooling import AvgPool2d, Flatten, GlobalAvgPool, MaxPool2d, Shortcut, Unpool
@@ -26,6 +26,7 @@ from neurosal.graph.wiring import Dense, OneToOne, Router, SameRoute, Wiring
 
 __all__ = [
     "AvgPool2d",
+    "BatchNorm",
     "Broadcast",
     "Circuit",
     "Constant",
@@ -40,10 +41,12 @@ __all__ = [
     "Flatten",
     "FrozenMap",
     "GlobalAvgPool",
+    "GroupNorm",
     "Initialiser",
     "KaimingNormal",
     "KaimingUniform",
     "Kinded",
+    "LayerNorm",
     "Local",
     "MaxPool2d",
     "Model",

@@ -18,6 +18,14 @@ class Model(Kinded):
     family: ClassVar[str] = "population model"
     carries: ClassVar[frozenset[str]] = frozenset()
 
+    def parameters(self, extent: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        """What a population of this extent can learn of its own, by name, and its shape in one area."""
+        return {}
+
+    def statistics(self, extent: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        """Running statistics that it keeps, by name, and their shape."""
+        return {}
+
 
 class Source(Model):
     """Activity is given from outside: the data, or noise.
@@ -60,6 +68,13 @@ class Rate(Model):
     gain: float = Field(default=1.0, gt=0)
     settle_steps: int = Field(default=20, gt=0)
     settle_rate: float = Field(default=0.5, gt=0, le=1)
+
+    def parameters(self, extent: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        bias = {"bias": extent[:1]} if self.bias else {}
+        return bias if self.norm is None else bias | self.norm.parameters(extent)
+
+    def statistics(self, extent: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        return {} if self.norm is None else self.norm.statistics(extent)
 
 
 class Relay(Model):

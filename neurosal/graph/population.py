@@ -49,3 +49,13 @@ class Population(Value):
     def units(self) -> int:
         """How many units there are."""
         return self.size if self.size is not None else prod(self.shape or ())
+
+    @property
+    def parameters(self) -> dict[str, tuple[int, ...]]:
+        """What the population itself can learn, by name, and its shape in one area: bias, scale, shift."""
+        return self.model.parameters(self.extent)
+
+    @property
+    def statistics(self) -> dict[str, tuple[int, ...]]:
+        """Running statistics that the population keeps, by name, and their shape."""
+        return self.model.statistics(self.extent)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from neurosal.graph import Circuit, Projection, Rate, Relay, Router, Source
+from neurosal.graph import Circuit, Constant, Own, Projection, Rate, Relay, Router, Source
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,16 +78,27 @@ class Term:
 @dataclass(frozen=True, kw_only=True)
 class Change:
     """Change these weights, all by the same sum of products; or, when ``terms`` is empty, by the update of their own
-    plasticity."""
+    plasticity.
+
+    Args:
+        biases: populations whose bias changes by the sum of their error.
+        own: other parameters of populations (``hidden1.scale``), whose change is a by-product of the error's way
+            through the population.
+    """
 
     projections: tuple[str, ...]
     terms: tuple[Term, ...]
     biases: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """All parameters of populations that change here, as ``population.parameter``."""
+        return (*(f"{name}.bias" for name in self.biases), *self.own)
 
     def __str__(self) -> str:
         products = " + ".join(f"{t.post[1]}({t.post[0]}) x {t.pre[1]}({t.pre[0]})" for t in self.terms) or "own update"
-        names = [*self.projections, *(f"{name}.bias" for name in self.biases)]
-        return f"change   {', '.join(names)} by {products}"
+        return f"change   {', '.join([*self.projections, *self.cells])} by {products}"
 
 
 Phase = Route | Forward | Output | Backward | Change
@@ -303,7 +314,7 @@ def _merge(
         (max(ready[name] for name in names), tuple(names), shared) for shared, names in groups.items()
     ]
     changes += [(ready[name], (name,), ()) for name in own_update]
-    biased = _biases(circuit, step_of)
+    biased, owning = _biases(circuit, step_of), _owning(circuit, step_of)
     placed: list[tuple[int, Change]] = []
     for index, names, shared in changes:
         hosts = {
@@ -311,11 +322,14 @@ def _merge(
         }
         mine = tuple(sorted(hosts & set(biased)))
         biased = [name for name in biased if name not in mine]
+        owners = sorted(hosts & set(owning))
+        own = tuple(key for name in owners for key in owning.pop(name))
         # A bias needs its population's error only; it travels with a weight of that population to save a phase.
-        placed.append(
-            (max([index, *(step_of[name] for name in mine)]), Change(projections=names, terms=shared, biases=mine))
-        )
-    placed += [(step_of[name], Change(projections=(), terms=(), biases=(name,))) for name in biased]
+        when = max([index, *(step_of[name] for name in (*mine, *owners))])
+        placed.append((when, Change(projections=names, terms=shared, biases=mine, own=own)))
+    for name in dict.fromkeys([*biased, *owning]):
+        biases, own = (name,) if name in biased else (), owning.get(name, ())
+        placed.append((step_of[name], Change(projections=(), terms=(), biases=biases, own=own)))
     phases: list[Backward | Change] = [change for index, change in placed if index < 0]
     for index, phase in enumerate(backward):
         phases.append(phase)
@@ -332,8 +346,31 @@ def _biases(circuit: Circuit, step_of: dict[str, int]) -> list[str]:
         if isinstance(population.model, Rate)
         and population.model.bias
         and name in step_of
-        and any(
-            "post_error" in edge.plasticity.needs
-            for edge in circuit.select(pathway="feedforward", target=name).values()
-        )
+        and _learns_into(circuit, name)
     ]
+
+
+def _owning(circuit: Circuit, step_of: dict[str, int]) -> dict[str, tuple[str, ...]]:
+    """Populations with other parameters that learn: by the same rule as a bias; and where all that a population hears
+    comes along constant projections (skips, pooling), wherever an error reaches it."""
+    return {
+        name: tuple(f"{name}.{key}" for key in population.parameters if key != "bias")
+        for name, population in circuit.populations.items()
+        if name in step_of
+        and population.parameters.keys() - {"bias"}
+        and (_learns_into(circuit, name) or _hears_constants(circuit, name))
+    }
+
+
+def _learns_into(circuit: Circuit, population: str) -> bool:
+    edges = circuit.select(pathway="feedforward", target=population).values()
+    return any("post_error" in edge.plasticity.needs for edge in edges)
+
+
+def _hears_constants(circuit: Circuit, population: str) -> bool:
+    edges = circuit.select(pathway="feedforward", target=population).values()
+    return all(getattr(edge.wiring, "weightless", False) or _is_constant(edge) for edge in edges)
+
+
+def _is_constant(edge: Projection) -> bool:
+    return isinstance(edge.weights, Own) and isinstance(edge.weights.init, Constant) and not edge.plasticity.plastic

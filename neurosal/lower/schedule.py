@@ -234,7 +234,7 @@ def _with_again(plan: Plan, held: set[Signal]) -> list[Moment]:
     for phase, signals in zip(plan.backward, reads, strict=True):
         missing = {name for name, kind in signals - there if kind != "error"}
         if isinstance(phase, Change):
-            changed = {plan.owners[name] for name in phase.projections} | {f"{name}.bias" for name in phase.biases}
+            changed = {plan.owners[name] for name in phase.projections} | {*phase.cells}
             missing |= {name for key in changed for name in users.get(key, ()) if name in pending}
         if missing:
             bring(missing)
@@ -260,6 +260,7 @@ def _missing(circuit: Circuit, phases: dict[str, Forward], wanted: Iterable[Sign
 
 
 def _storage_of(plan: Plan, phase: Forward) -> set[str]:
-    """Names of the weights and biases that a forward phase reads."""
-    edges = (*phase.projections, *phase.lateral)
-    return {plan.owners[name] for name in edges if name in plan.owners} | {f"{phase.population}.bias"}
+    """Names of the weights and of the population's parameters that a forward phase reads."""
+    edges, name = (*phase.projections, *phase.lateral), phase.population
+    own = {f"{name}.{key}" for key in plan.circuit.populations[name].parameters}
+    return {plan.owners[name] for name in edges if name in plan.owners} | own

@@ -84,15 +84,15 @@ class Divided:
         owner = rest.partition("/")[0]
         if part not in ("weights", "biases", "optimizer", "plasticity"):
             return 1
-        if owner.endswith(".bias"):
-            return self.network.circuit.populations[owner.removesuffix(".bias")].areas
+        if owner in self.network.biases:
+            return self.network.circuit.populations[owner.partition(".")[0]].areas
         return self.network._parameters.areas[owner]
 
     def count(self, pathway: str) -> int:
         """Number of parameters of a pathway, at all processes."""
         total = 0
         for name, tensor in self.network.parameters(pathway).items():
-            kind = "routers" if name in self.network.routers else "biases" if name.endswith(".bias") else "weights"
+            kind = "routers" if name in self.network.routers else "biases" if name in self.network.biases else "weights"
             areas = self.areas(f"{kind}/{name}")
             total += tensor[0].numel() * areas // tensor.shape[1] if areas > 1 else tensor[0].numel()
         return total

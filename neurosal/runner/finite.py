@@ -71,7 +71,8 @@ class Finite:
             batch, kind: samples and loss by which is found out where it began.
             whole: look at everything, however large.
         """
-        weights, biases = self.network.weights.full.values(), self.network.biases.values()
+        weights = self.network.weights.full.values()
+        biases = [*self.network.biases.values(), *self.network.statistics.values()]
         with no_grad():
             tensors = [t.flatten(1) for t in weights]
             if self.large and not whole:
