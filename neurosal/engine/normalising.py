@@ -132,8 +132,15 @@ class BatchNormalised:
             mean, deviation = (self._like_statistics(a) for _ in range(2))
             for replica, part in self._parts():
                 own = [None if each is None else each[part] for each in (scale, shift, *running)]
-                into = {"out": n[replica], "save_mean": mean[part], "save_invstd": deviation[part]}
-                aten.native_batch_norm.out(a[replica], *own, batch.training, 0.0, self.eps, **into)
+                rows, out = _image(a[replica]), _image(n[replica])
+                if rows.is_contiguous(memory_format=torch.channels_last) or rows.is_contiguous():
+                    into = {"out": out, "save_mean": mean[part], "save_invstd": deviation[part]}
+                    aten.native_batch_norm.out(rows, *own, batch.training, 0.0, self.eps, **into)
+                    continue
+                found = aten.native_batch_norm(rows, *own, batch.training, 0.0, self.eps)  # out= takes no other order
+                out.copy_(found[0])
+                if batch.training:
+                    mean[part], deviation[part] = found[1:]
         if not batch.training:
             return n, (a, None, None)
         batch.moments[place.name] = mean, deviation
@@ -269,6 +276,11 @@ class BatchNormalised:
         variance = deviation.pow(-2).sub_(self.eps).clamp_(min=0).mul_(count / (count - 1))
         self.mean.lerp_(mean, self.momentum)
         self.variance.lerp_(variance, self.momentum)
+
+
+def _image(rows: Tensor) -> Tensor:
+    """Rows [N, C, L] as [N, C, L, 1], for which torch has channels last; others as they are."""
+    return rows.unsqueeze(-1) if rows.dim() == 3 else rows
 
 
 register_normalisation(BatchNorm.kind, BatchNormalised)
