@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 from types import SimpleNamespace
 from typing import Any
 
@@ -342,6 +343,7 @@ def test_a_norm_of_the_batch_is_refused_with_areas_and_with_lateral_projections(
         ns.check(settling.with_populations(hidden1=hidden.replace(model=Rate(norm=BatchNorm()))))
 
 
+@pytest.mark.skipif(shutil.which("g++") is None, reason="inductor needs a C++ compiler")
 def test_a_compiled_step_is_the_same_step() -> None:
     networks = [network_of(seeds=(0, 1), step=way) for way in ("eager", "compiled")]
     for step in range(3):
