@@ -274,8 +274,8 @@ class ConvolutionGrouped(Kernel):
         slide, count = self.slide, groups.counts_RK.numel()
         g, x = self.merged(post, pre)
         if at_once(g):
-            both = (side(laid_out(images, groups), count) for images in (g, x))
-            return slide.change(slide.correlate(*both, times=count).unflatten(0, (count, -1)))
+            g, x = side(laid_out(g, groups), count), side(laid_out(x, groups), count)
+            return slide.change(slide.correlate(g, x, count).unflatten(0, (count, -1)))
         change = g.new_zeros(count, *slide.shape)
         for group, start, end in groups.slices:
             change[group].copy_(slide.correlate(g[start:end], x[start:end]))

@@ -13,6 +13,9 @@ What is kept in which type:
   and its δ), those with a norm, and both ends of what is no dense product: a constant skip, so that a residual stream
   adds up in float32, and lateral projections, which stay in float32 as a whole while activity settles. Wide rows are
   narrowed once a batch for all products that read them.
+- *rows of a population with space*: bfloat16 too where it has a norm, hears from a skip or is pooled, as torch's own
+  autocast has it: between two convolutions memory is what a step waits for. Norms take their statistics in float32 and
+  round what they write, and a residual stream is rounded where a block adds to it.
 - *the product of a change*: bfloat16 where the device writes no other, added into float32 weights in blocks that stay
   in the cache. Weights that share a product (Kolen-Pollack) get the same bits of it.
 
@@ -28,9 +31,10 @@ from torch import Tensor
 
 from neurosal.engine import products
 from neurosal.engine.grouped import correlate_groups, multiply_groups
+from neurosal.engine.narrowing import InTypeOfEnds, NarrowSpace
 from neurosal.engine.routing import Groups
-from neurosal.engine.wiring import DenseBatched, DenseGrouped, DenseSingle, Kernel, active, like_rows
-from neurosal.graph import Projection
+from neurosal.engine.wiring import DenseBatched, DenseGrouped, DenseSingle, Flattened, Kernel, active, like_rows
+from neurosal.graph import Broadcast, Convolution, Population, Projection, Reversed, Wiring
 from neurosal.lower.plan import Plan
 
 UNIT = 2.0**-8  # the largest relative error of rounding to bfloat16
@@ -63,10 +67,16 @@ class Precision:
     def kernel(self, kernel: Kernel, projection: str) -> Kernel:
         """The functions of a projection, in stored orientation."""
         edge = self.plan.circuit.projections[projection]
-        if self.compute is None or not narrows(edge):
+        if self.compute is None or edge.pathway == "lateral":
             return kernel
-        form = NARROW.get(type(kernel))
-        return kernel if form is None else form(self, edge.target)
+        if not narrows(edge):
+            ends = (self.stored(end) or WIDE for end in (edge.target, edge.source))
+            return InTypeOfEnds(kernel, *ends) if moves(self.plan, edge) else kernel
+        if isinstance(kernel, Flattened):
+            return Flattened(self.kernel(kernel.inside, projection), kernel.post, kernel.pre)
+        if form := NARROW.get(type(kernel)):
+            return form(self, edge.target)
+        return NarrowSpace(kernel, self, self.stored(edge.target) or WIDE)
 
     def room(self, use: str, like: Tensor) -> Tensor:
         """Room for a narrow tensor of that shape, the same one at each call: fresh memory costs more than a cast."""
@@ -92,17 +102,39 @@ class Precision:
 
 def wide(plan: Plan) -> frozenset[str]:
     """Populations whose rows stay in the type of the weights."""
+    populations = plan.circuit.populations
     found = {*plan.circuit.inputs, plan.output.population}
-    found |= {name for name, population in plan.circuit.populations.items() if getattr(population.model, "norm", None)}
+    found |= {name for name, population in populations.items() if normed(population) and not population.spatial}
     for edge in plan.circuit.projections.values():
-        if edge.pathway != "modulatory" and not narrows(edge):
+        if edge.pathway != "modulatory" and not (narrows(edge) or moves(plan, edge)):
             found |= {edge.source, edge.target}
     return frozenset(found)
 
 
+def normed(population: Population) -> bool:
+    """Whether what a population receives is normalised."""
+    return getattr(population.model, "norm", None) is not None
+
+
 def narrows(edge: Projection) -> bool:
-    """Whether a projection's products are narrow: dense ones (masked ones too) that are not lateral."""
-    return edge.pathway != "lateral" and edge.wiring.functions == "dense"
+    """Whether a projection's products are narrow: dense ones (masked ones too) and those over space, not lateral."""
+    return edge.pathway != "lateral" and multiplies(edge.wiring)
+
+
+def multiplies(wiring: Wiring) -> bool:
+    """Whether a wiring is a product of which the narrow form is known."""
+    if isinstance(wiring, Reversed):
+        return multiplies(wiring.wiring)
+    return isinstance(wiring, (Convolution, Broadcast)) or wiring.functions == "dense"
+
+
+def moves(plan: Plan, edge: Projection) -> bool:
+    """Whether a projection does little more than move signals of a population with space: skips and pooling, which
+    take them in the type that they have."""
+    populations = plan.circuit.populations
+    if edge.pathway == "lateral" or not (edge.wiring.weightless or edge.wiring.kind == "one_to_one"):
+        return False
+    return populations[edge.source].spatial or populations[edge.target].spatial
 
 
 class Narrow(Kernel):
@@ -309,11 +341,6 @@ def add_(steps: list[tuple[Tensor, float, float]], change: Tensor) -> None:
 def numbers(alpha: Any, replicas: int) -> list[float]:
     """A rate for each replica."""
     return [float(entry) for entry in alpha.tolist()] if isinstance(alpha, Tensor) else [alpha] * replicas
-
-
-def widened(rows: Tensor, dtype: torch.dtype) -> Tensor:
-    """Rows in another type; themselves where they have it."""
-    return rows if rows.dtype == dtype else rows.to(dtype)
 
 
 def sums_of(rows: Tensor, groups: Groups | None, like: Tensor, *, means: bool = False) -> Tensor:

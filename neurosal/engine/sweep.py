@@ -16,9 +16,9 @@ from torch import Tensor
 from neurosal.engine.activations import ACTIVATIONS
 from neurosal.engine.inputs import refuse_labels
 from neurosal.engine.losses import LOSSES
+from neurosal.engine.narrowing import widened
 from neurosal.engine.normalising import Place
 from neurosal.engine.parameters import Parameters
-from neurosal.engine.precision import widened
 from neurosal.engine.routing import Groups, RouterState
 from neurosal.engine.transfer import Bound, bound, is_plain
 from neurosal.engine.wiring import flat, shaped
@@ -347,7 +347,7 @@ class Sweep:
         during = (here if edge.pathway == "feedback" else there) if grouped else here
         apply, affine, shared, errs = kernel.apply, kernel.affine, kind == "activity", kind == "error"
         if projection in self.skips:
-            return self._passed(source, kind, here, there)
+            return self._passed(projection, kind, here, there)
         reverses, carries = during != there, kernel.carries
         kept = here == during and (carries is None or source not in parameters.precision.wide)
 
@@ -382,11 +382,14 @@ class Sweep:
 
         return carried
 
-    def _passed(self, source: str, kind: str, here: str | None, there: str | None) -> Callable[[Batch], Tensor]:
+    def _passed(self, projection: str, kind: str, here: str | None, there: str | None) -> Callable[[Batch], Tensor]:
         """The function that hands a signal on as it is: nobody may write into what it returns."""
-        if here == there:
+        edge, stored = self.plan.circuit.projections[projection], self.parameters.precision.stored
+        source, have, want = edge.source, stored(edge.source), stored(edge.target)
+        if here == there and have == want:
             return lambda batch: getattr(batch, kind)[source]
-        return lambda batch: self.rows(batch, source, kind, there)
+        dtype = None if have == want else want or self.parameters.any.dtype
+        return lambda batch: self.rows(batch, source, kind, there, dtype)
 
     # Feedback --------------------------------------------------------------------------------------------------------
 
@@ -459,6 +462,8 @@ def reorder(rows: Tensor, batch: Batch, have: str | None, want: str | None) -> T
         index = batch.groups[have].inverse
     else:
         index = batch.groups[have].inverse[batch.groups[want].order]
+    if merged.dim() > 2:  # in memory the channels stay last
+        return merged.movedim(1, -1).index_select(0, index).movedim(-1, 1).unflatten(0, batch.lead)
     return merged.index_select(0, index).view(rows.shape)
 
 
