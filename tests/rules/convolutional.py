@@ -7,6 +7,7 @@ from typing import Any
 
 from neurosal import rules
 from neurosal.graph import (
+    BatchNorm,
     Circuit,
     Constant,
     Conv2d,
@@ -17,7 +18,6 @@ from neurosal.graph import (
     Population,
     Projection,
     Rate,
-    RMSNorm,
     Shortcut,
     Source,
     Wiring,
@@ -29,9 +29,9 @@ from tests.rules.table import Case
 KERNEL = {"kernel": 3, "padding": 1}
 
 
-def normed(*shape: int, activation: Activation = "relu", norm: Any = None) -> Population:
+def normed(*shape: int, activation: Activation = "relu") -> Population:
     """Channels at places, normalised over samples and places."""
-    return Population(shape=shape, model=Rate(activation=activation, norm=norm or RMSNorm(), bias=False))
+    return Population(shape=shape, model=Rate(activation=activation, norm=BatchNorm(), bias=False))
 
 
 def plain(*shape: int, activation: Activation = "linear", bias: bool = False) -> Population:
@@ -88,6 +88,14 @@ def residual() -> Circuit:
 
 
 RESIDUAL = residual()
+# Areas part a batch, so that its statistics are none: with areas there are biases in place of norms.
+UNNORMED = RESIDUAL.with_populations(
+    **{
+        name: entry.replace(model=entry.model.replace(norm=None, bias=True))
+        for name, entry in RESIDUAL.populations.items()
+        if isinstance(entry.model, Rate) and entry.model.norm is not None
+    }
+)
 PLASTIC = tuple(name for name, edge in RESIDUAL.projections.items() if edge.plasticity.plastic)
 
 
@@ -129,3 +137,8 @@ SPATIAL = (
         for feedback in ("kp", "pfa", "pfa_o", "fa", "dfa", "bp", "usf")
     ),
 )
+
+
+def made(case: Case) -> Circuit:
+    """The circuit of a case."""
+    return case.make(RESIDUAL if case.areas == 1 else UNNORMED)

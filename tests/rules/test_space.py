@@ -31,7 +31,7 @@ from neurosal.graph import (
 )
 from neurosal.plasticity import Fixed, KolenPollack
 from neurosal.rules.space import transposed_onto
-from tests.rules.convolutional import PLASTIC, RESIDUAL, SPATIAL, plain, to
+from tests.rules.convolutional import PLASTIC, RESIDUAL, SPATIAL, made, plain, to
 from tests.rules.table import Case
 
 CHAIN = ["bp", "fa", "usf", "frsf", "brsf", "kp", "kp_tied", "wm"]
@@ -43,11 +43,11 @@ def back(circuit: Circuit) -> dict[str, Projection]:
 
 @pytest.mark.parametrize("case", SPATIAL, ids=lambda case: case.name)
 def test_every_rule_makes_a_circuit_with_space_that_fits_together_and_round_trips(case: Case) -> None:
-    made = case.make(RESIDUAL)
-    ns.check(made)
-    assert Circuit.from_yaml(made.to_yaml()) == made
+    circuit = made(case)
+    ns.check(circuit)
+    assert Circuit.from_yaml(circuit.to_yaml()) == circuit
     for name, edge in RESIDUAL.projections.items():
-        kept = made.projections[name]
+        kept = circuit.projections[name]
         assert (kept.source, kept.target, kept.wiring) == (edge.source, edge.target, edge.wiring)
 
 
@@ -81,22 +81,22 @@ def test_bp_ties_convolutions_and_kp_changes_them() -> None:
 
 @pytest.mark.parametrize("expansion", [1, 2.5, 10])
 def test_a_relay_of_pfa_has_so_many_times_the_channels_of_the_target_at_its_places(expansion: float) -> None:
-    made = rules.pfa(RESIDUAL, expansion=expansion)
-    relay = made.populations["relay_pooled1_to_hidden2"]
+    grown = rules.pfa(RESIDUAL, expansion=expansion)
+    relay = grown.populations["relay_pooled1_to_hidden2"]
     assert (relay.shape, relay.model) == ((round(expansion * 6), 3, 3), Relay())
-    assert made.populations["relay_mean_to_output"].size == round(expansion * 3)
-    first = made.projections["hidden2_to_relay_pooled1_to_hidden2"]
-    second = made.projections["relay_pooled1_to_hidden2_to_pooled1"]
+    assert grown.populations["relay_mean_to_output"].size == round(expansion * 3)
+    first = grown.projections["hidden2_to_relay_pooled1_to_hidden2"]
+    second = grown.projections["relay_pooled1_to_hidden2_to_pooled1"]
     assert (first.wiring, first.plasticity) == (Reversed(wiring=Conv2d(kernel=1)), Fixed())
     assert second.wiring == Reversed(wiring=Conv2d(kernel=3, padding=1, stride=2))
     assert (second.weights, second.plasticity) == (Own(), KolenPollack())
 
 
 def test_relays_keep_to_groups_and_have_the_same_number_of_channels_in_each() -> None:
-    made = rules.pfa(RESIDUAL, expansion=2.4)
-    assert made.populations["relay_hidden1_to_branch1"].shape == (10, 6, 6)  # 2.4 times 2 channels, rounded, twice
-    assert made.projections["branch1_to_relay_hidden1_to_branch1"].wiring == Reversed(wiring=Conv2d(kernel=1, groups=2))
-    assert made.projections["relay_hidden1_to_branch1_to_hidden1"].wiring == Reversed(
+    grown = rules.pfa(RESIDUAL, expansion=2.4)
+    assert grown.populations["relay_hidden1_to_branch1"].shape == (10, 6, 6)  # 2.4 times 2 channels, rounded, twice
+    assert grown.projections["branch1_to_relay_hidden1_to_branch1"].wiring == Reversed(wiring=Conv2d(kernel=1, groups=2))
+    assert grown.projections["relay_hidden1_to_branch1_to_hidden1"].wiring == Reversed(
         wiring=Conv2d(kernel=3, padding=1, groups=2)
     )
 
@@ -113,18 +113,18 @@ def test_the_first_hop_is_scaled_so_that_its_second_moment_is_the_identity(
             **to("hidden", "output", Conv2d(kernel=3, groups=groups)),
         },
     )
-    made = rules.pfa(circuit, expansion=expansion, density=density)
-    edge = made.projections["output_to_relay_hidden_to_output"]
-    relay, target = made.populations[edge.target].extent, made.populations["output"].extent
+    grown = rules.pfa(circuit, expansion=expansion, density=density)
+    edge = grown.projections["output_to_relay_hidden_to_output"]
+    relay, target = grown.populations[edge.target].extent, grown.populations["output"].extent
     assert isinstance(edge.weights, Own)
     variance = edge.weights.init.deviation(*edge.wiring.fans(relay, target)) ** 2
     assert variance * density * relay[0] / groups == pytest.approx(1)  # E[BᵀB] = I, group by group
 
 
 def test_pfa_o_has_an_orthogonal_first_hop_of_as_many_channels() -> None:
-    made = rules.pfa_o(RESIDUAL)
-    assert made.populations["relay_pooled1_to_hidden2"].shape == (6, 3, 3)
-    assert made.projections["hidden2_to_relay_pooled1_to_hidden2"].weights == Own(init=Orthogonal())
+    grown = rules.pfa_o(RESIDUAL)
+    assert grown.populations["relay_pooled1_to_hidden2"].shape == (6, 3, 3)
+    assert grown.projections["hidden2_to_relay_pooled1_to_hidden2"].weights == Own(init=Orthogonal())
 
 
 def test_convolutions_of_one_dimension_and_onto_single_units_have_relays_too() -> None:
@@ -136,11 +136,11 @@ def test_convolutions_of_one_dimension_and_onto_single_units_have_relays_too() -
             **to("top", "output", Conv1d(kernel=3)),
         },
     )
-    made = rules.pfa(circuit, expansion=2)
-    assert made.populations["relay_hidden_to_top"].shape == (10, 3)
-    assert made.populations["relay_top_to_output"].size == 6
-    assert made.projections["top_to_relay_hidden_to_top"].wiring == Reversed(wiring=Conv1d(kernel=1))
-    ns.check(made.with_populations(input=Population(shape=(2, 9), model={"kind": "source"})))
+    grown = rules.pfa(circuit, expansion=2)
+    assert grown.populations["relay_hidden_to_top"].shape == (10, 3)
+    assert grown.populations["relay_top_to_output"].size == 6
+    assert grown.projections["top_to_relay_hidden_to_top"].wiring == Reversed(wiring=Conv1d(kernel=1))
+    ns.check(grown.with_populations(input=Population(shape=(2, 9), model={"kind": "source"})))
 
 
 def test_density_thins_what_has_weights_and_nothing_else() -> None:
@@ -177,10 +177,10 @@ def test_populations_without_space_get_dense_feedback_whatever_the_choice() -> N
 
 
 def test_transposed_direct_feedback_starts_at_a_grid_of_places_with_a_channel_for_every_unit_of_the_output() -> None:
-    made = rules.dkp(RESIDUAL, space="transposed", kernel=2)
-    assert made.populations["relay_stem"].shape == (3, 3, 3)
-    assert made.populations["relay_hidden2"].shape == (3, 2, 2)
-    first, second = made.projections["output_to_relay_stem"], made.projections["relay_stem_to_stem"]
+    grown = rules.dkp(RESIDUAL, space="transposed", kernel=2)
+    assert grown.populations["relay_stem"].shape == (3, 3, 3)
+    assert grown.populations["relay_hidden2"].shape == (3, 2, 2)
+    first, second = grown.projections["output_to_relay_stem"], grown.projections["relay_stem_to_stem"]
     assert (first.wiring, first.weights, first.plasticity) == (Broadcast(), Own(init=Orthogonal()), Fixed())
     assert (second.wiring, second.plasticity) == (Reversed(wiring=Conv2d(kernel=2, stride=2)), KolenPollack())
     carried = rules.drtp(RESIDUAL, space="transposed").projections
@@ -208,12 +208,12 @@ def test_broadcast_feedback_has_the_density_that_is_asked_for() -> None:
 
 
 def test_areas_go_to_what_learns_and_their_relays_and_not_to_sums_and_pools() -> None:
-    made = rules.sal(RESIDUAL, areas=3, feedback="pfa")
-    areas = {name: population.areas for name, population in made.populations.items()}
+    grown = rules.sal(RESIDUAL, areas=3, feedback="pfa")
+    areas = {name: population.areas for name, population in grown.populations.items()}
     ends = {RESIDUAL.projections[name].target for name in PLASTIC}
     relays = {f"relay_{name}" for name in PLASTIC if name != "input_to_stem"}
     assert {name for name, count in areas.items() if count == 3} == ends | relays
-    assert {made.areas_of(name) for name, edge in made.projections.items() if edge.wiring.weightless} == {1}
+    assert {grown.areas_of(name) for name, edge in grown.projections.items() if edge.wiring.weightless} == {1}
 
 
 def test_averages_and_flattening_go_back_as_they_are() -> None:
