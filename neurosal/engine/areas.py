@@ -35,7 +35,7 @@ class TogetherInAreas(Together):
         area_N = groups.area_RN[0]
         self._index = ((area_N >= start) & (area_N < end)).nonzero()[:, 0]
         batch = Batch(1, len(self._index), whole.samples, self)
-        batch.training = whole.training
+        batch.training, batch.step, batch.mine = whole.training, whole.step, self._index
         batch.activity.update({name: rows.index_select(0, self._index) for name, rows in whole.activity.items()})
         batch.groups[router] = Groups(area_N.index_select(0, self._index)[None] - start, end - start)
         return batch, None if target is None else target.index_select(0, self._index)

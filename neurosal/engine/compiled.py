@@ -26,6 +26,7 @@ from neurosal.engine.learning import Rates
 from neurosal.engine.losses import NO_LOSS
 from neurosal.engine.tracing import Places, trace
 from neurosal.errors import ExperimentError, Problem, near
+from neurosal.graph import Circuit
 from neurosal.settings.optimizers import Optimizer
 
 if TYPE_CHECKING:
@@ -70,6 +71,20 @@ def refuse_way(way: str, device: torch.device, compute: torch.dtype | None = Non
     if way == "compiled" and BACKEND == "inductor" and (missing := missing_compiler(device)):
         remedy = 'Install it (for another C++ compiler set CXX), or use step="eager".'
         raise ExperimentError(Problem(place="step", expected=missing, found="none", remedy=remedy))
+
+
+def refuse_populations(way: str, circuit: Circuit) -> None:
+    """Refuse to make one graph of a step in which populations draw numbers.
+
+    Raises:
+        ExperimentError: naming them.
+    """
+    drawing = [name for name, population in circuit.populations.items() if getattr(population.model, "dropout", 0)]
+    if way != "eager" and drawing:
+        found, remedy = f"{way!r}, and dropout in {', '.join(drawing)}", "Leave out one of the two."
+        raise ExperimentError(
+            Problem(place="step", expected="'eager' where masks are drawn", found=found, remedy=remedy)
+        )
 
 
 def missing_compiler(device: torch.device) -> str:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from neurosal.checks import check, refuse_oversized
-from neurosal.engine.compiled import TracedSteps, refuse_way
+from neurosal.engine.compiled import TracedSteps, refuse_populations, refuse_way
 from neurosal.engine.exporting import Exported
 from neurosal.engine.feeding import evaluate, parts_of
 from neurosal.engine.heap import keep_freed_memory
@@ -247,6 +247,7 @@ class Network(Stepped, Lesioned, Exported):
             inputs, samples = as_inputs(x, self.circuit, self.replicas, self.device, self.dtype)
             batch = Batch(self.replicas, samples)
             batch.activity.update(inputs)
+        batch.step = self._steps
         self._sweep.look()
         return batch
 
@@ -476,5 +477,6 @@ def compile(  # noqa: A001 - the verb of the field
     segments = pick_segments(recompute)
     refuse_way(step, where, narrow, segments)
     check(circuit)
+    refuse_populations(step, circuit)
     refuse_oversized(circuit, len(chosen), dtype=str(kind).removeprefix("torch."))
     return Network(circuit, chosen, where, kind, compute=narrow, recompute=segments, way=step, held=held)

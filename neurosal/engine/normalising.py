@@ -99,6 +99,27 @@ def norm_of(description: Normalisation, place: Place) -> Norm:
     return make(description, place)
 
 
+def fold(rows: Tensor, place: Place) -> Tensor | None:
+    """Rows as [N, R·C, space..] where that needs no copy: of one replica, and of replicas that lie side by side among
+    the channels. One axis of space becomes two, as in `image`."""
+    if place.replicas == 1:
+        return image(rows)
+    if len(place.extent) == 1 or rows.stride(0) != rows.shape[2] * rows.stride(2):
+        return None
+    return image(rows.movedim(0, 1).flatten(1, 2))
+
+
+def unfold(rows: Tensor, place: Place) -> Tensor:
+    """Back from `fold`."""
+    rows = rows.squeeze(2) if len(place.extent) == 2 else rows
+    return rows if place.replicas == 1 else rows.unflatten(1, (place.replicas, -1)).movedim(1, 0)
+
+
+def image(rows: Tensor) -> Tensor:
+    """Rows [N, C, L] as [N, C, 1, L], for which torch has channels last; others as they are."""
+    return rows.unsqueeze(2) if rows.dim() == 3 else rows
+
+
 # Batch ---------------------------------------------------------------------------------------------------------------
 
 
@@ -122,17 +143,17 @@ class BatchNormalised:
         place = self.place
         scale, shift = place.entry("scale"), place.entry("shift")
         running = (None, None) if batch.training else (self.mean.view(-1), self.variance.view(-1))
-        if (folded := self._folded(a)) is not None:
+        if (folded := fold(a, place)) is not None:
             out, mean, deviation = aten.native_batch_norm(
                 folded, scale, shift, *running, batch.training, 0.0, self.eps
             )  # deviation: its inverse
-            n = self._unfolded(out)
+            n = unfold(out, place)
         else:
             n = torch.empty_like(a)
             mean, deviation = (self._like_statistics(a) for _ in range(2))
             for replica, part in self._parts():
                 own = [None if each is None else each[part] for each in (scale, shift, *running)]
-                rows, out = _image(a[replica]), _image(n[replica])
+                rows, out = image(a[replica]), image(n[replica])
                 if rows.is_contiguous(memory_format=torch.channels_last) or rows.is_contiguous():
                     into = {"out": out, "save_mean": mean[part], "save_invstd": deviation[part]}
                     aten.native_batch_norm.out(rows, *own, batch.training, 0.0, self.eps, **into)
@@ -154,21 +175,21 @@ class BatchNormalised:
         scale = place.entry("scale")
         running = (None, None) if trained else (self.mean.view(-1), self.variance.view(-1))
         wanted = [True, place.learns and scale is not None, place.learns and "shift" in place.parameters]
-        if (folded := self._folded(a)) is not None:
-            own = self._folded(u)
-            own = self._folded(torch.empty_like(a).copy_(u)) if own is None else own
+        if (folded := fold(a, place)) is not None:
+            own = fold(u, place)
+            own = fold(torch.empty_like(a).copy_(u), place) if own is None else own
             delta, scaled, shifted = aten.native_batch_norm_backward(
                 own, folded, scale, *running, mean, deviation, trained, self.eps, wanted
             )
-            delta = self._unfolded(delta)
+            delta = unfold(delta, place)
         else:
             delta, parts = torch.empty_like(u), []
             for replica, part in self._parts():
                 given = [None if each is None else each[part] for each in (scale, *running, mean, deviation)]
                 found, *sums = aten.native_batch_norm_backward(
-                    u[replica], a[replica], *given, trained, self.eps, wanted
+                    image(u[replica]), image(a[replica]), *given, trained, self.eps, wanted
                 )
-                delta[replica].copy_(found)
+                image(delta[replica]).copy_(found)
                 parts.append(sums)
             scaled, shifted = (
                 torch.cat([sums[index] for sums in parts]) if wanted[index + 1] else None for index in range(2)
@@ -178,19 +199,6 @@ class BatchNormalised:
         return delta
 
     # How rows lie ----------------------------------------------------------------------------------------------------
-
-    def _folded(self, rows: Tensor) -> Tensor | None:
-        """Rows as [N, R·C, space..] where that needs no copy."""
-        place = self.place
-        if place.replicas == 1:
-            return rows
-        if len(place.extent) == 1 or rows.stride(0) != rows.shape[2] * rows.stride(2):
-            return None
-        return rows.movedim(0, 1).flatten(1, 2)
-
-    def _unfolded(self, rows: Tensor) -> Tensor:
-        replicas = self.place.replicas
-        return rows if replicas == 1 else rows.unflatten(1, (replicas, -1)).movedim(1, 0)
 
     def _parts(self) -> Iterator[tuple[int, slice]]:
         """Each replica, and where its channels are among those of all."""
@@ -276,11 +284,6 @@ class BatchNormalised:
         variance = deviation.pow(-2).sub_(self.eps).clamp_(min=0).mul_(count / (count - 1))
         self.mean.lerp_(mean, self.momentum)
         self.variance.lerp_(variance, self.momentum)
-
-
-def _image(rows: Tensor) -> Tensor:
-    """Rows [N, C, L] as [N, C, L, 1], for which torch has channels last; others as they are."""
-    return rows.unsqueeze(-1) if rows.dim() == 3 else rows
 
 
 register_normalisation(BatchNorm.kind, BatchNormalised)

@@ -56,6 +56,7 @@ class Parameters(Mapping[str, Tensor]):
         self.held: Held = held or all_areas
         self.precision = Precision(plan, compute)
         self.plan, self.circuit, self.replicas, self.device = plan, plan.circuit, len(seeds), device
+        self.seeds = seeds
         self.full: dict[str, Tensor] = {}  # owner → [R, K, O, I], forward orientation
         self.areas = {name: self.circuit.areas_of(owner) for name, owner in plan.owners.items()}
         owned = [name for name, owner in plan.owners.items() if owner == name]

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from neurosal.engine.activations import ACTIVATIONS
+from neurosal.engine.dropping import Dropping
 from neurosal.engine.inputs import refuse_labels
 from neurosal.engine.losses import LOSSES
 from neurosal.engine.narrowing import widened
@@ -22,7 +23,7 @@ from neurosal.engine.parameters import Parameters
 from neurosal.engine.routing import Groups, RouterState
 from neurosal.engine.transfer import Bound, bound, is_plain
 from neurosal.engine.wiring import flat, shaped
-from neurosal.graph import Constant, OneToOne, Own, Rate
+from neurosal.graph import Constant, OneToOne, Own, Population, Rate
 from neurosal.lower.plan import Backward, Change, Forward, Phase, Plan, Route
 from neurosal.lower.schedule import Schedule, Signal, gate_reads, schedule
 
@@ -40,12 +41,14 @@ class Batch:
         "kept",
         "lead",
         "memo",
+        "mine",
         "moments",
         "next_states",
         "own",
         "replicas",
         "samples",
         "seen",
+        "step",
         "target",
         "together",
         "training",
@@ -66,6 +69,8 @@ class Batch:
         self.seen: dict[str, dict[str, Tensor]] = {}  # router → what it saw
         self.next_states: dict[str, dict[str, Any]] = {}  # projection → state of its own plasticity after the step
         self.winners: dict[str, Any] = {}  # projection → what goes back along it is chosen by
+        self.step = 0  # how many steps were done before
+        self.mine: Any = None  # which samples of the whole batch these are, as an index; None for all
         self.training = False  # whether a step follows: populations that tell it from judging look here
         self.own: dict[str, Tensor] = {}  # parameter of a population → its change, summed over samples
         self.moments: dict[str, Any] = {}  # population → statistics of the batch that running ones will move towards
@@ -122,6 +127,8 @@ class Sweep:
         """Bind every phase to storage; again where synapses or units have gone or come back."""
         plan, silenced = self.plan, self.parameters.lesions.silenced
         full = self.parameters.full
+        sources = [plan.circuit.populations[name].model for name in plan.circuit.inputs]
+        self._driven = any(getattr(model, "driven", False) for model in sources)
         self.bounds = self._bounds()
         self.skips = {name: full[name]._version for name in plan.owners if self._passes(name)}
         self.start = [self._silent(name, "activity") for name in plan.circuit.inputs if name in silenced]
@@ -139,8 +146,6 @@ class Sweep:
         }
         output = plan.output.population
         self._output_gate = self.bounds[output].gate if output in self.bounds else None
-        sources = [plan.circuit.populations[name].model for name in plan.circuit.inputs]
-        self._driven = any(getattr(model, "driven", False) for model in sources)
         self._carries_target = any(edge.carries == "target" for edge in plan.circuit.projections.values())
         ends = ("error", "target") if self._carries_target else ("error",)
         self._lost = [self._silent(output, kind) for kind in ends if output in silenced]
@@ -162,8 +167,15 @@ class Sweep:
                 statistics={key: self.parameters.statistics[f"{name}.{key}"] for key in population.statistics},
                 plainly=self.plainly,
             )
-            found[name] = bound(population.model, place)
+            found[name] = bound(population.model, place, self._dropping(name, population))
         return found
+
+    def _dropping(self, name: str, population: Population) -> Dropping | None:
+        """The dropout of a population; none where noise stands in for data."""
+        share = getattr(population.model, "dropout", 0.0)
+        if not share or self._driven:
+            return None
+        return Dropping(name, population.extent, share, self.parameters.seeds, self.plan.orders[name])
 
     def track(self, batch: Batch) -> None:
         """Move running statistics towards those of a batch, at the end of a step. Noise in place of data has none to

@@ -133,7 +133,7 @@ class Together:
         self._whole, axis = whole, len(whole.lead) - 1
         start, end = self.ranks.share(whole.samples)
         batch = Batch(whole.replicas, end - start, whole.samples, self)
-        batch.training = whole.training
+        batch.training, batch.step, batch.mine = whole.training, whole.step, slice(start, end)
         batch.activity.update({name: rows.narrow(axis, start, end - start) for name, rows in whole.activity.items()})
         for name, groups in whole.groups.items():
             own = batch.groups[name] = Groups(groups.area_RN[:, start:end], groups.areas)

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from neurosal.engine import row_norms  # noqa: F401 - registers them
 from neurosal.engine.activations import ACTIVATIONS, ActivationFunction
+from neurosal.engine.dropping import Dropping
 from neurosal.engine.normalising import Kept, Norm, Place, norm_of
 from neurosal.graph import Rate, RMSNorm
 
@@ -63,7 +65,7 @@ class RootMeanSquare:
 
 def is_plain(model: Rate) -> bool:
     """Whether a population does no more than its activation."""
-    return model.norm is None and model.gain == 1
+    return model.norm is None and model.gain == 1 and not model.dropout
 
 
 def transfer(model: Rate) -> Transfer:
@@ -71,7 +73,7 @@ def transfer(model: Rate) -> Transfer:
     row without parameters."""
     function = ACTIVATIONS[model.activation]
     if model.norm is None:
-        return _plain(function) if is_plain(model) else _with_gain(function, model.gain)
+        return _plain(function) if model.gain == 1 else _with_gain(function, model.gain)
     assert isinstance(model.norm, RMSNorm)
     norm = RootMeanSquare(model.norm.eps)
     if model.activation in ("relu", "linear"):
@@ -88,15 +90,37 @@ class Bound:
     norm: Norm | None = None
 
 
-def bound(model: Rate, place: Place) -> Bound:
-    """What the population in a place does."""
+def bound(model: Rate, place: Place, dropping: Dropping | None = None) -> Bound:
+    """What the population in a place does, and which units of it are silent while it learns."""
     norm = model.norm
     if norm is None or (isinstance(norm, RMSNorm) and not norm.affine and len(place.extent) == 1):
         alone = transfer(model)
-        return Bound(
+        found = Bound(
             lambda a, borrowed, _: alone.value(a, borrowed), lambda e, kept, borrowed, _: alone.gate(e, kept, borrowed)
         )
-    return _with_norm(ACTIVATIONS[model.activation], norm_of(norm, place), model)
+    else:
+        found = _with_norm(ACTIVATIONS[model.activation], norm_of(norm, place), model)
+    return found if dropping is None else _with_dropout(found, dropping)
+
+
+def _with_dropout(whole: Bound, dropping: Dropping) -> Bound:
+    """Units that are silent for a sample, after all else; those that are not speak up for them."""
+    factor = 1 / (1 - dropping.share)
+
+    def value(a: Tensor, borrowed: bool, batch: Batch) -> tuple[Tensor, Kept]:
+        h, kept = whole.value(a, borrowed, batch)
+        if not batch.training:
+            return h, (kept, None)
+        mask = dropping.mask(batch, h)
+        return (h * mask).mul_(factor), (kept, mask)
+
+    def gate(e: Tensor, kept: Kept, borrowed: bool, batch: Batch) -> Tensor:
+        before, mask = kept
+        if mask is None:
+            return whole.gate(e, before, borrowed, batch)
+        return whole.gate((e * mask if borrowed else e.mul_(mask)).mul_(factor), before, False, batch)
+
+    return Bound(value, gate, whole.norm)
 
 
 def _with_norm(function: ActivationFunction, norm: Norm, model: Rate) -> Bound:

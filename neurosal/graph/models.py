@@ -53,19 +53,25 @@ class Rate(Model):
     state, ``a = b + Σ W h_source + Σ L h``; none travels along lateral projections. A linear population settles at
     ``(I - L)⁻¹ (b + Σ W h_source)`` where ``|1 - ρ (1 - λ)| < 1`` for every eigenvalue λ of L.
 
+    With dropout, each unit is silent for each sample of a training step with that probability p, and what leaves the
+    others is 1/(1-p) times as large; the error passes where activity did. Judging (`predict`, `evaluate`) leaves all
+    units as they are.
+
     Args:
         norm: of the input, before f; None for none.
         gain: g, on what leaves.
+        dropout: p (Srivastava et al. 2014, "Dropout").
         settle_steps, settle_rate: how often, and ρ; of no effect without lateral projections.
     """
 
     kind: ClassVar[str] = "rate"
     carries: ClassVar[frozenset[str]] = frozenset({"activity", "error"})
-    rare: ClassVar[frozenset[str]] = frozenset({"gain", "settle_steps", "settle_rate"})
+    rare: ClassVar[frozenset[str]] = frozenset({"gain", "dropout", "settle_steps", "settle_rate"})
     activation: Activation = "relu"
     bias: bool = True
     norm: Normalisation | None = None
     gain: float = Field(default=1.0, gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     settle_steps: int = Field(default=20, gt=0)
     settle_rate: float = Field(default=0.5, gt=0, le=1)
 

@@ -103,7 +103,7 @@ def schedule(plan: Plan, *, segments: int = 1, light: bool = False) -> Schedule:
 def gate_reads(circuit: Circuit, population: str) -> bool:
     """Whether δ = Jᵀ e of a population depends on more than e."""
     model = circuit.populations[population].model
-    return isinstance(model, Rate) and (model.activation != "linear" or model.norm is not None)
+    return isinstance(model, Rate) and (model.activation != "linear" or model.norm is not None or model.dropout > 0)
 
 
 def reads_of(circuit: Circuit, phase: Phase) -> set[Signal]:

@@ -17,6 +17,10 @@ def stream(seed: int, *name: object) -> torch.Generator:
         >>> torch.equal(first, torch.rand(2, generator=stream(0, "input_to_hidden1")))
         True
     """
+    return torch.Generator().manual_seed(number(seed, *name))
+
+
+def number(seed: int, *name: object) -> int:
+    """The seed of an object's own generator, on whatever device that is."""
     key = "/".join([str(seed), *(str(part) for part in name)])
-    digest = hashlib.sha256(key.encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8], "big") >> 1

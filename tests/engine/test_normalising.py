@@ -4,128 +4,95 @@ from __future__ import annotations
 
 import copy
 import shutil
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 import neurosal as ns
 from neurosal import circuits, rules
 from neurosal.checks import estimate
-from neurosal.engine.normalising import Place
 from neurosal.engine.transfer import bound
 from neurosal.errors import CircuitError, DataError
-from neurosal.graph import BatchNorm, Circuit, Normalisation, Population, Projection, Rate
+from neurosal.graph import (
+    BatchNorm,
+    Circuit,
+    Constant,
+    GroupNorm,
+    LayerNorm,
+    OneToOne,
+    Own,
+    Population,
+    Projection,
+    Rate,
+    RMSNorm,
+)
 from neurosal.plasticity import Fixed
 from tests.reference.batches import batch_for
+from tests.reference.norms import LAYOUTS, VALUES, batch_like, drawn, normalised, place_of, rows_in
 
 FLAT, SPACE, LINE = (6,), (6, 3, 2), (6, 4)
 ACTIVATIONS = ("relu", "linear", "gelu", "tanh")
 
 
-def drawn(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def rows_in(layout: str, replicas: int, samples: int, extent: tuple[int, ...], seed: int) -> Tensor:
-    """Rows [N, *extent] or [R, N, *extent] whose memory is in order, channels last, or with replicas among channels."""
-    rows = drawn(replicas, samples, *extent, seed=seed)
-    if len(extent) > 1 and layout == "channels last":
-        rows = rows.movedim(2, -1).contiguous().movedim(-1, 2)
-    elif len(extent) > 1 and layout == "replicas among channels":
-        rows = rows.movedim((0, 2), (-2, -1)).contiguous().movedim((-2, -1), (0, 2))
-    return rows[0] if replicas == 1 else rows
-
-
-def place_of(model: Rate, extent: tuple[int, ...], replicas: int, **more: Any) -> Place:
-    population = Population(shape=extent, model=model)
-    own = {
-        key: drawn(replicas, 1, *shape, seed=7 + index)
-        for index, (key, shape) in enumerate(population.parameters.items())
-        if key != "bias"
-    }
-    running = {
-        key: drawn(replicas, *shape, seed=17 + index).abs() + 0.1
-        for index, (key, shape) in enumerate(population.statistics.items())
-    }
-    return Place(name="here", extent=extent, replicas=replicas, parameters=own, statistics=running, **more)
-
-
-def batch_like(samples: int, training: bool) -> Any:
-    return SimpleNamespace(training=training, together=None, whole=samples, samples=samples, own={}, moments={})
-
-
-def written_out(norm: Normalisation, a: Tensor, own: dict[str, Tensor], running: dict[str, Tensor]) -> Tensor:
-    """One replica [N, C, ...] by elementary operations."""
-    over = (0, *range(2, a.dim()))
-    if running:
-        mean, variance = (running[key] for key in ("mean", "variance"))
-    else:
-        mean = a.mean(over)
-        variance = (a - mean.view(1, -1, *[1] * (a.dim() - 2))).pow(2).mean(over)
-    shape = (1, -1, *[1] * (a.dim() - 2))
-    n = (a - mean.view(shape)) / (variance.view(shape) + norm.eps).sqrt()  # type: ignore[attr-defined]
-    return n * own["scale"].view(shape) + own["shift"].view(shape) if own else n
-
-
-VALUES: dict[str, Any] = {
-    "linear": lambda a: a,
-    "relu": torch.relu,
-    "gelu": torch.nn.functional.gelu,
-    "tanh": torch.tanh,
-}
+def compare(model: Rate, layout: str, replicas: int, extent: tuple[int, ...], *, training: bool, **more: Any) -> None:
+    """Value, error and proposed changes of a population against autograd of the norm written out."""
+    place = place_of(model, extent, replicas, **more)
+    function, batch = bound(model, place), batch_like(5, training)
+    a, e = (rows_in(layout, replicas, 5, extent, seed) for seed in (1, 2))
+    for borrowed in (True, False):
+        seen, sent = a.clone(), e.clone()
+        h, kept = function.value(seen, borrowed, batch)
+        h = h.clone()
+        delta = function.gate(sent, kept, borrowed, batch)
+        if borrowed:
+            assert torch.equal(seen, a)
+            assert torch.equal(sent, e)
+        assert delta.stride() == a.stride() == h.stride()
+        for r in range(replicas):
+            own = {key: value[r, 0].clone().requires_grad_() for key, value in place.parameters.items()}
+            running = {} if training else {key: value[r] for key, value in place.statistics.items()}
+            free = (a if replicas == 1 else a[r]).clone().requires_grad_()
+            value = model.gain * VALUES[model.activation](normalised(model.norm, free, own, running))
+            value.backward(e if replicas == 1 else e[r])
+            assert free.grad is not None
+            assert ((h if replicas == 1 else h[r]) - value).abs().max() < 1e-12
+            assert ((delta if replicas == 1 else delta[r]) - free.grad).abs().max() < 1e-12
+            for key, leaf in own.items():
+                assert leaf.grad is not None
+                assert (batch.own[f"here.{key}"][r, 0] - leaf.grad).abs().max() < 1e-12
 
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("replicas", [1, 3])
-@pytest.mark.parametrize("layout", ["in order", "channels last", "replicas among channels"])
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("extent", [FLAT, LINE, SPACE], ids=str)
 @pytest.mark.parametrize("plainly", [False, True])
 def test_batch_norm_and_its_error_are_those_of_autograd(
     training: bool, replicas: int, layout: str, extent: tuple[int, ...], plainly: bool
 ) -> None:
     for index, activation in enumerate(ACTIVATIONS):
-        model = Rate(
-            activation=activation,  # type: ignore[arg-type]
-            norm=BatchNorm(eps=0.01, affine=index != 1),
-            gain=0.5 if index % 2 else 1.0,
-        )
-        place = place_of(model, extent, replicas, plainly=plainly)
-        function, batch = bound(model, place), batch_like(5, training)
-        a, e = (rows_in(layout, replicas, 5, extent, seed) for seed in (1, 2))
-        for borrowed in (True, False):
-            seen, sent = a.clone(), e.clone()
-            h, kept = function.value(seen, borrowed, batch)
-            h = h.clone()
-            delta = function.gate(sent, kept, borrowed, batch)
-            if borrowed:
-                assert torch.equal(seen, a)
-                assert torch.equal(sent, e)
-            for r in range(replicas):
-                own = {key: value[r, 0].clone().requires_grad_() for key, value in place.parameters.items()}
-                running = {} if training else {key: value[r] for key, value in place.statistics.items()}
-                free = (a if replicas == 1 else a[r]).clone().requires_grad_()
-                value = model.gain * VALUES[activation](written_out(model.norm, free, own, running))  # type: ignore[arg-type]
-                value.backward(e if replicas == 1 else e[r])
-                assert free.grad is not None
-                assert ((h if replicas == 1 else h[r]) - value).abs().max() < 1e-12
-                assert ((delta if replicas == 1 else delta[r]) - free.grad).abs().max() < 1e-12
-                for key, leaf in own.items():
-                    assert leaf.grad is not None
-                    assert (batch.own[f"here.{key}"][r, 0] - leaf.grad).abs().max() < 1e-12
+        norm = BatchNorm(eps=0.01, affine=index != 1)
+        model = Rate(activation=activation, norm=norm, gain=0.5 if index % 2 else 1.0)  # type: ignore[arg-type]
+        compare(model, layout, replicas, extent, training=training, plainly=plainly)
 
 
-@pytest.mark.parametrize("layout", ["channels last", "replicas among channels"])
-def test_rows_keep_their_order_in_memory(layout: str) -> None:
-    model = Rate(activation="relu", norm=BatchNorm())
-    for replicas in (1, 2):
-        function, batch = bound(model, place_of(model, SPACE, replicas)), batch_like(5, True)
-        a = rows_in(layout, replicas, 5, SPACE, 1)
-        h, kept = function.value(a, True, batch)
-        assert h.stride() == a.stride()
-        assert function.gate(rows_in(layout, replicas, 5, SPACE, 2), kept, False, batch).stride() == a.stride()
+@pytest.mark.parametrize("replicas", [1, 3])
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("extent", [FLAT, LINE, SPACE], ids=str)
+@pytest.mark.parametrize("affine", [False, True])
+def test_norms_of_single_samples_and_their_error_are_those_of_autograd(
+    replicas: int, layout: str, extent: tuple[int, ...], affine: bool
+) -> None:
+    norms = (
+        LayerNorm(eps=0.01, affine=affine),
+        GroupNorm(groups=3, eps=0.01, affine=affine),
+        RMSNorm(eps=0.01, affine=affine),
+    )
+    for index, norm in enumerate(norms):
+        for activation in ACTIVATIONS[: 2 + index]:
+            model = Rate(activation=activation, norm=norm, gain=0.5 if index == 1 else 1.0)  # type: ignore[arg-type]
+            compare(model, layout, replicas, extent, training=True)
 
 
 # Networks -------------------------------------------------------------------------------------------------------------
@@ -353,3 +320,53 @@ def test_a_compiled_step_is_the_same_step() -> None:
     one, other = (network.state_dict() for network in networks)
     for name, tensor in one.items():
         assert (tensor.double() - other[name].double()).abs().max() < 1e-9, name
+
+
+@pytest.mark.parametrize(
+    "norm", [LayerNorm(), GroupNorm(groups=2), RMSNorm(affine=True), BatchNorm(affine=False)], ids=repr
+)
+def test_every_norm_learns_in_a_network_as_autograd_says(norm: Any) -> None:
+    circuit = circuits.mlp(5, 6, 3).with_populations(
+        hidden1=Population(size=6, model=Rate(activation="tanh", norm=norm, dropout=0.0))
+    )
+    network, batch = network_of(rules.bp(circuit), seeds=(0, 1)), batch_of(2)
+    for name in ("hidden1.scale", "hidden1.shift"):
+        if name in network.biases:
+            network.biases[name].copy_(drawn(2, 1, 6, seed=len(name)))
+    found = network.updates(batch.x, batch.y)
+    for r in range(2):
+        own = {
+            key: value[r, 0].clone().requires_grad_()
+            for key, value in {**network.weights, **network.biases}.items()
+            if not key.startswith("output_to")
+        }
+        a = batch.x[r] @ own["input_to_hidden1"].T + own["hidden1.bias"]
+        parts = {key: own[f"hidden1.{key}"] for key in ("scale", "shift") if f"hidden1.{key}" in own}
+        rows = torch.tanh(normalised(norm, a, parts, {})) @ own["hidden1_to_output"].T + own["output.bias"]
+        torch.nn.functional.cross_entropy(rows, batch.y[r]).backward()
+        for key, leaf in own.items():
+            assert leaf.grad is not None
+            assert (found[key][r, 0] - leaf.grad).abs().max() < 1e-12, key
+    assert found.keys() == own.keys()
+
+
+def test_a_norm_without_input_that_learns_changes_where_an_error_arrives() -> None:
+    circuit = circuits.mlp(5, 5, 3)
+    skip = {"wiring": OneToOne(), "weights": Own(init=Constant(value=1.0)), "plasticity": Fixed()}
+    edge = circuit.projections["input_to_hidden1"].replace(**skip)
+    circuit = circuit.with_projections(input_to_hidden1=edge).with_populations(
+        hidden1=Population(size=5, model=Rate(norm=LayerNorm(), bias=False))
+    )
+    batch = batch_for(circuit, 0, replicas=1)
+    found = network_of(rules.bp(circuit)).updates(batch.x, batch.y)
+    assert found.keys() == {"hidden1_to_output", "output.bias", "hidden1.scale", "hidden1.shift"}
+    plain = circuit.with_projections(
+        input_to_hidden1=circuits.mlp(5, 5, 3).projections["input_to_hidden1"].replace(plasticity=Fixed())
+    )
+    assert network_of(rules.bp(plain)).updates(batch.x, batch.y).keys() == {"hidden1_to_output", "output.bias"}
+
+
+def test_groups_that_do_not_part_the_channels_are_refused() -> None:
+    hidden = Population(size=6, model=Rate(norm=GroupNorm(groups=4)))
+    with pytest.raises(CircuitError, match="4 groups"):
+        ns.check(circuits.mlp(5, 6, 3).with_populations(hidden1=hidden))
