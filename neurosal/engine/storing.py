@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from neurosal.engine.dimensions import weight_sizes
 from neurosal.engine.inputs import pick_device
 from neurosal.engine.reading import Stored
 from neurosal.errors import CircuitError, NeurosalError, Problem, StoreError, near
@@ -191,14 +192,14 @@ def _dims(network: Network, name: str) -> tuple[str, ...]:
     owner, _, entry = name.partition(".")
     if entry and owner in circuit.populations:
         area = ("area",) if name in network.biases else ()
-        return (schema.REPLICA, *area, schema.units_dimension(owner))
+        per_channel = entry != "kept" and circuit.populations[owner].spatial
+        own = schema.channels_dimension if per_channel else schema.units_dimension
+        return (schema.REPLICA, *area, own(owner))
     edge = circuit.projections[owner]
     if edge.pathway == "modulatory":
         pre = schema.units_dimension(edge.source)
         return (schema.REPLICA, *(pre if dim == "pre" else dim for dim in ROUTER_DIMS[entry]))
-    if edge.wiring.kind == "one_to_one":
-        return (schema.REPLICA, schema.AREA, schema.units_dimension(edge.target))
-    return (schema.REPLICA, schema.AREA, *schema.weight_dimensions(edge.target, edge.source))
+    return (schema.REPLICA, schema.AREA, *weight_sizes(circuit, owner))
 
 
 def _take(network: Network, file: TensorFile, header: Mapping[str, str]) -> None:

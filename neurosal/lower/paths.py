@@ -126,7 +126,7 @@ def way_of(circuit: Circuit, pair: Pair) -> Way:
 
 def hops_of(circuit: Circuit, pair: Pair) -> dict[str, Hop]:
     """How the convolutions along a pair's routes act over space, by projection."""
-    hops = {name: _hop(circuit.projections[name].wiring) for name in _names(pair)}
+    hops = {name: hop_of(circuit.projections[name].wiring) for name in _names(pair)}
     return {name: hop for name, hop in hops.items() if hop is not None}
 
 
@@ -139,7 +139,8 @@ def _spatial(wiring: Wiring) -> bool:
     return wiring.weightless or isinstance(wiring, Convolution | Broadcast | Reversed)
 
 
-def _hop(wiring: Wiring) -> Hop | None:
+def hop_of(wiring: Wiring) -> Hop | None:
+    """How a convolution's weights act over space; None for any other wiring."""
     backwards = False
     while isinstance(wiring, Reversed):
         wiring, backwards = wiring.wiring, not backwards

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from neurosal.engine.feeding import Part
 from neurosal.engine.network import Network
-from neurosal.runner.moment import Moment
+from neurosal.runner.moment import Moment, Signals
 
 ROUTED = 2048  # training samples by which routes are judged
 ACTIVE = 256  # training samples on which activity is compared with that of the start, where a probe does not say
@@ -50,7 +50,7 @@ class FixedSamples:
     def activities(self, population: str, moment: Moment, samples: int | None) -> tuple[Tensor, Tensor]:
         """Activity of a population now and at the start, each [R, N, units]."""
         count = samples or ACTIVE
-        signals = moment.once(("activity", count), lambda: self.network.signals(self.part.first(count)))
+        signals = moment.once(("activity", count), lambda: Signals(self.network.signals(self.part.first(count))))
         now: Tensor = signals[population]["activity"]
         return now, self.at_start(f"activity/{count}/{population}", now)
 

@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor
 
+from neurosal.engine.dimensions import weight_sizes
 from neurosal.engine.network import Network
-from neurosal.lower.paths import Pair
+from neurosal.lower.paths import Pair, hop_of, hops_of, way_of
 from neurosal.record import schema
 from neurosal.runner.fixed import FixedSamples
 from neurosal.runner.moment import Moment, Values, host
 from neurosal.runner.recordable import Recordable
+from neurosal.runner.responses import responses
 from neurosal.runner.tangent import Tangent
 from neurosal.runner.trial import Trial
 from neurosal.settings.probes import KINDS, Probe
@@ -99,37 +101,38 @@ class Measuring:
         return found
 
     def pair(self, name: str) -> tuple[Tensor, Tensor]:
-        """Effective weights of the forward path and of the feedback, both [R, K, target, source]."""
+        """Effective weights of the forward path and of the feedback, as `both_ways` gives them."""
         return both_ways(self.network, self._pairs[name])
 
     def dimension(self, entry: Statistic, target: str, loss: str) -> tuple[str, int]:
-        """The own dimension of a statistic of a target, and its length."""
+        """The own dimension of a statistic of a target, and its length; of a target with places channels."""
         (own,) = entry.per
-        if own == "post":
-            population = self._pairs[target].target if entry.of == "pair" else None
-            population = population or self.network.circuit.projections[target].target
+        circuit = self.network.circuit
+        if own == "post" and entry.of == "pair":
+            population = self._pairs[target].target
+            extent = circuit.populations[population].extent
+            if len(extent) > 1:
+                return schema.channels_dimension(population), extent[0]
+        elif own == "post":
+            population = circuit.projections[target].target
+            if hop_of(circuit.projections[target].wiring) is not None:
+                return schema.channels_dimension(population), circuit.populations[population].extent[0]
+            own, length = next(iter(weight_sizes(circuit, target).items()))
+            return own, length
         elif own == "unit":
             population = target
         else:
             first = self.of(target, [entry], Moment(self.network, loss, None, None))[entry.name]
             return own, int(first.shape[-1])
-        return schema.units_dimension(population), self.network.circuit.populations[population].units
+        return schema.units_dimension(population), circuit.populations[population].units
 
     def _arrays(self, source: str, target: str, moment: Moment, samples: int | None) -> tuple[Tensor, ...] | None:
         match source:
             case "pair":
                 return self.pair(target)
-            case "weight":
-                return (self.network.weights[target],)
-            case "change":
-                return self.network.weights[target], self.start[target]
-            case "update":
-                weight = self.network.weights[target]
-                change = moment.updates.get(target)
-                return torch.zeros_like(weight) if change is None else change, weight
-            case "credit":
-                change = moment.updates.get(target)
-                return None if change is None else (change, moment.updates_of(self._reference())[target])
+            case "weight" | "change" | "update" | "credit" | "step":
+                found = self._weights(source, target, moment)
+                return None if found is None else self._matrices(target, found)
             case "activity":
                 return (moment.signals[target]["activity"][:, :samples],)
             case "activity_labels":
@@ -145,11 +148,31 @@ class Measuring:
                 return self._tangent.kernels(target, moment, samples)
             case "kernel_labels":
                 return self._tangent.kernel(target, moment, samples), self._tangent.labels(samples)
-            case "step":
-                return self._trial.of(target, moment)
             case "sample_changes" | "area_changes":
                 return self._sample_changes(target, moment)
         return (self.fixed.usage(target, moment),)
+
+    def _weights(self, source: str, target: str, moment: Moment) -> tuple[Tensor, ...] | None:
+        weight, change = self.network.weights[target], None
+        if source in ("update", "credit"):
+            change = moment.updates.get(target)
+        match source:
+            case "change":
+                return weight, self.start[target]
+            case "update":
+                return torch.zeros_like(weight) if change is None else change, weight
+            case "credit":
+                return None if change is None else (change, moment.updates_of(self._reference())[target])
+            case "step":
+                return self._trial.of(target, moment)
+        return (weight,)
+
+    def _matrices(self, target: str, arrays: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Kernels [R, K, ...] as [R, K, post channel, pre channel · taps]; others as they are."""
+        hop = hop_of(self.network.circuit.projections[target].wiring)
+        if hop is None:
+            return arrays
+        return tuple(array if array.dim() < 3 else base.kernel_rows(array, hop) for array in arrays)
 
     def _sample_changes(self, projection: str, moment: Moment) -> tuple[Tensor, ...] | None:
         edge = self.network.circuit.projections[projection]
@@ -162,8 +185,14 @@ class Measuring:
 
 
 def both_ways(network: Network, pair: Pair) -> tuple[Tensor, Tensor]:
-    """Effective weights of the forward path and of the feedback, both [R, K, target, source]."""
+    """Effective weights of the forward path and of the feedback, both [R, K, target, source]; of convolutions
+    [R, K, channel of the target, channel of the source · taps], and of a target with places whose path is no kernel
+    [R, 1, channel of the target, place · source]."""
+    way = way_of(network.circuit, pair)
+    if way == "responses":
+        return responses(network, pair)
     used = {name for route in (*pair.forward, *pair.feedback) for name in route}
     weights = {name: network.weights[name] for name in used}
-    there, back = base.both_ways(pair.forward, pair.feedback, weights)
+    hops = hops_of(network.circuit, pair) if way == "kernels" else None
+    there, back = base.both_ways(pair.forward, pair.feedback, weights, hops)
     return there, back

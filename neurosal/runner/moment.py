@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -14,6 +14,28 @@ from neurosal.engine.network import Network
 
 T = TypeVar("T")
 Values = dict[str, np.ndarray[Any, Any] | Tensor]
+
+
+class Signals(Mapping[str, dict[str, Tensor]]):
+    """Population → {"activity", "error"} [R, N, units] and "area" [R, N]; those with places are laid out in the order
+    of channels, rows and columns when they are asked for: few are, and each is a copy.
+
+    Args:
+        signals: of `Network.signals`, [R, N, *extent].
+    """
+
+    def __init__(self, signals: Mapping[str, dict[str, Tensor]]) -> None:
+        self._signals = signals
+
+    def __getitem__(self, population: str) -> dict[str, Tensor]:
+        own = self._signals[population]
+        return {kind: tensor.flatten(2) if tensor.dim() > 3 else tensor for kind, tensor in own.items()}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._signals)
+
+    def __len__(self) -> int:
+        return len(self._signals)
 
 
 class Moment:
@@ -62,15 +84,14 @@ class Moment:
         return self.updates_of(self._network) if self._proposed is None else self._proposed()
 
     @cached_property
-    def signals(self) -> dict[str, dict[str, Tensor]]:
+    def signals(self) -> Signals:
         """Signals of all populations."""
-        x, y = self.batch
-        return self._network.signals(x, y, loss=self._loss)
+        return self.signals_of(self._network)
 
-    def signals_of(self, network: Network) -> dict[str, dict[str, Tensor]]:
+    def signals_of(self, network: Network) -> Signals:
         """Signals of another network on the same batch."""
         x, y = self.batch
-        return network.signals(x, y, loss=self._loss)
+        return Signals(network.signals(x, y, loss=self._loss))
 
     def updates_of(self, network: Network) -> dict[str, Tensor]:
         """Proposed changes of another network on the same batch."""

@@ -12,6 +12,7 @@ from functools import cached_property, partial
 import torch
 from torch import Tensor
 
+from neurosal.engine.dimensions import weight_sizes
 from neurosal.engine.feeding import Part
 from neurosal.engine.network import Network
 from neurosal.engine.reading import Stored
@@ -78,7 +79,7 @@ class Prober:
         samples = self._samples(probes)
         if asked := self._whole(probes, "pair"):
             sizes = {name: self.measuring.pair(name)[0][0].numel() for name in asked}
-            group = schema.symmetry(schedule, sizes, _attributes(asked))
+            group = schema.symmetry(schedule, sizes, _attributes(asked), left_out=self.recordable.left_out)
             self._add(schedule, probes, group, lambda moment: self.measuring.values(asked, moment, samples))
         if moved := self._whole(probes, "weight", "change", "update"):
             group = schema.plasticity(schedule, list(moved), _attributes(moved))
@@ -147,10 +148,9 @@ class Prober:
             for name in self.recordable.targets(probes[what]):
                 wanted[name].append(probes[what][0])
         for name, some in wanted.items():
-            edge, shape = self.network.circuit.projections[name], self.network.weights[name].shape
-            post, pre = (edge.target, shape[2]), (edge.source, shape[3]) if len(shape) == 4 else None
+            areas, sizes = self.network.weights[name].shape[1], weight_sizes(self.network.circuit, name)
             kinds: list[str] = [probe.what for probe in some]
-            group = schema.projection(name, schedule, post=post, pre=pre, areas=shape[1], what=kinds, dtype=self.dtype)
+            group = schema.projection(name, schedule, sizes=sizes, areas=areas, what=kinds, dtype=self.dtype)
             self.groups.append((some[0], group, partial(self._projection, name, kinds)))
 
     def _populations(self, schedule: str, probes: Probes) -> None:
@@ -163,9 +163,12 @@ class Prober:
                 asked = [probe.samples or batch_size for probe in probes[what] if probe.target in (None, name)]
                 trials[name] = max(trials[name], min(max(asked), batch_size))
         for name, some in wanted.items():
-            units = self.network.circuit.populations[name].units
+            population = self.network.circuit.populations[name]
             kinds: list[str] = [probe.what for probe in some]
-            group = schema.population(name, schedule, units=units, trials=trials[name], what=kinds, dtype=self.dtype)
+            group = schema.population(
+                name, schedule, units=population.units, extent=population.extent, trials=trials[name], what=kinds,
+                dtype=self.dtype,
+            )  # fmt: skip
             self.groups.append((some[0], group, partial(self._population, name, kinds, trials[name])))
 
     @property
@@ -290,8 +293,8 @@ def _attributes(asked: Asked) -> dict[str, dict[str, str]]:
 
 
 def _angle(one: Tensor, other: Tensor) -> Tensor:
-    """Angle of two changes, [R]: of matrices in one pass over them, as that of weights."""
-    if one.dim() == 4:
-        found: Tensor = measure(["angle"], one, other)["angle"]
+    """Angle of two changes, [R]: of matrices and kernels in one pass over them, as that of weights."""
+    if one.dim() >= 4:
+        found: Tensor = measure(["angle"], one.flatten(3), other.flatten(3))["angle"]
         return found
     return base.angle(one.flatten(1), other.flatten(1), axis=1)

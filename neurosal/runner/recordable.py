@@ -9,11 +9,13 @@ from functools import cached_property
 from neurosal.engine.losses import NO_LOSS
 from neurosal.errors import Problem, near
 from neurosal.graph import Circuit, Relay
-from neurosal.lower.paths import Pair, comparable
+from neurosal.lower.paths import Pair, comparable, left_out
 from neurosal.lower.plan import Change, Plan, plan
 from neurosal.rules import bp
 from neurosal.settings.probes import KINDS, Probe, What
 from neurosal.stats.catalogue import find
+
+PAIRED = ("angle", "norm_ratio")  # kinds that are of pairs; all other statistics of pairs are of the registry
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class Recordable:
     def pairs(self) -> tuple[Pair, ...]:
         """Forward paths with feedback whose areas can be compared one by one."""
         return comparable(self.plan)
+
+    @cached_property
+    def left_out(self) -> dict[str, str]:
+        """Forward paths with feedback that cannot be compared, and why."""
+        return left_out(self.plan)
 
     @cached_property
     def reference(self) -> Circuit:
@@ -137,11 +144,13 @@ class Recordable:
             return Problem(
                 place=f"record.{probe.what}", expected="something in this circuit to record", found="nothing"
             )
+        of_pairs = probe.what in PAIRED or (probe.what not in KINDS and find(probe.what).of == "pair")
+        reason = self.left_out.get(probe.target or "") if of_pairs else None
         return Problem(
             place=f"record.{probe.what}",
             expected="a target that this circuit has for it",
-            found=repr(probe.target),
-            remedy=near(probe.target, known),
+            found=repr(probe.target) + (f", which cannot be compared: {reason}" if reason else ""),
+            remedy="" if reason else near(probe.target, known),
         )
 
 

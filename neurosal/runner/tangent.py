@@ -9,7 +9,7 @@ from torch import Tensor
 
 from neurosal.engine.network import Network
 from neurosal.runner.fixed import FixedSamples
-from neurosal.runner.moment import Moment
+from neurosal.runner.moment import Moment, Signals
 from neurosal.stats import base
 
 SAMPLES = 64  # first training samples between which kernels are taken, where a probe does not say
@@ -26,7 +26,7 @@ class Tangent:
         weights, and have no product."""
         count = samples or SAMPLES
         edge = self.network.circuit.projections[projection]
-        signals = moment.once(("activity", count), lambda: self.network.signals(self.fixed.part.first(count)))
+        signals = moment.once(("activity", count), lambda: Signals(self.network.signals(self.fixed.part.first(count))))
         jacobians = moment.once(("jacobians", count), lambda: self._jacobians(count))
         kernel: Tensor = base.tangent_kernel(jacobians[edge.target], signals[edge.source]["activity"])
         area = signals[edge.target].get("area")
@@ -53,7 +53,7 @@ class Tangent:
             # The mean of squares over outputs has 2 (h − y)/units as its derivative: here 1 at one output, 0 elsewhere.
             target = output.clone()
             target[..., unit] -= units / 2
-            for name, signals in network.signals(x, target, loss="mse").items():
+            for name, signals in Signals(network.signals(x, target, loss="mse")).items():
                 if "error" in signals:
                     found.setdefault(name, []).append(signals["error"].double())
         return {name: torch.stack(some, 1) for name, some in found.items()}

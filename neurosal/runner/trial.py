@@ -39,7 +39,8 @@ class Trial:
         change = moment.updates.get(projection)
         if change is None:
             return None
-        step, weight = -self._rate(projection) * change, self.network.weights[projection]
+        rate = self._rate(projection).view(-1, *([1] * (change.dim() - 1)))
+        step, weight = -rate * change, self.network.weights[projection]
         mask = self.network.weights.mask_of(projection)
         step = step if mask is None else step * mask
         before = moment.once("loss", lambda: self._loss(moment))
@@ -54,7 +55,7 @@ class Trial:
     def _rate(self, projection: str) -> Tensor:
         lr = self.training.optimizer.lr
         rates = torch.tensor(lr, dtype=self.network.dtype, device=self.network.device)
-        return rates.view(-1, 1, 1, 1) * self.network.circuit.projections[projection].plasticity.rate
+        return rates * self.network.circuit.projections[projection].plasticity.rate
 
     def _loss(self, moment: Moment) -> Tensor:
         """Mean loss of the batch, [R] in float64."""

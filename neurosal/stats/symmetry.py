@@ -243,8 +243,8 @@ def unit_norm_ratio(w: xarray.DataArray, b: xarray.DataArray, *, dim: Dims) -> x
     """Norm of the weights with which a unit sends its error back over that of the weights it receives,
     ``‖B_o‖ / ‖W_o‖``: `norm_ratio` over all but the post-synaptic dimension.
 
-    Range 0 to ∞. No chance level but: 1 for a transpose. NaN for a unit without forward weights. Cost: two passes over the entries. Of
-    convolutions units are channels.
+    Range 0 to ∞. No chance level but: 1 for a transpose. NaN for a unit without forward weights. Cost: two passes over
+    the entries. Of convolutions units are channels.
 
     Args:
         w, b, dim: as for `unit_angle`.

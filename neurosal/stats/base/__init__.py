@@ -79,7 +79,7 @@ from neurosal.stats.base.symmetry import (
     unit_angle,
     unit_norm_ratio,
 )
-from neurosal.stats.base.taps import Hop, kernels_both_ways, same_places
+from neurosal.stats.base.taps import Hop, kernel_rows, kernels_both_ways, same_places
 from neurosal.stats.base.weights import (
     akaike,
     drift,
@@ -137,6 +137,7 @@ __all__ = [
     "interference_within",
     "interquartile_mean",
     "kernel_distance",
+    "kernel_rows",
     "kernel_target_alignment",
     "kernels_both_ways",
     "learning_accuracy",

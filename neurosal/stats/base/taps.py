@@ -94,6 +94,14 @@ def kernels_both_ways(
     return first, second
 
 
+def kernel_rows(weight: Any, hop: Hop) -> Any:
+    """Weights of one convolution as a matrix: [..., post channel, pre channel of its group · taps] of
+    [..., post, pre, *taps], or [..., group, post, pre, *taps]."""
+    axes, lead = len(hop.stride) + 2, weight.ndim - len(hop.stride) - (3 if hop.groups > 1 else 2)
+    posts = int(weight.shape[-axes]) * hop.groups
+    return weight.reshape((*weight.shape[:lead], posts, -1))
+
+
 def _oriented(forward: Routes, feedback: Routes, hops: Mapping[str, Hop]) -> bool | None:
     """Whether both ways are convolutions seen from the source (True) or from the target (False); None if neither."""
     for along in (True, False):
