@@ -6,6 +6,7 @@ from neurosal.analysis.compare import compare
 from neurosal.analysis.credit import credit
 from neurosal.analysis.decorrelation import decorrelation
 from neurosal.analysis.forgetting import forgetting
+from neurosal.analysis.layers import layers
 from neurosal.analysis.lazy_rich import lazy_rich
 from neurosal.analysis.learning_curves import learning_curves
 from neurosal.analysis.phases import phases
@@ -24,6 +25,7 @@ __all__ = [
     "credit",
     "decorrelation",
     "forgetting",
+    "layers",
     "lazy_rich",
     "learning_curves",
     "phases",

@@ -15,7 +15,8 @@ import xarray
 from neurosal import stats
 from neurosal.analysis.sources import ArmRecord
 from neurosal.errors import ExperimentError, Problem
-from neurosal.lower.paths import Pair, comparable
+from neurosal.graph.circuit import Circuit
+from neurosal.lower.paths import Pair, comparable, hops_of, way_of
 from neurosal.lower.plan import plan
 from neurosal.record import schema
 from neurosal.stats import base
@@ -141,7 +142,7 @@ def _sources(arm: ArmRecord, of: str) -> Mapping[str, Source]:
     """By target: what a statistic of this kind is computed from, or None where that was not recorded."""
     if of == "pair":
         found = comparable(plan(arm.circuit)) if arm.circuit is not None else ()
-        return {pair.name: lambda pair=pair: _pair(arm, pair) for pair in found}  # type: ignore[misc]
+        return {pair.name: lambda pair=pair: _pair(arm, arm.circuit, pair) for pair in found}  # type: ignore[misc]
     node = arm.children(schema.PROJECTIONS if of in ("weight", "change", "update") else schema.PROBES)
     if of in ("weight", "change", "update"):
         return {name: lambda name=name: _projection(arm, name, of) for name in node}  # type: ignore[misc]
@@ -179,17 +180,22 @@ def _times(dataset: xarray.Dataset) -> xarray.Dataset:
     )
 
 
-def _pair(arm: ArmRecord, pair: Pair) -> tuple[xarray.Dataset, Sequence[str], Arrays] | None:
+def _pair(arm: ArmRecord, circuit: Circuit, pair: Pair) -> tuple[xarray.Dataset, Sequence[str], Arrays] | None:
     names = list(dict.fromkeys(name for route in (*pair.forward, *pair.feedback) for name in route))
+    way = way_of(circuit, pair)
+    if way == "responses":  # they take the network's own functions: only a probe has them
+        return None
+    hops = hops_of(circuit, pair) if way == "kernels" else None
     records = _finest(arm, names, [schema.WEIGHT])
     if records is None:
         return None
 
     def arrays(some: list[int]) -> tuple[numpy.ndarray[Any, Any], ...]:
         weights = {name: record[schema.WEIGHT].isel({schema.STEP: some}).values for name, record in records.items()}
-        return base.both_ways(pair.forward, pair.feedback, weights)
+        return base.both_ways(pair.forward, pair.feedback, weights, hops)
 
-    units = schema.weight_dimensions(pair.target, pair.source)[:1]
+    post, _ = schema.weight_dimensions(pair.target, pair.source)
+    units = [schema.channels_dimension(pair.target) if hops else post]
     return _times(records[names[0]]), units, arrays
 
 
@@ -199,17 +205,35 @@ def _projection(arm: ArmRecord, name: str, of: str) -> tuple[xarray.Dataset, Seq
     if records is None or records[name][schema.WEIGHT].ndim < 5:  # one-to-one synapses are no matrix
         return None
     record = records[name]
+    hop, units = _kernel(record[schema.WEIGHT])
     start: numpy.ndarray[Any, Any] | None = None
     if of == "change":
         if int(record[schema.STEP][0]) != 0:
             return None
         start = record[schema.WEIGHT].isel({schema.STEP: slice(0, 1)}).values
+        start = start if hop is None else base.kernel_rows(start, hop)
 
     def arrays(some: list[int]) -> tuple[numpy.ndarray[Any, Any], ...]:
         found = tuple(record[variable].isel({schema.STEP: some}).values for variable in variables)
+        if hop is not None:
+            found = tuple(base.kernel_rows(array, hop) for array in found)
         return found if start is None else (*found, numpy.broadcast_to(start, found[0].shape))
 
-    return _times(record), [str(record[schema.WEIGHT].dims[-2])], arrays
+    return _times(record), [units], arrays
+
+
+def _kernel(weight: xarray.DataArray) -> tuple[base.Hop | None, str]:
+    """How recorded weights of a convolution are laid out (None for a matrix), and what their post-synaptic units or
+    channels are called."""
+    dims = [str(dim) for dim in weight.dims]
+    axes = sum(dim in (schema.KERNEL_ROW, schema.KERNEL_COLUMN, schema.KERNEL_PLACE) for dim in dims)
+    if not axes:
+        return None, dims[-2]
+    groups = weight.sizes.get(schema.GROUP, 1)
+    plain = (1,) * axes
+    return base.Hop(stride=plain, dilation=plain, padding=plain, groups=groups), dims[-2 - axes].removesuffix(
+        schema.IN_GROUP
+    )
 
 
 def _activity(arm: ArmRecord, name: str) -> tuple[xarray.Dataset, Sequence[str], Arrays] | None:

@@ -59,3 +59,14 @@ def missing_arms(arms: Sequence[ArmRecord], shown: Sequence[Contender], names: S
     """Titles of the arms of which nothing in `names` is shown."""
     there = {contender.arm.name for contender in shown if contender.name in names}
     return [arm.title for arm in arms if arm.name not in there]
+
+
+def not_compared(arms: Sequence[ArmRecord]) -> list[str]:
+    """What records say could not be compared, and why."""
+    said: dict[str, list[str]] = {}
+    for arm in arms:
+        for _, record in arm.schedules(schema.SYMMETRY):
+            reason = record[schema.PAIR].attrs.get(schema.LEFT_OUT) if schema.PAIR in record else None
+            if reason and arm.title not in said.setdefault(str(reason), []):
+                said[str(reason)].append(arm.title)
+    return [f"Not compared in {listed(who)}: {reason}." for reason, who in said.items()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy
@@ -13,7 +14,7 @@ from neurosal.analysis.contenders import Contender, contenders
 from neurosal.analysis.contract import Analysis
 from neurosal.analysis.measured import measured as measured_of
 from neurosal.analysis.offline import SNAPSHOTS, labelled
-from neurosal.analysis.recorded import gather, gather_each, missing_arms, nothing_recorded
+from neurosal.analysis.recorded import gather, gather_each, missing_arms, not_compared, nothing_recorded
 from neurosal.analysis.sources import ArmRecord
 from neurosal.analysis.stacking import ARM, described
 from neurosal.analysis.style import (
@@ -30,6 +31,7 @@ from neurosal.analysis.style import (
     time_axis,
 )
 from neurosal.analysis.tables import Table, listed, plus_minus
+from neurosal.graph.circuit import Circuit
 from neurosal.record import schema
 from neurosal.stats import chance_band, mean_and_deviation
 
@@ -146,9 +148,7 @@ def _chance(shown: Sequence[Contender], pairs: Sequence[str]) -> dict[str, tuple
         circuit = contender.arm.circuit
         for pair in pairs:
             if circuit is not None and pair in circuit.projections:  # of longer paths only a record tells
-                edge = circuit.projections[pair]
-                ends = circuit.populations[edge.target].units * circuit.populations[edge.source].units
-                counts[row, pairs.index(pair)] = circuit.areas_of(pair) * ends
+                counts[row, pairs.index(pair)] = circuit.areas_of(pair) * prod(_shape(circuit, pair))
         array = contender.arm.finest(schema.SYMMETRY, schema.ANGLE)
         if array is not None and schema.PAIR_WEIGHTS in array.coords:
             for pair, weights in zip(
@@ -157,6 +157,13 @@ def _chance(shown: Sequence[Contender], pairs: Sequence[str]) -> dict[str, tuple
                 counts[row, pairs.index(pair)] = weights
     low, high = chance_band(counts)
     return {"chance_low": ((ARM, schema.PAIR), low), "chance_high": ((ARM, schema.PAIR), high)}
+
+
+def _shape(circuit: Circuit, projection: str) -> tuple[int, ...]:
+    """Of the weights of one area."""
+    edge = circuit.projections[projection]
+    post, pre = (circuit.populations[end].extent for end in (edge.target, edge.source))
+    return (*post, *pre) if edge.wiring.kind == "one_to_one" else edge.wiring.weight_shape(post, pre)
 
 
 def _remarks(
@@ -177,6 +184,7 @@ def _remarks(
             if without := missing_arms(arms, shown, there):
                 lacking.setdefault(listed(without), []).append(name.replace("_", " "))
     remarks += [f"Not recorded of {who}: {listed(what)}." for who, what in lacking.items()]
+    remarks += not_compared(arms)
     return {"run": arms[0].run, "remarks": remarks}
 
 

@@ -35,6 +35,7 @@ EVENT = "event"
 WINDOW = "window"
 SYNAPSE = "synapse"
 GROUP = "group"  # of channels
+IN_GROUP = "_in_group"  # of channels, counted within their group
 KERNEL_ROW = "kernel_row"
 KERNEL_COLUMN = "kernel_column"
 KERNEL_PLACE = "kernel_place"  # along a length
@@ -188,7 +189,7 @@ def kernel_dimensions(post: str, pre: str, *, axes: int, groups: bool = False) -
     that feedforward and feedback align by name; in groups they are counted within their group."""
     first, second = channels_dimension(post), channels_dimension(pre)
     if groups:
-        first, second = f"{first}_in_group", f"{second}_in_group"
+        first, second = f"{first}{IN_GROUP}", f"{second}{IN_GROUP}"
     places = {1: (KERNEL_PLACE,), 2: (KERNEL_ROW, KERNEL_COLUMN)}[axes]
     return (*((GROUP,) if groups else ()), first, f"{second}_pre" if first == second else second, *places)
 
