@@ -221,6 +221,34 @@ class Flattened(Kernel):
         self.inside.accumulate_(steps, flat(post, self.post), flat(pre, self.pre), groups)
 
 
+class DenseOverSpace(Flattened):
+    """`Flattened` for dense wiring: what arrives at places lies there with its channels last, as all rows with space
+    do. The weights are put into that order, since they are fewer than the rows of a batch."""
+
+    def apply(self, weight: Tensor, pre: Tensor, groups: Groups | None) -> Tensor:
+        rows = flat(pre, self.pre)
+        if len(self.post) == 1:
+            return self.inside.apply(weight, rows, groups)
+        return _channels_last(self.inside.apply(_places_first(weight, self.post, -2), rows, groups), self.post)
+
+    def pull(self, weight: Tensor, post: Tensor, groups: Groups | None) -> Tensor:
+        rows = flat(post, self.post)
+        if len(self.pre) == 1:
+            return self.inside.pull(weight, rows, groups)
+        return _channels_last(self.inside.pull(_places_first(weight, self.pre, -1), rows, groups), self.pre)
+
+
+def _places_first(weight: Tensor, extent: Extent, axis: int) -> Tensor:
+    """A weight whose units along an axis (-1 or -2) stand by places and then by channels."""
+    apart = weight.unflatten(axis, (extent[0], -1))
+    return apart.transpose(axis, axis - 1).flatten(axis - 1, axis)
+
+
+def _channels_last(rows: Tensor, extent: Extent) -> Tensor:
+    """Rows [.., units] that stand by places and then by channels, as [.., *extent]; a view."""
+    return rows.unflatten(-1, (*extent[1:], extent[0])).movedim(-1, -len(extent))
+
+
 def flat(rows: Tensor, extent: Extent) -> Tensor:
     """Rows [.., *extent] as [.., units], channels, rows, columns."""
     return rows.flatten(-len(extent)) if len(extent) > 1 else rows
@@ -271,4 +299,6 @@ def make_kernel(wiring: Wiring, post: Extent, pre: Extent, form: str) -> Kernel:
     forms = KERNELS.get(wiring.functions)
     assert forms is not None, f"no tensor functions are registered for wiring {wiring.kind!r}: call register_wiring"
     found = forms[form]
-    return found if prod(map(len, (post, pre))) == 1 else Flattened(found, post, pre)
+    if prod(map(len, (post, pre))) == 1:
+        return found
+    return (DenseOverSpace if wiring.functions == "dense" else Flattened)(found, post, pre)

@@ -95,7 +95,9 @@ def test_a_relay_of_pfa_has_so_many_times_the_channels_of_the_target_at_its_plac
 def test_relays_keep_to_groups_and_have_the_same_number_of_channels_in_each() -> None:
     grown = rules.pfa(RESIDUAL, expansion=2.4)
     assert grown.populations["relay_hidden1_to_branch1"].shape == (10, 6, 6)  # 2.4 times 2 channels, rounded, twice
-    assert grown.projections["branch1_to_relay_hidden1_to_branch1"].wiring == Reversed(wiring=Conv2d(kernel=1, groups=2))
+    assert grown.projections["branch1_to_relay_hidden1_to_branch1"].wiring == Reversed(
+        wiring=Conv2d(kernel=1, groups=2)
+    )
     assert grown.projections["relay_hidden1_to_branch1_to_hidden1"].wiring == Reversed(
         wiring=Conv2d(kernel=3, padding=1, groups=2)
     )

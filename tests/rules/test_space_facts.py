@@ -17,7 +17,7 @@ import neurosal as ns
 from neurosal import rules
 from neurosal.graph import Circuit, Conv1d, Conv2d, Convolution, Dense, Population, Projection, Rate, Source
 from tests.reference.batches import batch_for
-from tests.rules.convolutional import to
+from tests.rules.convolutional import RESIDUAL, to
 
 RATE, DECAY = 0.1, 0.2
 PLAIN = ns.SGD(lr=RATE, weight_decay=DECAY)
@@ -224,3 +224,92 @@ def test_the_path_of_pfa_converges_to_its_angle_and_norm(groups: int, expansion:
     assert float(angles.mean()) == pytest.approx(math.degrees(math.atan((density * expansion) ** -0.5)), abs=2.5)
     if density == 1:
         assert float((norms[0] / norms[1]).mean()) == pytest.approx(math.sqrt(1 + 1 / expansion), abs=0.05)
+
+
+# Direct feedback ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seeds", [(3,), (3, 4)], ids=["single", "batched"])
+@pytest.mark.parametrize("name", ["same", "grouped", "line"])
+@pytest.mark.parametrize("space", ["units", "broadcast", "transposed"])
+def test_direct_feedback_arrives_at_places_as_it_is_written_by_hand(space: Any, name: str, seeds: Any) -> None:
+    network = network_of(rules.dfa(circuit_with(CONVOLUTIONS[name]), space=space, kernel=2), seeds)
+    batch = batch_for(network.circuit, replicas=len(seeds))
+    signals = network.signals(batch.x, batch.y)
+    for population in ("hidden", "top"):
+        extent = network.circuit.populations[population].extent
+        for r in range(len(seeds)):
+            delta, h = signals["output"]["error"][r], signals[population]["activity"][r]
+            if space == "transposed":
+                first = network.weights[f"output_to_relay_{population}"][r, 0]
+                second = network.weights[f"relay_{population}_to_{population}"][r, 0].transpose(0, 1)
+                e = laid_side_by_side(delta @ first.mT, second, extent)
+            else:
+                e = delta @ network.weights[f"output_to_{population}"][r, 0].mT
+                e = e.view(-1, *extent) if space == "units" else e.view(*e.shape, *(1 for _ in extent[1:])).expand_as(h)
+            assert (signals[population]["error"][r] - e * (1 - h**2)).abs().max() < 1e-12
+
+
+def laid_side_by_side(rows: Tensor, kernels: Tensor, extent: tuple[int, ...]) -> Tensor:
+    """Each kernel [m, c, ...] times its row, one beside the other over the places, what lies outside cut off evenly."""
+    tile = torch.einsum("nm,mc...->nc...", rows, kernels)
+    for axis, size in enumerate(extent[1:]):
+        length = tile.shape[axis + 2]
+        count = -(-size // length)
+        tile = torch.cat([tile] * count, axis + 2).narrow(axis + 2, -(-(count * length - size) // 2), size)
+    return tile
+
+
+def test_what_dense_feedback_brings_to_places_lies_there_with_its_channels_last() -> None:
+    for seeds in ((0,), (0, 1)):
+        network = network_of(rules.dfa(circuit_with(CONVOLUTIONS["same"])), seeds)
+        batch = batch_for(network.circuit, replicas=len(seeds))
+        swept = network.forward(batch.x)
+        network.backward(swept, batch.y)
+        for kind in (swept.activity, swept.error):
+            assert kind["hidden"].stride(-3) == 1
+
+
+# Weight mirrors -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["same", "strided", "grouped", "around", "line"])
+def test_noise_turns_the_feedback_of_a_convolution_to_its_kernel(name: str) -> None:
+    wiring = CONVOLUTIONS[name]
+    network = network_of(rules.wm(circuit_with(wiring)), dtype="float32")
+    forward = {name: weight.clone() for name, weight in network.parameters("feedforward").items()}
+    assert bool((kernel_angle(network) > 45).all())
+    mirror = network.twin(network.circuit.driven_at("hidden"))
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(60):
+        noise = 0.5 * torch.randn(2, 100, network.circuit.populations["hidden"].units, generator=generator)
+        mirror.step(noise, loss="none", optimizer=ns.SGD(lr=0.5))
+    # Weights that reach over a border see fewer places than those in the middle of the kernel, so an angle remains.
+    assert bool((kernel_angle(network) < (18 if name == "strided" else 12)).all())
+    for label, weight in network.parameters("feedforward").items():
+        assert torch.equal(weight, forward[label]), label
+
+
+def kernel_angle(network: Any) -> Tensor:
+    wiring = network.circuit.projections["hidden_to_top"].wiring
+    forward = grouped(network.weights["hidden_to_top"], wiring).flatten(1)
+    back = grouped(network.weights["top_to_hidden"], wiring).transpose(3, 4).flatten(1)
+    return torch.nn.functional.cosine_similarity(forward, back, dim=1).arccos().rad2deg()
+
+
+def test_noise_is_answered_without_norms_and_leaves_their_statistics_alone() -> None:
+    network = ns.compile(rules.wm(RESIDUAL), seeds=(0, 1), device="cpu", dtype="float32")
+    weight = network.weights["stem_to_hidden1"]
+    weight.mul_(torch.tensor([0.1, 0.5, 2, 5]).view(-1, 1, 1, 1))  # a norm would hide how strong each channel is
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    mirror = network.twin(network.circuit.driven_at("stem"))
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(60):
+        noise = 0.5 * torch.randn(2, 100, 4 * 36, generator=generator)
+        mirror.step(noise, loss="none", optimizer=ns.SGD(lr=0.5))
+    back = network.weights["hidden1_to_stem"].transpose(2, 3).flatten(1)
+    angle = torch.nn.functional.cosine_similarity(weight.flatten(1), back, dim=1).arccos().rad2deg()
+    assert bool((angle < 10).all())
+    for name, tensor in network.state_dict().items():
+        changed = not torch.equal(tensor, state[name]) if name in state else False
+        assert not changed or name == "weights/hidden1_to_stem" or not tensor.dim(), name
