@@ -61,14 +61,15 @@ class Exported:
         storing.load_weights(self._network, path)
 
     def to_module(self, replica: int = 0) -> GraphModule:
-        """One replica as a plain `torch.nn.Module` with the same outputs as `predict`: [N, I] in, [N, O] out.
+        """One replica as a plain `torch.nn.Module` with the same outputs as `predict`: [N, *extent] in, [N, O] out.
 
         It computes the forward sweep alone; feedback synapses stay behind. Every dense projection is a
-        `torch.nn.Linear` of its name, with the population's bias in the first one that reaches it, so that
-        ``hidden1_to_output.weight`` is a key of its ``state_dict``. Areas, routers, constant skips, lesions and lateral
-        settling come along; synapses that are absent stay absent under any optimiser, fixed ones and routers do not
-        learn. Training mode changes nothing. ``print(module.code)`` shows the lines that it runs, and
-        `torch.export.export` takes it.
+        `torch.nn.Linear` of its name and every convolution a `torch.nn.Conv2d`, with the population's bias in the first
+        one that reaches it, so that ``hidden1_to_output.weight`` is a key of its ``state_dict``; a norm is a layer
+        ``{population}_norm``. Areas, routers, constant skips, lesions and lateral settling come along; synapses that
+        are absent stay absent under any optimiser, fixed ones and routers do not learn. The module comes in evaluation
+        mode; only batch normalisation tells that from training. ``print(module.code)`` shows the lines that it runs,
+        and `torch.export.export` takes it.
 
         Args:
             replica: which one of ``seeds``; one module holds one.

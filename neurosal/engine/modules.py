@@ -18,8 +18,24 @@ from torch import Tensor, nn
 from torch.fx import Graph, GraphModule, Node
 from torch.nn import functional
 
+from neurosal.engine.layers import (
+    NORMS,
+    TORCH_NAMES,
+    AreaLinear,
+    AreaRouter,
+    MaskedLinear,
+    OneToOne,
+    Values,
+    area_linear,
+    by_channel,
+    convolution_layer,
+    no_input,
+    norm_layer,
+    weightless_layer,
+)
 from neurosal.errors import CircuitError, ExperimentError, Problem, near
-from neurosal.graph import Rate, RMSNorm, SignOf
+from neurosal.graph import Rate, SignOf
+from neurosal.graph.convolution import Convolution
 from neurosal.lower.plan import Forward, Route
 
 if TYPE_CHECKING:
@@ -34,92 +50,6 @@ VALUES: dict[str, Any] = {
     "elu": functional.elu,
     "softplus": functional.softplus,
 }
-
-
-# What such a module is made of ----------------------------------------------------------------------------------------
-
-
-def area_linear(rows: Tensor, weight: Tensor, bias: Tensor | None, area: Tensor) -> Tensor:
-    """``W^k h + b^k`` with the area k of each sample: rows [.., I], weight [K, O, I], bias [K, O], area [..]. Nothing
-    is computed for areas not selected."""
-    flat, which = rows.reshape(-1, rows.shape[-1]), area.reshape(-1)
-    out = flat.new_zeros(flat.shape[0], weight.shape[1])
-    for k in range(weight.shape[0]):
-        here = (which == k).nonzero().squeeze(1)
-        out.index_copy_(0, here, functional.linear(flat[here], weight[k], None if bias is None else bias[k]))
-    return out.reshape((*rows.shape[:-1], weight.shape[1]))
-
-
-def no_input(like: Tensor, units: int) -> Tensor:
-    """Zeros for a population that hears from nobody."""
-    return like.new_zeros((*like.shape[:-1], units))
-
-
-def root_mean_square(rows: Tensor, eps: float) -> Tensor:
-    """``a / √(mean(a²) + ε)`` over the units."""
-    return functional.rms_norm(rows, rows.shape[-1:], eps=eps)
-
-
-class MaskedLinear(nn.Linear):
-    """A linear layer some of whose synapses are absent: they stay so under any optimiser."""
-
-    mask: Tensor
-
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - as in torch
-        return functional.linear(input, self.weight * self.mask, self.bias)
-
-
-class OneToOne(nn.Module):
-    """``w h``, unit by unit; with areas w [K, U]."""
-
-    weight: nn.Parameter
-    mask: Tensor | None
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("mask", None)
-
-    def forward(self, input: Tensor, area: Tensor | None = None) -> Tensor:  # noqa: A002 - as in torch
-        weight = self.weight if self.mask is None else self.weight * self.mask
-        return input * (weight if area is None else weight[area])
-
-
-class AreaLinear(nn.Module):
-    """A linear layer with a weight [K, O, I] and a bias [K, O] for each area."""
-
-    weight: nn.Parameter
-    bias: nn.Parameter | None
-    mask: Tensor | None
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_parameter("bias", None)
-        self.register_buffer("mask", None)
-
-    def forward(self, input: Tensor, area: Tensor) -> Tensor:  # noqa: A002 - as in torch
-        weight = self.weight if self.mask is None else self.weight * self.mask
-        return area_linear(input, weight, self.bias, area)
-
-
-class AreaRouter(nn.Module):
-    """The area of each sample: ``argmax C q``, ``q = P (h - mean) / |P (h - mean)|``. It does not learn here."""
-
-    weight: Tensor
-    prototypes: Tensor
-    mean: Tensor | None
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("mean", None)
-
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002 - as in torch
-        centred = input if self.mean is None else input - self.mean
-        query = functional.normalize(centred @ self.weight.mT, dim=-1)
-        return (query @ self.prototypes.mT).argmax(-1)
-
-
-class Values(nn.Module):
-    """Tensors that are read by what stands around."""
 
 
 # What of a network goes into it ---------------------------------------------------------------------------------------
@@ -149,6 +79,7 @@ class Layout:
     parts: dict[str, Part] = field(default_factory=dict)  # key of the state_dict → tensor
     names: dict[str, str] = field(default_factory=dict)  # projection, router or population → name of a submodule
     biased: dict[str, str] = field(default_factory=dict)  # population → projection whose layer has its bias
+    norms: dict[str, str] = field(default_factory=dict)  # population → name of the submodule that normalises it
 
 
 def lay_out(network: Network, replica: int) -> Layout:
@@ -163,11 +94,17 @@ def lay_out(network: Network, replica: int) -> Layout:
     layout = Layout()
     found = {
         *plan.owners.values(),
-        *plan.owners,
+        *circuit.projections,
         *circuit.populations,
         *(phase.router for phase in plan.forward if isinstance(phase, Route)),
     }
-    layout.names = _safe_names(sorted(found))
+    normed = {
+        name: f"{name}_norm"
+        for name, population in circuit.populations.items()
+        if getattr(population.model, "norm", None)
+    }
+    layout.names = _safe_names(sorted({*found, *normed.values()}))
+    layout.norms = {name: layout.names[norm] for name, norm in normed.items()}
     for phase in plan.forward:
         if isinstance(phase, Route):
             tensors, name = network._routers[phase.router].tensors, layout.names[phase.router]
@@ -177,21 +114,27 @@ def lay_out(network: Network, replica: int) -> Layout:
         for projection in (*phase.projections, *phase.lateral):
             _add_projection(network, projection, replica, layout)
         _add_bias(network, phase, replica, layout)
+        _add_norm(network, phase.population, replica, layout)
     for population, keep_RU in parameters.lesions.silenced.items():
         if population in circuit.layers():
-            part = Part(values=keep_RU[replica], state=True, compared=True)
+            keep = keep_RU[replica].view(circuit.populations[population].extent)
+            part = Part(values=keep, state=True, compared=True)
             layout.parts[f"{layout.names[population]}.keep"] = part
     return layout
 
 
 def _add_projection(network: Network, projection: str, replica: int, layout: Layout) -> None:
     """The synapses that a projection reads, under the name of the projection that owns them."""
+    if network.circuit.projections[projection].wiring.weightless:
+        return
     parameters, owner = network._parameters, network.plan.owners[projection]
-    values = _areas(parameters.oriented(owner, parameters.full[owner])[replica])
+    values = _as_layer(network, owner, parameters.oriented(owner, parameters.full[owner])[replica])
     learns = network.circuit.projections[owner].plasticity.plastic
     layout.parts[f"{layout.names[owner]}.weight"] = Part(values=values, learns=learns)
     if (mask := parameters.mask_of(owner)) is not None:
-        layout.parts[f"{layout.names[owner]}.mask"] = Part(values=_areas(mask[replica]), state=True, compared=True)
+        layout.parts[f"{layout.names[owner]}.mask"] = Part(
+            values=_as_layer(network, owner, mask[replica]), state=True, compared=True
+        )
     if isinstance(network.circuit.projections[projection].weights, SignOf):
         used = parameters.signs.used[projection]
         scale = (
@@ -215,9 +158,35 @@ def _add_bias(network: Network, phase: Forward, replica: int, layout: Layout) ->
 
 
 def _plain(network: Network, projection: str) -> bool:
-    """Whether a projection is a layer of its own: dense, with synapses of its own."""
+    """Whether a projection is a layer with a bias: a convolution, or dense to units, with synapses of its own."""
     edge = network.circuit.projections[projection]
-    return network.plan.owners[projection] == projection and edge.wiring.functions == "dense"
+    if network.plan.owners.get(projection) != projection:
+        return False
+    dense = edge.wiring.functions == "dense" and not network.circuit.populations[edge.target].spatial
+    return dense or isinstance(edge.wiring, Convolution)
+
+
+def _as_layer(network: Network, projection: str, values: Tensor) -> Tensor:
+    """Weights [K, ...] of one replica as a layer has them: groups of channels one after the other, units of a
+    population with space with its extent; a view."""
+    edge, values = network.circuit.projections[projection], _areas(values)
+    if isinstance(edge.wiring, Convolution) and edge.wiring.groups > 1:
+        return values.flatten(0, 1)
+    if edge.wiring.kind == "one_to_one":
+        return values.unflatten(-1, network.circuit.populations[edge.target].extent)
+    return values
+
+
+def _add_norm(network: Network, population: str, replica: int, layout: Layout) -> None:
+    """What a population's norm learns, and its running statistics."""
+    if population not in layout.norms:
+        return
+    place, parameters = layout.norms[population], network._parameters
+    for key, name in TORCH_NAMES.items():
+        if (values := parameters.biases.get(f"{population}.{key}")) is not None:
+            layout.parts[f"{place}.{name}"] = Part(values=_areas(values[replica]), learns=True)
+        if (values := parameters.statistics.get(f"{population}.{key}")) is not None:
+            layout.parts[f"{place}.{name}"] = Part(values=values[replica], state=True)
 
 
 def _areas(values: Tensor) -> Tensor:
@@ -249,22 +218,35 @@ def refuse_unknown(network: Network) -> None:
             found = repr(model.kind) if not isinstance(model, Rate) else repr(model.activation)
             expected = f"a rate model with one of the activations {', '.join(VALUES)}"
             problems.append(Problem(place=f"populations.{phase.population}.model", expected=expected, found=found))
-        elif model.norm is not None and not isinstance(model.norm, RMSNorm):
+        elif model.norm is not None and type(model.norm) not in NORMS:
             place = f"populations.{phase.population}.model.norm"
-            problems.append(Problem(place=place, expected="rms, or none", found=repr(model.norm.kind)))
+            expected = f"{', '.join(norm.kind for norm in NORMS)}, or none"
+            problems.append(Problem(place=place, expected=expected, found=repr(model.norm.kind)))
         for name in (*phase.projections, *phase.lateral):
             wiring = network.circuit.projections[name].wiring
-            if wiring.functions not in ("dense", "one_to_one"):
+            if not _has_layer(network, name):
                 problems.append(
                     Problem(
                         place=f"projections.{name}.wiring",
-                        expected="wiring that is dense, one-to-one or a part of these",
+                        expected="wiring that is dense, one-to-one or a part of these; pooling, a shortcut, or a "
+                        "convolution of one area with synapses of its own",
                         found=repr(wiring.kind),
                         remedy="It has no torch module; export what stands around it.",
                     )
                 )
     if problems:
         raise CircuitError(problems)
+
+
+def _has_layer(network: Network, projection: str) -> bool:
+    edge, populations = network.circuit.projections[projection], network.circuit.populations
+    if edge.wiring.weightless:
+        return (
+            weightless_layer(edge.wiring, populations[edge.target].extent, populations[edge.source].extent) is not None
+        )
+    if isinstance(edge.wiring, Convolution):
+        return network.plan.owners[projection] == projection and network._parameters.areas[projection] == 1
+    return edge.wiring.functions in ("dense", "one_to_one")
 
 
 def _safe_names(names: list[str]) -> dict[str, str]:
@@ -301,7 +283,7 @@ def to_module(network: Network, replica: int = 0) -> GraphModule:
     module = GraphModule(root, written.graph, title if title.isidentifier() else "Circuit")
     unread = {key.rpartition(".")[0] for key in layout.parts} - {name for name, _ in module.named_children()}
     assert not unread, unread
-    return module
+    return module.eval()
 
 
 class _Written:
@@ -320,14 +302,20 @@ class _Written:
         for phase in network.plan.forward:
             if isinstance(phase, Route):
                 self.become(phase.router, AreaRouter())
-                self.area[phase.router] = self.graph.call_module(names[phase.router], (self.activity[phase.source],))
+                rows = self.flat(phase.source, self.activity[phase.source])
+                self.area[phase.router] = self.graph.call_module(names[phase.router], (rows,))
             else:
                 self.activity[phase.population] = self.forward(phase)
         self.graph.output(self.activity[network.plan.output.population])
 
     def become(self, name: str, module: nn.Module) -> None:
         """Give the tensors of that name to a module that uses them."""
-        place = self.layout.names[name]
+        self.put(self.layout.names[name], module)
+
+    def put(self, place: str, module: nn.Module) -> None:
+        if not hasattr(self.root, place):
+            self.root.add_module(place, module)
+            return
         values = getattr(self.root, place)
         if isinstance(values, Values):
             for key, parameter in values.named_parameters():
@@ -348,6 +336,17 @@ class _Written:
         keep = self.read(population, "keep")
         return h if keep is None else self.call(torch.mul, h, keep)
 
+    def extent(self, population: str) -> tuple[int, ...]:
+        return self.network.circuit.populations[population].extent
+
+    def flat(self, population: str, h: Node) -> Node:
+        axes = len(self.extent(population))
+        return self.call(torch.flatten, h, -axes) if axes > 1 else h
+
+    def shaped(self, population: str, h: Node) -> Node:
+        extent = self.extent(population)
+        return self.call(torch.unflatten, h, -1, extent) if len(extent) > 1 else h
+
     def routed(self, population: str) -> Node:
         return self.area[self.network.plan.routes[population]]
 
@@ -357,45 +356,55 @@ class _Written:
         assert isinstance(model, Rate)
         inputs = [self.applied(edge, self.activity[self.source(edge)]) for edge in phase.projections]
         if not inputs:
-            some, units = self.activity[self.network.circuit.inputs[0]], self.network.circuit.populations[name].units
-            inputs = [self.call(no_input, some, units)]
+            first = self.network.circuit.inputs[0]
+            inputs = [self.call(no_input, self.activity[first], len(self.extent(first)), self.extent(name))]
         a = inputs[0]
         for more in inputs[1:]:
             a = self.call(torch.add, a, more)
         if name not in self.layout.biased and (bias := self.read(name, "bias")) is not None:
             if self.network.circuit.populations[name].areas > 1:
                 bias = self.call(torch.nn.functional.embedding, self.routed(name), bias)
+            if (space := len(self.extent(name)) - 1) > 0:
+                bias = self.call(by_channel, bias, space)
             a = self.call(torch.add, a, bias)
-        return self.silent(name, self.settled(phase, model, a) if phase.lateral else self.value(model, a))
+        return self.silent(name, self.settled(phase, model, a) if phase.lateral else self.value(name, model, a))
 
     def source(self, projection: str) -> str:
         return self.network.circuit.projections[projection].source
 
-    def value(self, model: Rate, a: Node) -> Node:
-        if isinstance(model.norm, RMSNorm):
-            a = self.call(root_mean_square, a, model.norm.eps)
+    def value(self, population: str, model: Rate, a: Node) -> Node:
+        if model.norm is not None:
+            place = self.layout.norms[population]
+            self.put(place, norm_layer(model.norm, self.extent(population)))
+            a = self.graph.call_module(place, (a,))
         function = VALUES[model.activation]
         h = a if function is None else self.call(function, a)
         return h if model.gain == 1 else self.call(torch.mul, h, model.gain)
 
     def settled(self, phase: Forward, model: Rate, a: Node) -> Node:
-        h = self.value(model, a)
+        h = self.value(phase.population, model, a)
         for _ in range(model.settle_steps):
             received = a
             for projection in phase.lateral:
                 received = self.call(torch.add, received, self.applied(projection, self.silent(phase.population, h)))
-            h = self.call(torch.lerp, h, self.value(model, received), model.settle_rate)
+            h = self.call(torch.lerp, h, self.value(phase.population, model, received), model.settle_rate)
         return h
 
     def applied(self, projection: str, h: Node) -> Node:
         """What a projection brings: a layer where the synapses are its own, else a product with those it is tied to."""
         network, plan = self.network, self.network.plan
-        edge, owner = network.circuit.projections[projection], plan.owners[projection]
+        edge = network.circuit.projections[projection]
+        if edge.wiring.weightless:
+            return self.weightless(projection, h)
+        owner = plan.owners[projection]
         dense, areas = edge.wiring.functions == "dense", network._parameters.areas[projection]
+        if dense:
+            h = self.flat(edge.source, h)
         area = (self.routed(edge.target),) if areas > 1 else ()
         if owner == projection:
             self.become(projection, self.layer(projection, dense, areas))
-            return self.graph.call_module(self.layout.names[projection], (h, *area))
+            out = self.graph.call_module(self.layout.names[projection], (h, *area))
+            return self.shaped(edge.target, out) if dense else out
         weight = self.read(owner, "weight")
         if (mask := self.read(owner, "mask")) is not None:
             weight = self.call(torch.mul, weight, mask)
@@ -406,14 +415,29 @@ class _Written:
         if not dense:
             weight = self.call(functional.embedding, area[0], weight) if area else weight
             return self.call(torch.mul, h, weight)
-        return self.call(area_linear, h, weight, None, *area) if area else self.call(functional.linear, h, weight)
+        out = self.call(area_linear, h, weight, None, *area) if area else self.call(functional.linear, h, weight)
+        return self.shaped(edge.target, out)
+
+    def weightless(self, projection: str, h: Node) -> Node:
+        edge = self.network.circuit.projections[projection]
+        found = weightless_layer(edge.wiring, self.extent(edge.target), self.extent(edge.source))
+        assert found is not None
+        layer, arguments = found
+        if not isinstance(layer, nn.Module):
+            return self.call(layer, h, *arguments)
+        self.put(self.layout.names[projection], layer)
+        return self.graph.call_module(self.layout.names[projection], (h,))
 
     def layer(self, projection: str, dense: bool, areas: int) -> nn.Module:
+        edge, place = self.network.circuit.projections[projection], self.layout.names[projection]
+        if isinstance(edge.wiring, Convolution):
+            has_bias, masked = f"{place}.bias" in self.layout.parts, f"{place}.mask" in self.layout.parts
+            ends = self.extent(edge.target), self.extent(edge.source)
+            return convolution_layer(edge.wiring, *ends, bias=has_bias, masked=masked)
         if not dense:
             return OneToOne()
         if areas > 1:
             return AreaLinear()
-        place = self.layout.names[projection]
         post, pre = self.layout.parts[f"{place}.weight"].values.shape
         kind = MaskedLinear if f"{place}.mask" in self.layout.parts else nn.Linear
         return kind(pre, post, bias=f"{place}.bias" in self.layout.parts, device="meta")
