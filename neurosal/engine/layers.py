@@ -78,6 +78,7 @@ class RootMeanSquare(nn.Module):
 class MaskedConv(nn.Module):
     """A convolution some of whose synapses are absent: they stay so under any optimiser."""
 
+    weight: nn.Parameter
     mask: Tensor
 
     def __init__(self, inside: nn.Conv1d | nn.Conv2d) -> None:
@@ -196,10 +197,9 @@ def convolution_layer(
 def weightless_layer(wiring: Wiring, post: tuple[int, ...], pre: tuple[int, ...]) -> tuple[Any, tuple[Any, ...]] | None:
     """A layer or a function, and what it takes beside the activity; None where there is none."""
     match wiring:
-        case AvgPool2d():
-            return nn.AvgPool2d(wiring.kernels, wiring.strides, wiring.paddings), ()
-        case MaxPool2d():
-            return nn.MaxPool2d(wiring.kernels, wiring.strides, wiring.paddings), ()
+        case AvgPool2d() | MaxPool2d():
+            kind: Any = nn.AvgPool2d if isinstance(wiring, AvgPool2d) else nn.MaxPool2d
+            return kind(wiring.kernels, wiring.strides, wiring.paddings), ()
         case GlobalAvgPool():
             return place_mean, (len(pre) - 1, post)
         case Flatten():
