@@ -1,7 +1,23 @@
 """Functions that return a circuit."""
 
+from neurosal.circuits.all_conv import all_conv
 from neurosal.circuits.foldiak import foldiak
+from neurosal.circuits.lenet5 import lenet5
 from neurosal.circuits.mlp import mlp
 from neurosal.circuits.residual_mlp import residual_mlp
+from neurosal.circuits.resnet import resnet20, resnet32, resnet56
+from neurosal.circuits.resnet18 import resnet18
+from neurosal.circuits.vgg import vgg
 
-__all__ = ["foldiak", "mlp", "residual_mlp"]
+__all__ = [
+    "all_conv",
+    "foldiak",
+    "lenet5",
+    "mlp",
+    "residual_mlp",
+    "resnet18",
+    "resnet20",
+    "resnet32",
+    "resnet56",
+    "vgg",
+]

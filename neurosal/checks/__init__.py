@@ -3,7 +3,14 @@
 from neurosal.checks.circuit import check, check_circuit_data
 from neurosal.checks.experiment import check_experiment, check_experiment_data
 from neurosal.checks.learning import nothing_changes
-from neurosal.checks.memory import available_memory, estimate, estimate_run, machine_memory, refuse_oversized
+from neurosal.checks.memory import (
+    available_memory,
+    estimate,
+    estimate_run,
+    machine_memory,
+    parameter_count,
+    refuse_oversized,
+)
 
 __all__ = [
     "available_memory",
@@ -15,5 +22,6 @@ __all__ = [
     "estimate_run",
     "machine_memory",
     "nothing_changes",
+    "parameter_count",
     "refuse_oversized",
 ]

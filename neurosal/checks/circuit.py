@@ -9,6 +9,7 @@ from neurosal.checks.flow import check_cycles, check_ends, check_error, check_pa
 from neurosal.checks.memory import estimate, machine_memory, memory_problem
 from neurosal.checks.models import check_models
 from neurosal.checks.names import check_names
+from neurosal.checks.space import check_space
 from neurosal.checks.view import View, view_of
 from neurosal.errors import CircuitError, Problem
 from neurosal.graph.circuit import Circuit
@@ -21,6 +22,7 @@ CHECKS = (
     check_cycles,
     check_error,
     check_wiring,
+    check_space,
     check_ties,
     check_routing,
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from neurosal.checks.space import fitting
 from neurosal.checks.view import View
 from neurosal.errors import Problem, near
 from neurosal.graph.initialisers import Orthogonal, Uniform
@@ -31,7 +32,7 @@ def check_wiring(view: View) -> Iterator[Problem]:
                     place=f"{place}.wiring",
                     expected=expected,
                     found=f"{found or 'others'} ({edge.source!r}, {edge.target!r})",
-                    remedy="Make the sizes equal or the wiring dense." if isinstance(edge.wiring, OneToOne) else "",
+                    remedy=fitting(edge.wiring, edge.source, edge.target, target.extent, source.extent),
                 )
             if edge.source == edge.target:
                 yield from _autapses(place, edge, target.units)

@@ -10,10 +10,11 @@ from typing import Any
 from neurosal.errors import CircuitError, Problem
 from neurosal.graph.circuit import Circuit
 from neurosal.graph.convolution import density_of
+from neurosal.graph.initialisers import Constant
 from neurosal.graph.plasticity import Plasticity
 from neurosal.graph.population import Population
 from neurosal.graph.projection import Projection
-from neurosal.graph.weights import SignOf
+from neurosal.graph.weights import Own, SignOf
 from neurosal.graph.wiring import Dense, Router
 from neurosal.settings.optimizers import SGD, Optimizer
 from neurosal.settings.training import Training
@@ -180,6 +181,24 @@ def _leaves_out(edge: Projection) -> bool:
 def own_parameters(population: Population) -> int:
     """How many numbers a population can learn of its own, in all areas: its bias, scale and shift of its norm."""
     return population.areas * sum(prod(shape) for shape in population.parameters.values())
+
+
+def constant(edge: Projection) -> bool:
+    """Whether all weights of a projection are one number for good, as those of a skip."""
+    return isinstance(edge.weights, Own) and isinstance(edge.weights.init, Constant) and not edge.plasticity.plastic
+
+
+def parameter_count(circuit: Circuit) -> int:
+    """How many parameters a circuit has: weights that are not another's, feedback and routers, biases, and scales and
+    shifts of norms. Constant skips are none.
+
+    Example:
+        >>> from neurosal import circuits
+        >>> parameter_count(circuits.resnet20())
+        269722
+    """
+    synaptic = sum(parameters(circuit, name) for name, edge in circuit.projections.items() if not constant(edge))
+    return synaptic + sum(own_parameters(population) for population in circuit.populations.values())
 
 
 def parameters(circuit: Circuit, name: str) -> int:

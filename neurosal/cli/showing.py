@@ -13,13 +13,13 @@ from rich.table import Table
 
 from neurosal import library
 from neurosal.checks.circuit import check
-from neurosal.checks.memory import own_parameters, parameters
+from neurosal.checks.memory import constant, own_parameters, parameter_count, parameters
 from neurosal.cli.listing import WIDTH, console, table
 from neurosal.cli.sources import FAMILIES, assigned, look_up
 from neurosal.errors import CircuitError, ExperimentError, NeurosalError, Problem, near
 from neurosal.graph.circuit import Circuit
 from neurosal.graph.models import Model
-from neurosal.graph.projection import Pathway
+from neurosal.graph.projection import Pathway, Projection
 from neurosal.graph.value import Value, shown
 from neurosal.lower.holding import memory
 from neurosal.settings.experiment import Experiment
@@ -134,12 +134,10 @@ def check_sources(sources: Iterable[str]) -> None:
 
 def _in_short(value: Circuit | Experiment) -> str:
     if isinstance(value, Circuit):
-        counts = (
-            len(value.populations),
-            len(value.projections),
-            sum(parameters(value, name) for name in value.projections),
-        )
-        return f"{counts[0]} populations, {counts[1]} projections, {counts[2]:,} synaptic parameters"
+        own = sum(own_parameters(population) for population in value.populations.values())
+        synaptic = parameter_count(value) - own
+        counts = f"{len(value.populations)} populations, {len(value.projections)} projections"
+        return f"{counts}, {synaptic:,} synaptic parameters"
     return f"{len(value.arms)} arms, {len(value.seeds)} seeds, data {value.data.name}"
 
 
@@ -211,22 +209,18 @@ def _circuit_tables(circuit: Circuit) -> Iterable[RenderableType]:
     populations = table("population", "units>", "areas>", "model", "own parameters>")
     for name, population in circuit.populations.items():
         own = own_parameters(population)
-        populations.add_row(
-            name,
-            f"{population.units:,}",
-            str(population.areas),
-            said(population.model),
-            f"{own:,}" if own else "",
-        )
+        extent = "×".join(f"{size:,}" for size in population.extent)
+        populations.add_row(name, extent, str(population.areas), said(population.model), f"{own:,}" if own else "")
     yield populations
     for pathway in get_args(Pathway):
         edges = circuit.select(pathway=pathway)
         if edges:
             yield ""
             yield _projections(circuit, pathway, edges)
-    biases = sum(own_parameters(population) for population in circuit.populations.values())
-    synaptic = sum(parameters(circuit, name) for name in circuit.projections)
-    yield f"\n{synaptic + biases:,} parameters, {biases:,} of them of populations (biases, norms)"
+    biased = [p.areas * p.channels for p in circuit.populations.values() if "bias" in p.parameters]
+    normed = sum(own_parameters(population) for population in circuit.populations.values()) - sum(biased)
+    norms = f", {normed:,} of norms" if normed else ""
+    yield f"\n{parameter_count(circuit):,} parameters, {sum(biased):,} of them biases{norms}"
 
 
 def _projections(circuit: Circuit, pathway: str, edges: dict[str, Any]) -> Table:
@@ -236,11 +230,19 @@ def _projections(circuit: Circuit, pathway: str, edges: dict[str, Any]) -> Table
         words = (
             _in_words(edge.wiring),
             str(circuit.areas_of(name)),
-            _weights(edge.weights) + (" carries target" if edge.carries == "target" else ""),
+            ("" if edge.wiring.weightless else _weights(edge.weights))
+            + (" carries target" if edge.carries == "target" else ""),
             _in_words(edge.plasticity),
         )
-        rows.add_row(name, edge.source, edge.target, *words, f"{count:,}" if count else "shared")
+        rows.add_row(name, edge.source, edge.target, *words, _counted(edge, count))
     return rows
+
+
+def _counted(edge: Projection, count: int) -> str:
+    """How many parameters a projection has, in a table."""
+    if edge.wiring.weightless or constant(edge):
+        return ""
+    return f"{count:,}" if count else "shared"
 
 
 def _weights(weights: Any) -> str:
@@ -356,8 +358,9 @@ def dot(circuit: Circuit) -> str:
     lines = [f"digraph {_quoted(circuit.name)} {{", "  rankdir=LR;", "  node [shape=box];"]
     for name, population in circuit.populations.items():
         areas = f" × {population.areas} areas" if population.areas > 1 else ""
+        extent = "×".join(map(str, population.extent))
         shape = ", shape=ellipse" if population.model.kind == "relay" else ""
-        lines.append(f"  {_quoted(name)} [label={_quoted(f'{name}{chr(10)}{population.units}{areas}')}{shape}];")
+        lines.append(f"  {_quoted(name)} [label={_quoted(f'{name}{chr(10)}{extent}{areas}')}{shape}];")
     for name, edge in circuit.projections.items():
         label = _quoted(f"{name}: {edge.weights.kind}, {edge.plasticity.kind}")
         lines.append(f"  {_quoted(edge.source)} -> {_quoted(edge.target)} [tooltip={label}, {styles[edge.pathway]}];")
