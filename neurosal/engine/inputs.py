@@ -143,6 +143,7 @@ def as_inputs(
             if lead == 2
             else tensor.expand(replicas, *tensor.shape),
             population.extent,
+            replicas,
             device,
         )
     counts = {rows[name].shape[rows[name].dim() - len(circuit.populations[name].extent) - 1] for name in rows}
@@ -169,13 +170,13 @@ def _leading(shape: tuple[int, ...], extent: tuple[int, ...], replicas: int) -> 
     return None
 
 
-def laid_out(rows: Tensor, extent: tuple[int, ...], device: torch.device) -> Tensor:
+def laid_out(rows: Tensor, extent: tuple[int, ...], replicas: int, device: torch.device) -> Tensor:
     """Rows, flat or not, of a population with space as [.., *extent] with its channels last in memory; others as they
     are. On a GPU replicas stand beside the channels, where one grouped convolution serves all of them."""
     space = len(extent) - 1
     if not space:
         return rows
-    if rows.shape[-1 - space :] != extent:
+    if rows.dim() == 2 + (replicas > 1):  # told by axes: one sample of one channel has the same sizes either way
         rows = rows.unflatten(-1, extent)
     last = rows.movedim(-1 - space, -1)
     if rows.dim() == space + 3 and device.type == "cuda":

@@ -242,7 +242,7 @@ class Network(Stepped, Lesioned, Exported):
         """A batch with the activity of its inputs, before any sweep."""
         if isinstance(x, Tensor) and self._fits(x):
             batch = Batch(self.replicas, x.shape[-2])
-            batch.activity[self._input[0]] = laid_out(x, self._input_extent, self.device)
+            batch.activity[self._input[0]] = laid_out(x, self._input_extent, self.replicas, self.device)
         else:
             inputs, samples = as_inputs(x, self.circuit, self.replicas, self.device, self.dtype)
             batch = Batch(self.replicas, samples)

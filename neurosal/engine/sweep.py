@@ -208,6 +208,9 @@ class Sweep:
         edge, parameters = self.plan.circuit.projections[projection], self.parameters
         if type(edge.wiring) is not OneToOne or edge.plasticity.plastic or not isinstance(edge.weights, Own):
             return False
+        ends = {self.plan.circuit.populations[name].extent for name in (edge.source, edge.target)}
+        if len(ends) > 1:  # units in a row and units with places
+            return False
         full = parameters.full[projection]
         whole = full.shape[1] == 1 and not full.is_inference() and projection not in parameters.masks
         return whole and isinstance(edge.weights.init, Constant) and bool((full == 1).all())

@@ -94,7 +94,8 @@ class Dense(Wiring):
 
 
 class OneToOne(Wiring):
-    """Unit i to unit i: ``post = w * pre``. With constant weights it is a skip."""
+    """Unit i to unit i: ``post = w * pre``. With constant weights it is a skip. Units with places are counted by
+    channels, rows, columns where the other end has none."""
 
     kind: ClassVar[str] = "one_to_one"
 
@@ -105,11 +106,11 @@ class OneToOne(Wiring):
         return 1, 1
 
     def mismatch(self, post: Extent, pre: Extent) -> str | None:
-        if post == pre:
-            return None
         if prod(post) != prod(pre):
             return f"as many units at both ends, found {prod(pre)} and {prod(post)}"
-        return f"the same extent at both ends, found {said(pre)} and {said(post)}"
+        if len(pre) > 1 and len(post) > 1 and post != pre:
+            return f"the same extent at both ends, found {said(pre)} and {said(post)}"
+        return None
 
 
 class Router(Wiring):
