@@ -8,10 +8,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from neurosal.folding import placed
 from neurosal.graph.circuit import Circuit
 from neurosal.graph.models import Source
 from neurosal.graph.projection import Projection
-from neurosal.placing import CARD, Box, Route, facts, meaning, pattern, placed, wrapped
+from neurosal.placing import CARD, Box, Label, Route, facts, meaning, pattern, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,6 +21,7 @@ ENDINGS = (".png", ".svg", ".pdf")
 # Okabe & Ito's colours, which most kinds of colour blindness tell apart; patterns of lines say the rest.
 COLOURS = {"feedforward": "#0072b2", "feedback": "#d55e00", "lateral": "#000000", "modulatory": "#009e73"}
 MARGIN, LEGEND = 0.3, 0.45
+FITTING = 110  # points of a letter, times letters, that an inch holds; of bold ones, fewer
 HEAD = "-|>,head_length=5,head_width=2.6"
 
 
@@ -28,7 +30,7 @@ def draw(circuit: Circuit, path: str | Path | None = None) -> Figure:
 
     Populations are boxes with their size, stacked where they have areas; relays are small. Feedforward projections run
     to the right, feedback returns below, routers (dotted) choose from above. Dashed synapses never change, dash-dotted
-    ones are tied.
+    ones are tied. Deep circuits are drawn in several rows; a line that ends in another row says where.
 
     Args:
         circuit: any whose projections end at its populations.
@@ -58,6 +60,8 @@ def draw(circuit: Circuit, path: str | Path | None = None) -> Figure:
         _draw_box(axes, circuit, name, box)
     for route in picture.routes:
         _draw_route(axes, route)
+    for label in picture.labels:
+        _draw_label(axes, label)
     if legend:
         axes.legend(
             legend.values(), legend, loc="lower center", ncols=len(legend), frameon=False, fontsize=9, handlelength=2.6
@@ -83,13 +87,16 @@ def _draw_box(axes: Any, circuit: Circuit, name: str, box: Box) -> None:
         )
     size = (7 if len(name) > 12 else 8.5) if box.relay else 10.5
     lines = wrapped(name, 17 if box.relay else 14)
+    size = min(size, 0.93 * FITTING * box.width / max(map(len, lines)))
     step = size / 72 * 1.12
     whole = step * len(lines) + step * 0.9
     y = box.y + whole / 2 - step / 2
     for line in lines:
         axes.text(box.x, y, line, ha="center", va="center", fontsize=size, fontweight="bold", zorder=4)
         y -= step
-    axes.text(box.x, y, facts(circuit, name), ha="center", va="center", fontsize=size - 1.5, color="#444444", zorder=4)
+    said = facts(circuit, name)
+    small = min(size - 1.5, FITTING * box.width / len(said))
+    axes.text(box.x, y, said, ha="center", va="center", fontsize=small, color="#444444", zorder=4)
 
 
 def _style(edge: Projection) -> dict[str, Any]:
@@ -118,6 +125,16 @@ def _draw_route(axes: Any, route: Route) -> None:
             zorder=3.5,
             **{**style, "linestyle": "solid", "linewidth": 1},
         )
+    )
+
+
+def _draw_label(axes: Any, label: Label) -> None:
+    """Where a line comes from or goes to that has its other end in another row."""
+    anchors = {1: ("center", "bottom"), -1: ("center", "top"), 2: ("left", "center"), -2: ("right", "center")}
+    ha, va = anchors[label.side]
+    ground = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.6}
+    axes.text(
+        label.x, label.y, label.text, ha=ha, va=va, fontsize=7, color=COLOURS[label.pathway], zorder=3.6, bbox=ground
     )
 
 

@@ -1,4 +1,5 @@
-"""Where populations and projections of a circuit stand in a picture: layers from left to right, feedback below.
+"""Where populations and projections of a circuit stand in a picture: layers from left to right, feedback below. Deep
+circuits have several rows, see `neurosal.folding`.
 
 All coordinates are inches, upwards, so that boxes and letters keep their size however deep a circuit is. What draws
 them, matplotlib or a page, is elsewhere.
@@ -64,13 +65,31 @@ class Route:
 
 
 @dataclass(frozen=True)
+class Label:
+    """What stands at the loose end of a line that goes on in another row.
+
+    Args:
+        x, y: of the end.
+        side: where the text stands from there: 1 above, -1 below; 2 to the right, -2 to the left.
+    """
+
+    text: str
+    pathway: str
+    x: float
+    y: float
+    side: int
+
+
+@dataclass(frozen=True)
 class Picture:
     """A circuit placed: a box for each population, a line for each projection, and the corners of all.
 
     Args:
         boxes: by population.
-        routes: in the order in which they are drawn.
+        routes: in the order in which they are drawn; a projection between rows has one where it leaves, if few do, and
+            one where it arrives.
         left, low, right, high: corners of what is drawn, without a margin.
+        labels: of projections between rows.
     """
 
     boxes: dict[str, Box]
@@ -79,15 +98,11 @@ class Picture:
     low: float
     right: float
     high: float
+    labels: tuple[Label, ...] = ()
 
 
-def placed(circuit: Circuit) -> Picture:
-    """The circuit in its places.
-
-    Args:
-        circuit: any; projections that do not end at its populations are left out.
-    """
-    boxes = layout(circuit)
+def in_a_row(circuit: Circuit, boxes: dict[str, Box]) -> Picture:
+    """Boxes and all lines between them; projections that do not end at these are left out."""
     arcs = _arcs(circuit, boxes)
     routes = [_arc_route(*arc) for arc in arcs]
     curved = {id(arc[0]) for arc in arcs}
@@ -104,10 +119,10 @@ def placed(circuit: Circuit) -> Picture:
 
 
 def facts(circuit: Circuit, name: str) -> str:
-    """What a box says below its name: units, activation, areas."""
+    """What a box says below its name: units or channels × rows × columns, activation, areas."""
     population = circuit.populations[name]
     activation = getattr(population.model, "activation", None)
-    said = f"{population.units:,}"
+    said = "×".join(f"{size:,}" for size in population.extent)
     said += f" {activation}" if activation else " relay" if isinstance(population.model, Relay) else " units"
     said += " normed" if getattr(population.model, "norm", None) is not None else ""
     return said + (f" × {population.areas}" if population.areas > 1 else "")

@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from neurosal.analysis.reporting.markup import Markup, table, tag
 from neurosal.analysis.reporting.section import Figures, Section, details
 from neurosal.analysis.reporting.study import Study
+from neurosal.folding import placed
 from neurosal.graph.circuit import Circuit
 from neurosal.graph.models import Source
 from neurosal.graph.projection import Projection
-from neurosal.placing import CARD, Box, Picture, Point, Route, facts, meaning, pattern, placed, wrapped
+from neurosal.placing import CARD, Box, Label, Picture, Point, Route, facts, meaning, pattern, wrapped
 
 SCALE = 100  # of the drawing's numbers to an inch
 MARGIN = 0.12
 HEAD, HALF = 0.12, 0.055  # length of an arrow's head, and half its width
-LARGEST = 60  # populations of a circuit that can still be read when drawn
+LARGEST = 150  # populations of a circuit that can still be read when drawn
 NAMED = 4  # arms in the title of a drawing
 
 
@@ -86,6 +87,7 @@ def svg(circuit: Circuit, title: str) -> Markup:
     picture = placed(circuit)
     names = {id(edge): name for name, edge in circuit.projections.items()}
     parts = [_line(picture, route, names[id(route.edge)]) for route in picture.routes]
+    parts += [_label(picture, label) for label in picture.labels]
     parts += [part for name, box in picture.boxes.items() for part in _box(picture, circuit, name, box)]
     width, height = (picture.right - picture.left + 2 * MARGIN), (picture.high - picture.low + 2 * MARGIN)
     return tag(
@@ -130,6 +132,14 @@ def _line(picture: Picture, route: Route, name: str) -> Markup:
         tag("polygon", points=_at(picture, *head), class_=f"head {edge.pathway}"),
         data_projection=name,
     )
+
+
+def _label(picture: Picture, label: Label) -> Markup:
+    """Where a line comes from or goes to that has its other end in another row."""
+    x, y = _place(picture, (label.x, label.y))
+    drop = {1: -2, -1: 9, 2: 3, -2: 3}[label.side]
+    anchor = {2: "start", -2: "end"}.get(label.side, "middle")
+    return tag("text", label.text, x=f"{x:.1f}", y=f"{y + drop:.1f}", font_size=9, text_anchor=anchor, class_="fact")
 
 
 def _box(picture: Picture, circuit: Circuit, name: str, box: Box) -> Iterator[Markup]:
