@@ -80,6 +80,7 @@ class Layout:
     names: dict[str, str] = field(default_factory=dict)  # projection, router or population → name of a submodule
     biased: dict[str, str] = field(default_factory=dict)  # population → projection whose layer has its bias
     norms: dict[str, str] = field(default_factory=dict)  # population → name of the submodule that normalises it
+    dropouts: dict[str, str] = field(default_factory=dict)  # population → name of the submodule that drops units
 
 
 def lay_out(network: Network, replica: int) -> Layout:
@@ -103,8 +104,10 @@ def lay_out(network: Network, replica: int) -> Layout:
         for name, population in circuit.populations.items()
         if getattr(population.model, "norm", None)
     }
-    layout.names = _safe_names(sorted({*found, *normed.values()}))
+    dropped = {name: f"{name}_dropout" for name, model in models.items() if isinstance(model, Rate) and model.dropout}
+    layout.names = _safe_names(sorted({*found, *normed.values(), *dropped.values()}))
     layout.norms = {name: layout.names[norm] for name, norm in normed.items()}
+    layout.dropouts = {name: layout.names[drop] for name, drop in dropped.items()}
     for phase in plan.forward:
         if isinstance(phase, Route):
             tensors, name = network._routers[phase.router].tensors, layout.names[phase.router]
@@ -379,7 +382,12 @@ class _Written:
             a = self.graph.call_module(place, (a,))
         function = VALUES[model.activation]
         h = a if function is None else self.call(function, a)
-        return h if model.gain == 1 else self.call(torch.mul, h, model.gain)
+        h = h if model.gain == 1 else self.call(torch.mul, h, model.gain)
+        if population not in self.layout.dropouts:
+            return h
+        place = self.layout.dropouts[population]
+        self.put(place, nn.Dropout(model.dropout))
+        return self.graph.call_module(place, (h,))
 
     def settled(self, phase: Forward, model: Rate, a: Node) -> Node:
         h = self.value(phase.population, model, a)

@@ -203,3 +203,13 @@ def test_what_has_no_layer_is_named() -> None:
     network = ns.compile(rules.bp(picture().with_projections(input_to_stem=back)), device="cpu")
     with pytest.raises(CircuitError, match=r"projections\.input_to_stem\.wiring: expected wiring that is dense"):
         network.to_module()
+
+
+def test_dropout_acts_where_the_module_trains() -> None:
+    circuit = picture()
+    network, x = trained(circuit.with_populations(row=circuit.populations["row"].replace(model=Rate(dropout=0.5))))
+    module = network.to_module(1)
+    assert (module(x) - network.predict(x)[1]).abs().max() < EXACT
+    assert isinstance(module.row_dropout, nn.Dropout)
+    assert module.row_dropout.p == 0.5
+    assert not torch.equal(module.train()(x), module(x))
