@@ -66,10 +66,10 @@ class Exported:
         It computes the forward sweep alone; feedback synapses stay behind. Every dense projection is a
         `torch.nn.Linear` of its name and every convolution a `torch.nn.Conv2d`, with the population's bias in the first
         one that reaches it, so that ``hidden1_to_output.weight`` is a key of its ``state_dict``; a norm is a layer
-        ``{population}_norm``, dropout one ``{population}_dropout``. Areas, routers, constant skips, lesions and lateral settling come along; synapses that
-        are absent stay absent under any optimiser, fixed ones and routers do not learn. The module comes in evaluation
-        mode; batch normalisation and dropout tell that from training. ``print(module.code)`` shows the lines that it runs,
-        and `torch.export.export` takes it.
+        ``{population}_norm``, dropout one ``{population}_dropout``. Areas, routers, constant skips, lesions and lateral
+        settling come along; synapses that are absent stay absent under any optimiser, fixed ones and routers do not
+        learn. The module comes in evaluation mode; batch normalisation and dropout tell that from training.
+        ``print(module.code)`` shows the lines that it runs, and `torch.export.export` takes it.
 
         Args:
             replica: which one of ``seeds``; one module holds one.

@@ -99,11 +99,8 @@ def lay_out(network: Network, replica: int) -> Layout:
         *circuit.populations,
         *(phase.router for phase in plan.forward if isinstance(phase, Route)),
     }
-    normed = {
-        name: f"{name}_norm"
-        for name, population in circuit.populations.items()
-        if getattr(population.model, "norm", None)
-    }
+    models = {name: population.model for name, population in circuit.populations.items()}
+    normed = {name: f"{name}_norm" for name, model in models.items() if isinstance(model, Rate) and model.norm}
     dropped = {name: f"{name}_dropout" for name, model in models.items() if isinstance(model, Rate) and model.dropout}
     layout.names = _safe_names(sorted({*found, *normed.values(), *dropped.values()}))
     layout.norms = {name: layout.names[norm] for name, norm in normed.items()}
