@@ -2,6 +2,7 @@
 
 from neurosal.experiments.kp_wm import kp_wm
 from neurosal.experiments.lateral_decorrelation import lateral_decorrelation
+from neurosal.experiments.pfa_cifar10 import pfa_cifar10, pfa_cifar10_full
 from neurosal.experiments.pfa_density import pfa_density
 from neurosal.experiments.pfa_expansion import pfa_expansion
 from neurosal.experiments.plasticity import (
@@ -27,6 +28,8 @@ __all__ = [
     "kp_wm",
     "lateral_decorrelation",
     "lesion_recover",
+    "pfa_cifar10",
+    "pfa_cifar10_full",
     "pfa_density",
     "pfa_expansion",
     "precision_mnist",

@@ -435,7 +435,10 @@ def _memory(
     for name in [name for name in circuits if name in trainings]:
         training, replicas = trainings[name], _replicas(view, name)
         features = sum(circuits[name].populations[each].units for each in circuits[name].inputs)
-        needs = estimate_run(circuits[name], replicas, training, sum(sizes.values()), features, judged)
+        as_bytes = dataset is not None and dataset.stays_bytes(
+            {each: circuits[name].populations[each].extent for each in circuits[name].inputs}
+        )
+        needs = estimate_run(circuits[name], replicas, training, sum(sizes.values()), features, judged, as_bytes)
         remedy = f"Take fewer than {replicas} replicas, smaller batches or smaller populations."
         problem = memory_problem(needs, free, place=f"arms.{name}", remedy=remedy)
         if problem is not None:

@@ -87,7 +87,13 @@ def estimate(
 
 
 def estimate_run(
-    circuit: Circuit, replicas: int, training: Training, samples: int = 0, features: int = 0, evaluated: int = 0
+    circuit: Circuit,
+    replicas: int,
+    training: Training,
+    samples: int = 0,
+    features: int = 0,
+    evaluated: int = 0,
+    as_bytes: bool = False,
 ) -> dict[str, int]:
     """Bytes that a run needs, by part: those of its steps, and beside them
 
@@ -101,6 +107,7 @@ def estimate_run(
     Args:
         samples, features: of all parts of the data.
         evaluated: samples of the largest part to judge by.
+        as_bytes: whether samples stay bytes: see `neurosal.engine.images`.
     """
     needs = estimate(circuit, replicas, training.batch_size, training.dtype, training.optimizer)
     state = sum(needs[part] for part in STATE)
@@ -108,7 +115,7 @@ def estimate_run(
     judged = min(evaluated * replicas, EVALUATED_ROWS) * SIGNALS * units * BYTES[training.dtype]
     queue = int(training.queue_mb * 2**20)
     return needs | {
-        "data": samples * features * (4 + BYTES[training.dtype]),
+        "data": samples * features * (2 if as_bytes else 4 + BYTES[training.dtype]),
         "kept": state if state <= KEPT_BYTES else needs["biases"] + needs["routers"],
         "records": queue + (state if state <= queue else 0),
         "evaluation": max(0, min(judged, 2 * EVALUATED_BYTES) - needs["signals"]),

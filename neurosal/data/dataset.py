@@ -212,6 +212,16 @@ class Dataset:
                 found[name] = ((channels, rows, columns), not self._by_place and not each)
         return found
 
+    def stays_bytes(self, extents: Mapping[str, tuple[int, ...]]) -> bool:
+        """Whether all inputs go to a device as the bytes that were published, to be scaled batch by batch: images
+        whose scaling is the same at every place, for inputs of that extent."""
+        images, wanted = self.images, list(extents.values())
+        return (
+            len(images) == len(self.content.inputs) == len(wanted)
+            and all(raw.dtype == np.uint8 for raw in self.content.inputs.values())
+            and all(same and extent in wanted for extent, same in images.values())
+        )
+
     @property
     def _by_place(self) -> bool:
         """Whether scaling takes statistics of each feature for itself."""

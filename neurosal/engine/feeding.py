@@ -115,7 +115,7 @@ def _resident(part: Any, network: Network, augment: Sequence[Augmentation]) -> d
         def rows(given: str = given) -> Any:
             return part.inputs[given] if hasattr(part, "inputs") else part.x
 
-        spatial = name in names and given in pictures and populations[name].shape == pictures[given].extent
+        spatial = name in names and given in pictures and populations[name].extent == pictures[given].extent
         if given in pictures and (spatial or augment):
             found[name] = Images(pictures[given], rows, spatial=spatial, dtype=network.dtype, device=network.device)
         else:

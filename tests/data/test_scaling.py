@@ -172,3 +172,10 @@ def test_bytes_that_become_something_else_at_each_place_are_not_kept(scaling: An
     picture = data.train.pictures["input"]
     assert (picture.pixels, picture.table, picture.black) == (None, None, None)
     assert data.images == {"input": ((3, 4, 5), False)}
+
+
+def test_sets_of_bytes_stay_bytes_for_inputs_of_their_extent() -> None:
+    assert in_colour().scaled("channels").stays_bytes({"input": (3, 4, 5)})
+    assert not in_colour().scaled("channels").stays_bytes({"input": (60,)})
+    assert not in_colour().scaled("standardise").stays_bytes({"input": (3, 4, 5)})
+    assert not two_features().stays_bytes({"input": (2,)})

@@ -1,0 +1,77 @@
+"""The CIFAR-10 study asks what it says: published settings at full length, and a declared recipe of a few epochs."""
+
+from __future__ import annotations
+
+import pytest
+
+import neurosal as ns
+from neurosal import experiments
+from neurosal.experiments.pfa_cifar10 import LEARN_FEEDBACK, STEPS_PER_EPOCH, decay_dose
+from neurosal.settings import Experiment, Training
+
+FULL, SHORT = experiments.pfa_cifar10_full(), experiments.pfa_cifar10()
+
+
+def rate(training: Training, epoch: float) -> float:
+    schedule = training.optimizer.schedule
+    return training.optimizer.lr * schedule.factor(int(epoch * STEPS_PER_EPOCH), epoch, training.epochs)
+
+
+def decay(training: Training, epoch: float) -> float:
+    schedule = training.optimizer.decay_schedule
+    factor = 1.0 if schedule is None else schedule.factor(int(epoch * STEPS_PER_EPOCH), epoch, training.epochs)
+    return training.optimizer.weight_decay * factor
+
+
+def test_the_full_recipe_is_the_published_one() -> None:
+    for rule, arm in FULL.arms.items():
+        training = FULL.training_of(rule)
+        assert (training.epochs, training.batch_size, training.optimizer.momentum) == (250, 128, 0.9)
+        own = 0.001 if rule == "dfa" else 0.1
+        rates = [rate(training, epoch) for epoch in (0, 99.9, 100, 150, 200, 249)]
+        assert rates == pytest.approx([own, own, own / 10, own / 100, own / 1000, own / 1000])
+        first = 0.005 if rule in LEARN_FEEDBACK else 1e-4
+        assert [decay(training, epoch) for epoch in (0, 0.99, 1, 249)] == pytest.approx([first, first, 1e-4, 1e-4])
+        assert arm.recipe.circuit == "resnet20"
+        assert arm.recipe.rule == rule
+
+
+def test_both_recipes_are_of_the_same_data_and_rules() -> None:
+    assert SHORT.data == FULL.data
+    assert list(SHORT.arms) == list(FULL.arms)
+    assert set(SHORT.arms) == {"bp", "shallow", "fa", "dfa", "usf", "kp", "pfa", "pfa_o"}
+    assert {arm: value.recipe for arm, value in SHORT.arms.items()} == {
+        arm: value.recipe for arm, value in FULL.arms.items()
+    }
+    for made in (SHORT, FULL):
+        assert made.training.augment == (ns.PadCrop(pixels=4), ns.RandomFlip())
+        assert made.data.name == "cifar10_jpeg"
+        assert made.data.split.validation == 5000
+        assert len(made.seeds) >= 3
+        assert Experiment.from_yaml(made.to_yaml()) == made
+
+
+def test_learned_feedback_gets_a_decay_dose_of_four() -> None:
+    for made in (SHORT, FULL):
+        for rule in LEARN_FEEDBACK:
+            assert decay_dose(made.training_of(rule)) >= 4
+
+
+def test_arms_differ_in_decay_and_in_dfa_s_rate_only_and_their_notes_say_so() -> None:
+    for made in (SHORT, FULL):
+        common = made.training_of("bp")
+        for rule, arm in made.arms.items():
+            own = made.training_of(rule)
+            declared = {"lr": own.optimizer.lr, "decay_schedule": own.optimizer.decay_schedule}
+            assert own == common.replace(optimizer=common.optimizer.replace(**declared))
+            changed = [name for name, value in declared.items() if value != getattr(common.optimizer, name)]
+            assert changed == (["decay_schedule"] if rule in LEARN_FEEDBACK else ["lr"] if rule == "dfa" else [])
+            assert ("decay" in arm.note) == (rule in LEARN_FEEDBACK)
+            assert ("rate" in arm.note) == (rule == "dfa")
+
+
+def test_the_short_recipe_warms_up_and_ends_near_zero() -> None:
+    training = SHORT.training_of("bp")
+    assert rate(training, 0) < 0.01
+    assert rate(training, training.epochs - 1 / STEPS_PER_EPOCH) < 1e-4
+    assert max(rate(training, epoch / 10) for epoch in range(10 * training.epochs)) > 0.09
