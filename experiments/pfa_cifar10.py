@@ -28,9 +28,9 @@ MOMENTUM, RATE = 0.9, 0.1
 EPOCHS, DECAY, DFA_RATE = 250, 1e-4, 0.001
 FIRST_DECAY = 0.005  # of PFA, in the first epoch
 # Cut short.
-SHORT_EPOCHS, SHORT_DECAY, SHORT_DFA_RATE = 9, 5e-4, 0.01
-ALIGNING = (0.0, 3.0)  # epochs in which decay is strong
-ALIGNING_DECAY = 0.005
+SHORT_EPOCHS, SHORT_DECAY, SHORT_DFA_RATE = 8, 5e-4, 0.01
+WARM_UP = STEPS_PER_EPOCH // 4
+ALIGNING = 0.015  # decay of learned feedback in the first epoch
 
 RULES: dict[str, tuple[str, str]] = {
     "bp": ("BP", "weight transport"),
@@ -55,8 +55,10 @@ def pfa_cifar10(recipe: Length = "short") -> Experiment:
 
     Args:
         recipe: "full" is the paper's: 250 epochs, rate .1 (DFA .001), a tenth of it from epochs 100, 150 and 200 on,
-            decay 1e-4, for learned feedback .005 in the first epoch (KP is ours: it is treated as PFA). "short" is
-            declared here: see `SHORT_EPOCHS` and the constants below it.
+            decay 1e-4, for learned feedback .005 in the first epoch (KP is not in the paper: it is treated as PFA). For
+            a GPU. "short" is declared by us, for two cores in about two hours (8 arms, 3 seeds): 8 epochs, products in
+            bfloat16, rate .1 after a linear start of 88 steps, falling to zero along a cosine (DFA .01), decay 5e-4,
+            for learned feedback .015 in the first epoch: most of a decay dose Σ ηλ / (1 - momentum) of 5.
 
     Published (250 epochs, original bits, 5 seeds): BP 91.4 ± .2, FA 64.5 ± 1.8, DFA 30.8 ± 1.2, uSF 90.0 ± .2, PFA 90.8
     ± .4, PFA-o 91.4 ± .2; path angles at the end PFA 14.5 to 19.2°, PFA-o at most .3°, uSF 20 to 50°, FA 35 to 95°.
@@ -97,16 +99,15 @@ def _full() -> Experiment:
     optimizer = SGD(lr=RATE, momentum=MOMENTUM, weight_decay=DECAY, schedule=Steps(at=(100, 150, 200), factor_each=0.1))
     training = Training(epochs=EPOCHS, optimizer=optimizer, checkpoint_every=1, log_every=88, **_common(5))
     title = "ResNet-20 on CIFAR-10 (JPEG form), settings of the PFA paper"
-    return _study("pfa_cifar10_full", title, training, changes, seeds=(0, 1, 2, 3, 4))
+    return _study("pfa_cifar10_full", title, training, changes, seeds=(0, 1, 2))
 
 
 def _short() -> Experiment:
-    factors = (ALIGNING_DECAY / SHORT_DECAY, 1.0)
-    strong = {"decay_schedule": Piecewise(starts=ALIGNING, factors=factors).to_dict()}
-    note = f"decay {ALIGNING_DECAY:g} until epoch {ALIGNING[1]:g}"
+    strong = {"decay_schedule": Piecewise(starts=(0.0, 1.0), factors=(ALIGNING / SHORT_DECAY, 1.0)).to_dict()}
+    note = f"decay {ALIGNING:g} in the first epoch"
     changes = dict.fromkeys(LEARN_FEEDBACK, (strong, note))
     changes["dfa"] = ({"lr": SHORT_DFA_RATE}, f"rate {SHORT_DFA_RATE:g}")
-    schedule = WarmUp(steps=STEPS_PER_EPOCH // 2, then=Cosine())
+    schedule = WarmUp(steps=WARM_UP, then=Cosine())
     optimizer = SGD(lr=RATE, momentum=MOMENTUM, weight_decay=SHORT_DECAY, schedule=schedule)
     training = Training(
         epochs=SHORT_EPOCHS,
@@ -114,10 +115,11 @@ def _short() -> Experiment:
         compute="bfloat16",
         checkpoint_every=None,
         checkpoint_every_steps=88,
+        evaluate_every=2,
         log_every=22,
         **_common(1),
     )
-    title = f"ResNet-20 on CIFAR-10 (JPEG form), {SHORT_EPOCHS} epochs"
+    title = f"ResNet-20 on CIFAR-10 (JPEG form), cut short to {SHORT_EPOCHS} epochs"
     return _study("pfa_cifar10", title, training, changes, seeds=(0, 1, 2))
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 import neurosal as ns
-from neurosal import experiments
+from neurosal import experiments, library
 from neurosal.experiments.pfa_cifar10 import LEARN_FEEDBACK, STEPS_PER_EPOCH, decay_dose
+from neurosal.record import schema
 from neurosal.settings import Experiment, Training
 
 FULL, SHORT = experiments.pfa_cifar10_full(), experiments.pfa_cifar10()
@@ -68,6 +69,13 @@ def test_arms_differ_in_decay_and_in_dfa_s_rate_only_and_their_notes_say_so() ->
             assert changed == (["decay_schedule"] if rule in LEARN_FEEDBACK else ["lr"] if rule == "dfa" else [])
             assert ("decay" in arm.note) == (rule in LEARN_FEEDBACK)
             assert ("rate" in arm.note) == (rule == "dfa")
+
+
+def test_what_joins_populations_without_weights_is_recorded_as_such() -> None:
+    columns = schema.graph(library.build(FULL.arms["bp"].recipe).to_dict())
+    kinds = dict(zip(columns["projection"], zip(columns["wiring"], columns["weights"], strict=True), strict=True))
+    assert kinds["block3_to_block4"] == ("shortcut", "")
+    assert kinds["block3_to_block4_hidden"] == ("conv2d", "own")
 
 
 def test_the_short_recipe_warms_up_and_ends_near_zero() -> None:

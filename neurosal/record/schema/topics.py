@@ -74,7 +74,7 @@ def graph(circuit: Mapping[str, Any]) -> dict[str, list[Any]]:
     for column in ("source", "target", "pathway"):
         columns[column] = [fields[column] for fields in edges.values()]
     for column in ("wiring", "weights", "plasticity"):
-        columns[column] = [fields[column]["kind"] for fields in edges.values()]
+        columns[column] = [fields[column]["kind"] if column in fields else "" for fields in edges.values()]
     returning = {"feedforward": "feedback", "feedback": "feedforward", "lateral": "lateral"}
     columns[PAIR] = [
         next((
