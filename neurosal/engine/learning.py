@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neurosal.engine import by_area, heavy_ball
+from neurosal.engine import by_area, contraction, heavy_ball
 from neurosal.engine.fused import FusedChange, bind
 from neurosal.engine.grouped import sum_groups
 from neurosal.engine.lesions import held
@@ -85,6 +85,7 @@ class Learner:
                     entry.masked_fill_(mask == 0, 0.0)  # a synapse that is gone has no momentum
         self.fused = {change: self._bound(change) for change in self.products}
         self.heavy_ball = {change: heavy_ball.bind(self, change) for change in self.products}
+        self.joined = {each.relay: contraction.Joined(self.parameters, each) for each in self.plan.contractions}
 
     def _bound(self, change: Change) -> FusedChange:
         step = bind(self, change, partial(self._fused, change))
@@ -145,22 +146,18 @@ class Learner:
 
     # Proposed changes ------------------------------------------------------------------------------------------------
 
-    def proposed(self, change: Change, batch: Batch) -> tuple[dict[str, Tensor], dict[str, Tensor], Groups | None]:
+    def proposed(
+        self, change: Change, batch: Batch, total: Tensor | None = None
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], Groups | None]:
         """Changes of weights (in storage, [R, K, O, I]) and of parameters of populations (``hidden1.bias``, [R, K, U]),
-        with the sign of a gradient; nothing is changed."""
+        with the sign of a gradient; nothing is changed. `total`: their product, where it is there already."""
         weights: dict[str, Tensor] = {}
         groups = None
         if change.terms:
-            kernel, router, order = self.products[change]
-            groups = batch.groups[router] if router is not None else None
-            total: Tensor | None = None
-            for term in change.terms:
-                post, pre, whole = self.rows(term, batch, order, groups, kernel.compute)
-                product = kernel.correlate(post, pre, groups)
-                product = product.mul_(whole) if whole != 1 else product
-                total = product if total is None else total.add_(product)
-            assert total is not None
+            if total is None:
+                total, groups = self.total(change, batch)
             weights = {name: total.view(self.parameters.full[name].shape) for name in change.projections}
+            weights |= contraction.changes(self, change, total)
         else:
             for name in change.projections:
                 edge = self.circuit.projections[name]
@@ -170,6 +167,19 @@ class Learner:
         if masks := self.parameters.masks:
             weights = {name: tensor * masks[name] if name in masks else tensor for name, tensor in weights.items()}
         return weights, self._cell_changes(change, batch), groups
+
+    def total(self, change: Change, batch: Batch) -> tuple[Tensor, Groups | None]:
+        """The sum of products that weights change by, as kernels read it, and the areas that it is of."""
+        kernel, router, order = self.products[change.plain]
+        groups = batch.groups[router] if router is not None else None
+        total: Tensor | None = None
+        for term in change.terms:
+            post, pre, whole = self.rows(term, batch, order, groups, kernel.compute)
+            product = kernel.correlate(post, pre, groups)
+            product = product.mul_(whole) if whole != 1 else product
+            total = product if total is None else total.add_(product)
+        assert total is not None
+        return total, groups
 
     def _own_update(self, name: str, edge: Projection, batch: Batch) -> Tensor:
         local = LocalSignals(self, name, edge, batch)
@@ -226,7 +236,9 @@ class Learner:
 
     def learn_here(self, change: Change, batch: Batch, optimizer: Optimizer, rates: Rates) -> None:
         """Carry out one change."""
-        if change.terms and optimizer.plain:
+        if change.contracted:
+            contraction.learn(self, change, batch, optimizer, rates)
+        elif change.terms and optimizer.plain:
             self.fused[change](batch, rates)
         elif change.terms and self._in_place(change, batch, optimizer, rates):
             pass

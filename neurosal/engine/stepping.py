@@ -124,7 +124,8 @@ class Stepped:
             step(batch)
         mean = self._no_loss() if target is None else self._sweep.lose(batch, target, loss)
         if not self._state.all_frozen:
-            self._change(self.plan.without_error if target is None else self.plan.backward, batch, optimizer, rates)
+            made = self._sweep.plan_with(self._sweep.joined(batch.whole))
+            self._change(made.without_error if target is None else made.backward, batch, optimizer, rates)
         return mean
 
     def _change(self, phases: Iterable[Backward | Change], batch: Batch, optimizer: Optimizer, rates: Rates) -> None:
@@ -159,7 +160,7 @@ class Stepped:
 
     def _lean_step(self, batch: Batch, target: Tensor, loss: str, optimizer: Optimizer, rates: Rates) -> Tensor:
         """Each change as soon as it may be made, and each signal forgotten after its last reader."""
-        lean = self._sweep.lean(self.recompute, self._light(batch))
+        lean = self._sweep.lean(self.recompute, self._light(batch), batch.whole)
         for step, frees in lean.up:
             step(batch)
             if frees:
@@ -186,7 +187,7 @@ class Stepped:
             if isinstance(phase, Change):
                 self._learner.learn(phase, batch, optimizer, rates)
             else:
-                self._sweep.backward[phase.population](batch)
+                self._sweep.back(phase)(batch)
 
     def _feedback_then_clip(
         self, phases: Iterable[Backward | Change], batch: Batch, optimizer: Optimizer, rates: Rates
@@ -194,7 +195,7 @@ class Stepped:
         """Clipping needs the norm of the whole change of each replica, so nothing moves before all of it is known."""
         for phase in phases:
             if not isinstance(phase, Change):
-                self._sweep.backward[phase.population](batch)
+                self._sweep.back(phase)(batch)
         changes = [phase for phase in phases if isinstance(phase, Change)]
         proposed = [self._learner.proposed(change, batch) for change in changes]
         tensors = [tensor for weights, biases, _ in proposed for tensor in (*weights.values(), *biases.values())]

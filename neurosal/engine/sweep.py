@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from neurosal.engine import contraction
 from neurosal.engine.activations import ACTIVATIONS
 from neurosal.engine.dropping import Dropping
 from neurosal.engine.inputs import refuse_labels
@@ -24,7 +25,8 @@ from neurosal.engine.routing import Groups, RouterState
 from neurosal.engine.transfer import Bound, bound, is_plain
 from neurosal.engine.wiring import flat, shaped
 from neurosal.graph import Constant, OneToOne, Own, Population, Rate
-from neurosal.lower.plan import Backward, Change, Forward, Phase, Plan, Route
+from neurosal.lower.contraction import contracted, joined_at
+from neurosal.lower.plan import Backward, Change, Contraction, Forward, Phase, Plan, Route
 from neurosal.lower.schedule import Schedule, Signal, gate_reads, schedule
 
 if TYPE_CHECKING:
@@ -88,6 +90,7 @@ class Batch:
 
 
 Step = Callable[[Batch], None]
+Joined = tuple[Contraction, ...]
 
 
 class LeanSteps:
@@ -103,7 +106,7 @@ class LeanSteps:
             if isinstance(phase, Change):
                 self.down.append((phase, None, moment.frees))
             else:
-                step = sweep.backward[phase.population] if isinstance(phase, Backward) else sweep.steps[phase]
+                step = sweep.back(phase) if isinstance(phase, Backward) else sweep.steps[phase]
                 self.down.append((None, step, moment.frees))
 
 
@@ -118,8 +121,10 @@ class Sweep:
         self.forward: list[Step] = []
         self.first: list[Step] = []
         self.backward: dict[str, Step] = {}
-        self._lean: dict[tuple[int, bool], LeanSteps] = {}
-        self._schedules: dict[tuple[int, bool], Schedule] = {}
+        self._lean: dict[tuple[int, bool, Joined], LeanSteps] = {}
+        self._schedules: dict[tuple[int, bool, Joined], Schedule] = {}
+        self._plans: dict[Joined, Plan] = {(): plan}
+        self._backs: dict[Backward, Step] = {}  # of plans with joined hops
         self.skips: dict[str, int] = {}  # constant skip that lets a signal pass as it is → version of its storage
         self.bind()
 
@@ -137,6 +142,7 @@ class Sweep:
         }
         self.forward = [*self.start, *self.steps.values()]
         self._lean.clear()
+        self._backs.clear()
         inputs = plan.circuit.inputs
         # What can be done on the inputs alone.
         routes = [step for phase, step in self.steps.items() if isinstance(phase, Route) and phase.source in inputs]
@@ -191,16 +197,37 @@ class Sweep:
         if any(full[name]._version != version for name, version in self.skips.items()):
             self.bind()
 
-    def lean(self, segments: int, light: bool) -> LeanSteps:
-        """The steps of a schedule with these options."""
-        if (found := self._lean.get((segments, light))) is None:
-            found = self._lean[segments, light] = LeanSteps(self, self.schedule(segments, light))
+    def lean(self, segments: int, light: bool, samples: int) -> LeanSteps:
+        """The steps of a schedule with these options, for so many samples."""
+        key = (segments, light, self.joined(samples) if self.plan.contractions else ())
+        if (found := self._lean.get(key)) is None:
+            found = self._lean[key] = LeanSteps(self, self.schedule(*key))
         return found
 
-    def schedule(self, segments: int, light: bool) -> Schedule:
+    def schedule(self, segments: int, light: bool, joined: Joined = ()) -> Schedule:
         """The schedule with these options."""
-        if (found := self._schedules.get((segments, light))) is None:
-            found = self._schedules[segments, light] = schedule(self.plan, segments=segments, light=light)
+        if (found := self._schedules.get((segments, light, joined))) is None:
+            found = schedule(self.plan_with(joined), segments=segments, light=light)
+            self._schedules[segments, light, joined] = found
+        return found
+
+    def joined(self, samples: int) -> Joined:
+        """The relays whose hops are joined in a batch of so many samples; not those in which units are silenced."""
+        silenced = self.parameters.lesions.silenced
+        return tuple(each for each in joined_at(self.plan, samples) if each.relay not in silenced)
+
+    def plan_with(self, joined: Joined) -> Plan:
+        """The plan with the hops of these relays joined."""
+        if (found := self._plans.get(joined)) is None:
+            found = self._plans[joined] = contracted(self.plan, joined)
+        return found
+
+    def back(self, phase: Backward) -> Step:
+        """The bound function of a phase of the way back, of this plan or of one with joined hops."""
+        if not phase.contracted:
+            return self.backward[phase.population]
+        if (found := self._backs.get(phase)) is None:
+            found = self._backs[phase] = self._backward(phase)
         return found
 
     def _passes(self, projection: str) -> bool:
@@ -412,7 +439,8 @@ class Sweep:
         name, model = phase.population, self.plan.circuit.populations[phase.population].model
         edges = self.plan.circuit.projections
         ordered = sorted(phase.projections, key=self.skips.__contains__)
-        sources = [self._applied(projection, kind=edges[projection].carries) for projection in ordered]
+        joined = {each.second: contraction.error(self, each) for each in phase.contracted}
+        sources = [joined.get(name) or self._applied(name, kind=edges[name].carries) for name in ordered]
         own = ordered[0] not in self.skips
         gate: Any = None
         gated, normed = gate_reads(self.plan.circuit, name), isinstance(model, Rate) and not is_plain(model)

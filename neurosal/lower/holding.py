@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from math import prod
 
 from neurosal.checks.memory import BYTES, estimate
 from neurosal.graph import Circuit, Constant, OneToOne, Own, Projection, Rate, Router
-from neurosal.lower.plan import Backward, Change, Forward, Output, Plan, Route, plan
+from neurosal.lower.contraction import contracted, joined_at
+from neurosal.lower.plan import Backward, Change, Contraction, Forward, Output, Plan, Route, plan
 from neurosal.lower.schedule import Moment, Schedule, Signal, gate_reads, schedule
 from neurosal.settings.optimizers import Optimizer
 
@@ -90,6 +92,7 @@ def memory(
     needs = estimate(circuit, replicas, samples, dtype, optimizer)
     fixed = {part: size for part, size in needs.items() if part not in ("changes", "signals")}
     made, itemsize = plan(circuit), BYTES[dtype]
+    made = contracted(made, joined_at(made, samples))
     light = is_large(circuit, replicas, samples, itemsize)
     steps = schedule(made, segments=recompute, light=light)
     return Memory(fixed=fixed, phases=holding(made, steps, replicas=replicas, samples=samples, itemsize=itemsize))
@@ -253,6 +256,7 @@ class _Ledger:
                 self.passing(2 * rows)
             elif len(phase.projections) - len(skips) > 1:
                 self.passing(rows)
+        self.passing(max(map(self.between, phase.contracted), default=0))
         normed = isinstance(model, Rate) and model.norm is not None
         delta = e
         if isinstance(model, Rate) and (gated or model.gain != 1) and not (normed and own):
@@ -261,6 +265,11 @@ class _Ledger:
             self.passing(rows)
         self.place((name, "error"), [delta])
         self.sweep(e)
+
+    def between(self, joined: Contraction) -> int:
+        """Bytes of a weight from the source of a relay to its target."""
+        units = (self.plan.circuit.populations[name].units for name in (joined.source, joined.target))
+        return self.replicas * prod(units) * self.itemsize
 
     def change(self, phase: Change) -> None:
         plan, populations = self.plan, self.plan.circuit.populations
@@ -271,6 +280,7 @@ class _Ledger:
             several = 1 if areas > 1 else self.replicas
             size = post * (pre if edge.wiring.functions == "dense" else 1)
             self.passing(several * size * self.itemsize)
+        self.passing(max(map(self.between, phase.contracted), default=0))
         for name in phase.biases:
             if populations[name].areas > 1:
                 self.passing(self.rows(name))

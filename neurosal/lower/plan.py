@@ -8,7 +8,7 @@ printable and needs no torch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from neurosal.graph import Circuit, Constant, Own, Projection, Rate, Relay, Router, Source
 
@@ -48,15 +48,39 @@ class Output:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Contraction:
+    """A relay without signals of its own: its hops are joined, ``e = (R B) δ``, and ``ΔR = (Σ h δᵀ) Bᵀ``.
+
+    Args:
+        first, second: the projections B to the relay and R from it.
+        source, target: where they come from and where they lead.
+        least: samples of a batch from which that costs less.
+    """
+
+    relay: str
+    first: str
+    second: str
+    source: str
+    target: str
+    least: int
+
+    def __str__(self) -> str:
+        return f"join     {self.first} and {self.second} in batches of {self.least} or more"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Backward:
-    """``e = Σ B δ``, ``δ = e f'(a)``; projections in `targets` carry the target in place of δ."""
+    """``e = Σ B δ``, ``δ = e f'(a)``; projections in `targets` carry the target in place of δ, those of `contracted`
+    are joined with the hop before them."""
 
     population: str
     projections: tuple[str, ...]
     targets: frozenset[str] = frozenset()
+    contracted: tuple[Contraction, ...] = ()
 
     def __str__(self) -> str:
-        sent = [f"{name} (target)" if name in self.targets else name for name in self.projections]
+        joined = {each.second: f"{each.second} ({each.first} joined)" for each in self.contracted}
+        sent = [f"{name} (target)" if name in self.targets else joined.get(name, name) for name in self.projections]
         return f"error    {self.population} from {', '.join(sent)}"
 
 
@@ -78,7 +102,7 @@ class Term:
 @dataclass(frozen=True, kw_only=True)
 class Change:
     """Change these weights, all by the same sum of products; or, when ``terms`` is empty, by the update of their own
-    plasticity.
+    plasticity. The second hops of `contracted` change by that sum times the first ones.
 
     Args:
         biases: populations whose bias changes by the sum of their error.
@@ -90,15 +114,22 @@ class Change:
     terms: tuple[Term, ...]
     biases: tuple[str, ...] = ()
     own: tuple[str, ...] = ()
+    contracted: tuple[Contraction, ...] = ()
 
     @property
     def cells(self) -> tuple[str, ...]:
         """All parameters of populations that change here, as ``population.parameter``."""
         return (*(f"{name}.bias" for name in self.biases), *self.own)
 
+    @property
+    def plain(self) -> Change:
+        """The change without second hops."""
+        return replace(self, contracted=()) if self.contracted else self
+
     def __str__(self) -> str:
         products = " + ".join(f"{t.post[1]}({t.post[0]}) x {t.pre[1]}({t.pre[0]})" for t in self.terms) or "own update"
-        return f"change   {', '.join([*self.projections, *self.cells])} by {products}"
+        joined = "".join(f", {each.second} by that times {each.first}" for each in self.contracted)
+        return f"change   {', '.join([*self.projections, *self.cells])} by {products}{joined}"
 
 
 Phase = Route | Forward | Output | Backward | Change
@@ -117,6 +148,7 @@ class Plan:
     orders: dict[str, str | None] = field(default_factory=dict)  # population → router in whose order its samples stand
     reversed: frozenset[str] = frozenset()  # projections whose weights are stored as the transpose
     owners: dict[str, str] = field(default_factory=dict)  # projection → projection whose storage it reads
+    contractions: tuple[Contraction, ...] = ()  # of relays, each done in batches that are large enough
 
     @property
     def changes(self) -> tuple[Change, ...]:
@@ -130,7 +162,7 @@ class Plan:
 
     def __str__(self) -> str:
         lines = [*self.forward, self.output, *self.backward]
-        return "\n".join(f"{index:3d}  {phase}" for index, phase in enumerate(lines))
+        return "\n".join([*(f"{index:3d}  {phase}" for index, phase in enumerate(lines)), *map(str, self.contractions)])
 
 
 def plan(circuit: Circuit) -> Plan:
@@ -155,7 +187,7 @@ def plan(circuit: Circuit) -> Plan:
     output = Output(population=circuit.output)
     backward = _backward(circuit, output.population)
     reached = {output.population: -1} | {phase.population: index for index, phase in enumerate(backward)}
-    return Plan(
+    made = Plan(
         circuit=circuit,
         forward=_forward(circuit),
         output=output,
@@ -168,6 +200,9 @@ def plan(circuit: Circuit) -> Plan:
         reversed=turned,
         owners=owners,
     )
+    from neurosal.lower.contraction import contractions  # it takes plans
+
+    return replace(made, contractions=contractions(made))
 
 
 def _forward(circuit: Circuit) -> tuple[Route | Forward, ...]:

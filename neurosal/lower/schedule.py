@@ -119,7 +119,9 @@ def reads_of(circuit: Circuit, phase: Phase) -> set[Signal]:
             if gate_reads(circuit, phase.population):
                 read.add((phase.population, "kept"))
         case Backward():
-            read = {(edges[name].source, "error") for name in phase.projections if name not in phase.targets}
+            joined = {each.second: each.source for each in phase.contracted}
+            sources = (joined.get(name, edges[name].source) for name in phase.projections if name not in phase.targets)
+            read = {(source, "error") for source in sources}
             if gate_reads(circuit, phase.population):
                 read.add((phase.population, "kept"))
         case Change():

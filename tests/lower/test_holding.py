@@ -73,3 +73,18 @@ def test_it_prints_a_line_a_phase() -> None:
     lines = str(ns.compile(rules.kp(DEEP), device="cpu").memory(8)).splitlines()
     assert lines[2].split()[2:5] == ["forward", "stream0", "from"]
     assert lines[-1].startswith("peak ")
+
+
+@pytest.mark.parametrize("replicas", [1, 3])
+def test_relays_that_are_joined_hold_no_rows(replicas: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neurosal.lower.contraction.CALLS", 0)
+    circuit = rules.pfa(CHAIN)
+    network = ns.compile(circuit, seeds=range(replicas), device="cpu")
+    batch = batch_for(circuit, 1, replicas=replicas, samples=160)
+    x, y, optimizer = batch.x.float(), batch.y, ns.SGD(lr=0.1)
+    x = x[0] if replicas == 1 else x
+    y = y[0] if replicas == 1 else y
+    network.step(x, y, optimizer=optimizer)
+    measured = peak_bytes(lambda: network.step(x, y, optimizer=optimizer))
+    assert network.memory(batch_size=160).signals == pytest.approx(measured, rel=0.01)
+    assert network.memory(batch_size=8).signals > network.memory(batch_size=160).signals * 8 / 160

@@ -17,9 +17,11 @@ from neurosal import circuits, plasticity, rules
 from neurosal.engine.areas import TogetherInAreas
 from neurosal.engine.network import Network, compile
 from neurosal.engine.together import Together
+from neurosal.lower import contraction
 from neurosal.processes import Ranks, join
 
 STEPS = 20
+contraction.CALLS = contraction.WORD = 0  # relays are joined in batches as small as these
 Found = dict[str, Any]
 CHECKS: dict[str, Callable[[Ranks], Found]] = {}
 
