@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from neurosal.engine import heavy_ball
-from neurosal.engine.wiring import Kernel, Steps
+from neurosal.engine.wiring import KERNELS, Steps
 from neurosal.lower.plan import Change, Contraction
 from neurosal.settings.optimizers import SGD, Optimizer
 
@@ -28,25 +28,41 @@ Accumulate = Callable[[Steps], None]  # W = beta W + alpha change, for each (W, 
 
 
 class Joined:
-    """The two hops of one relay as one."""
+    """The two hops of one relay as one.
+
+    Weights are taken as matrices [.., O, P] and [.., P, I], with the places of a kernel beside I, and the groups of a
+    convolution beside the replicas. Products of kernels are small, and stay in the type of the weights.
+    """
 
     def __init__(self, parameters: Parameters, joined: Contraction) -> None:
-        self.first, self.second = parameters.internal(joined.first), parameters.internal(joined.second)
         self.name, self.shape = joined.second, parameters.full[joined.second].shape
-        self.back = parameters.kernel(joined.second)
-        self.forward: Kernel = getattr(self.back, "forward", self.back)  # in stored orientation
+        second = parameters.internal(joined.second)
+        self.lead = second.dim() - len(self.shape) + 2 + parameters.circuit.projections[joined.second].wiring.axes[0]
+        self.first, self.second = self.matrix(parameters.internal(joined.first)), self.matrix(second)
+        self.between = (*second.shape[: self.lead], self.first.shape[-2], *second.shape[self.lead + 1 :])
+        products = KERNELS["dense"]["single" if self.first.dim() == 2 else "batched"]
+        dense = len(self.shape) == 4
+        self.products = parameters.precision.kernel(products, joined.second) if dense else products
+        self.back = parameters.kernel_between(joined.second, joined.source)
+
+    def matrix(self, weight: Tensor) -> Tensor:
+        """A weight as kernels read it, as one matrix or [R·G, .., ..]; a view where it lies as it was made."""
+        flat = weight.flatten(self.lead + 1) if weight.dim() > self.lead + 2 else weight
+        return flat.flatten(0, -3) if flat.dim() > 3 else flat
 
     def error(self, rows_NO: Tensor) -> Tensor:
         """What the target receives, [N, I]."""
-        return self.back.apply(self.back.apply(self.second, self.first, None), rows_NO, None)
+        weight = self.products.pull(self.second, self.first, None)
+        return self.back.apply(weight.view(self.between), rows_NO, None)
 
     def change(self, total_OI: Tensor) -> Tensor:
         """The change of the second hop in its storage, where forward weights change by `total`."""
-        return self.forward.correlate(self.first, total_OI, None).view(self.shape)
+        return self.products.correlate(self.first, self.matrix(total_OI), None).view(self.shape)
 
     def accumulate_(self, total_OI: Tensor, steps: Steps) -> None:
         """The same, straight into tensors in the form in which kernels read the second hop."""
-        self.forward.accumulate_(steps, self.first, total_OI, None)
+        own = [(self.matrix(weight), alpha, beta) for weight, alpha, beta in steps]
+        self.products.accumulate_(own, self.first, self.matrix(total_OI), None)
 
 
 def error(sweep: Sweep, contraction: Contraction) -> Callable[[Batch], Tensor]:

@@ -273,6 +273,12 @@ class Parameters(Mapping[str, Tensor]):
         made = make_kernel(self.stored_wiring(name), *self.extents(name), form or self.form(name))
         return self.precision.kernel(made, name)
 
+    def kernel_between(self, name: str, source: str) -> Kernel:
+        """The functions of a feedback projection, if it came from another population of the same places."""
+        post, pre = self.circuit.populations[source].extent, self.extents(name)[1]
+        made = make_kernel(self.stored_wiring(name), post, pre, self.form(name))
+        return Reversed(self.precision.kernel(made, name))
+
     # For users -------------------------------------------------------------------------------------------------------
 
     def __getitem__(self, name: str) -> Tensor:

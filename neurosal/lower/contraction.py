@@ -4,7 +4,8 @@ A relay hears from one population along fixed synapses B and sends to one along 
 ``ΔR = Σ h (B δ)ᵀ = (Σ h δᵀ) Bᵀ``: the product that forward synapses between the same two populations change by, times
 Bᵀ. With t units at its source, r in it and s at its target, the relay costs ``N (t r + r s)`` multiplications for the
 error and ``N r s`` for the change, joined ``t r s + N t s`` and ``t r s``: that is cheaper once there are somewhat more
-samples than units that the relay hears from.
+samples than units that the relay hears from. Along a convolution every place counts as a sample, so that it nearly
+always is.
 
 What is chosen follows from sizes alone, so that a run that is resumed does the same operations. Records of a relay are
 made the long way.
@@ -14,9 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import ceil
+from math import ceil, prod
 
-from neurosal.graph import Relay
+from neurosal.graph import Projection, Relay
+from neurosal.graph.convolution import Convolution, Reversed
 from neurosal.lower.plan import Backward, Change, Contraction, Plan, Term
 
 # In multiplications that take as long, measured on two cores with AVX-512:
@@ -87,8 +89,7 @@ def _hops(plan: Plan, relay: str) -> tuple[str, str] | None:
     hops = [circuit.projections[name] for name in (first, second)]
     if any(isinstance(circuit.populations[end].model, Relay) for end in (hops[0].source, hops[1].target)):
         return None  # of relays in a row, one may hear from another that has no signal then
-    plain = all(edge.tied_to is None and edge.carries == "error" for edge in hops)
-    if not plain or any(edge.wiring.functions != "dense" for edge in hops):
+    if not all(edge.tied_to is None and edge.carries == "error" for edge in hops) or not _joins(*hops):
         return None
     if any(owner in to + away for name, owner in plan.owners.items() if name not in to + away):
         return None  # others read these synapses, or change them
@@ -99,6 +100,18 @@ def _hops(plan: Plan, relay: str) -> tuple[str, str] | None:
     others = (change for change in (*plan.changes, *plan.without_error) if change.projections != (second,))
     read = {end[0] for change in others for term in change.terms for end in (term.post, term.pre)}
     return None if relay in read else (first, second)
+
+
+def _joins(first: Projection, second: Projection) -> bool:
+    """Whether the product of these weights is a weight of the second wiring: dense ones, and a convolution after one
+    of single places."""
+    if first.wiring.functions == second.wiring.functions == "dense":
+        return True
+    here, there = first.wiring.reversed(), second.wiring.reversed()
+    if not isinstance(here, Convolution) or not isinstance(there, Convolution):
+        return False
+    single = all(size == 1 for size in (*here.kernels, *here.strides)) and not any(map(any, here.edges))
+    return single and here.groups == there.groups
 
 
 def _change(plan: Plan, projection: str) -> Change | None:
@@ -126,10 +139,22 @@ def _least(plan: Plan, first: str, second: str) -> int | None:
     Both costs grow by the same amount with each sample.
     """
     edges, populations = plan.circuit.projections, plan.circuit.populations
-    t, r, s = (populations[name].units for name in (edges[first].source, edges[first].target, edges[second].target))
+    source, relay, target = (
+        populations[name].extent for name in (edges[first].source, edges[first].target, edges[second].target)
+    )
+    into, out_of = edges[first].wiring, edges[second].wiring
+    b, r, both = (
+        prod(wiring.weight_shape(*ends))
+        for wiring, *ends in ((into, relay, source), (out_of, target, relay), (out_of, target, source))
+    )
+    places, inside = 1, prod(relay)
+    if isinstance(out_of, Reversed):
+        assert isinstance(out_of.wiring, Convolution)
+        places, inside = prod(relay[1:]), relay[0] // out_of.wiring.groups
     plastic = plan.circuit.learns(second)
-    each = t * r + (1 + plastic) * r * s + WORD * 3 * r  # of the relay; its rows are written, and read twice
-    joined_each = t * s
-    # B and R are read either way, R is written; what is joined and the change of W pass through memory.
-    fixed = (1 + plastic) * t * r * s + WORD * (2 + 4 * plastic) * t * s + CALLS
+    # Of the relay, whose rows are written, and read twice; B and R are read either way, and R is written.
+    each = places * (b + (1 + plastic) * r) + WORD * 3 * prod(relay)
+    joined_each = places * both
+    # What is joined and the change of W pass through memory.
+    fixed = (1 + plastic) * inside * both + WORD * (2 + 4 * plastic) * both + CALLS
     return max(1, ceil(fixed / (each - joined_each))) if each > joined_each else None
