@@ -22,12 +22,12 @@ from neurosal.engine.narrowing import widened
 from neurosal.engine.normalising import Place
 from neurosal.engine.parameters import Parameters
 from neurosal.engine.routing import Groups, RouterState
+from neurosal.engine.scheduling import Scheduled
 from neurosal.engine.transfer import Bound, bound, is_plain
 from neurosal.engine.wiring import flat, shaped
 from neurosal.graph import Constant, OneToOne, Own, Population, Rate
-from neurosal.lower.contraction import contracted, joined_at
-from neurosal.lower.plan import Backward, Change, Contraction, Forward, Phase, Plan, Route
-from neurosal.lower.schedule import Schedule, Signal, gate_reads, schedule
+from neurosal.lower.plan import Backward, Forward, Phase, Plan, Route
+from neurosal.lower.schedule import Signal, gate_reads
 
 if TYPE_CHECKING:
     from neurosal.engine.together import Together
@@ -90,27 +90,9 @@ class Batch:
 
 
 Step = Callable[[Batch], None]
-Joined = tuple[Contraction, ...]
 
 
-class LeanSteps:
-    """The steps of a schedule, each with the signals that go after it; changes are left to the learner."""
-
-    def __init__(self, sweep: Sweep, schedule: Schedule) -> None:
-        self.up: list[tuple[Step, tuple[Signal, ...]]] = [(step, ()) for step in sweep.start]
-        self.up += [(sweep.steps[moment.phase], moment.frees) for moment in schedule.forward]
-        self.lost = schedule.output.frees
-        self.down: list[tuple[Change | None, Step | None, tuple[Signal, ...]]] = []
-        for moment in schedule.backward:
-            phase = moment.phase
-            if isinstance(phase, Change):
-                self.down.append((phase, None, moment.frees))
-            else:
-                step = sweep.back(phase) if isinstance(phase, Backward) else sweep.steps[phase]
-                self.down.append((None, step, moment.frees))
-
-
-class Sweep:
+class Sweep(Scheduled):
     """The bound functions of a plan."""
 
     grouping: type[Groups] = Groups
@@ -121,10 +103,7 @@ class Sweep:
         self.forward: list[Step] = []
         self.first: list[Step] = []
         self.backward: dict[str, Step] = {}
-        self._lean: dict[tuple[int, bool, Joined], LeanSteps] = {}
-        self._schedules: dict[tuple[int, bool, Joined], Schedule] = {}
-        self._plans: dict[Joined, Plan] = {(): plan}
-        self._backs: dict[Backward, Step] = {}  # of plans with joined hops
+        self.begin()
         self.skips: dict[str, int] = {}  # constant skip that lets a signal pass as it is → version of its storage
         self.bind()
 
@@ -141,8 +120,7 @@ class Sweep:
             phase: self._route(phase) if isinstance(phase, Route) else self._forward(phase) for phase in plan.forward
         }
         self.forward = [*self.start, *self.steps.values()]
-        self._lean.clear()
-        self._backs.clear()
+        self.forget()
         inputs = plan.circuit.inputs
         # What can be done on the inputs alone.
         routes = [step for phase, step in self.steps.items() if isinstance(phase, Route) and phase.source in inputs]
@@ -196,39 +174,6 @@ class Sweep:
         full = self.parameters.full
         if any(full[name]._version != version for name, version in self.skips.items()):
             self.bind()
-
-    def lean(self, segments: int, light: bool, samples: int) -> LeanSteps:
-        """The steps of a schedule with these options, for so many samples."""
-        key = (segments, light, self.joined(samples) if self.plan.contractions else ())
-        if (found := self._lean.get(key)) is None:
-            found = self._lean[key] = LeanSteps(self, self.schedule(*key))
-        return found
-
-    def schedule(self, segments: int, light: bool, joined: Joined = ()) -> Schedule:
-        """The schedule with these options."""
-        if (found := self._schedules.get((segments, light, joined))) is None:
-            found = schedule(self.plan_with(joined), segments=segments, light=light)
-            self._schedules[segments, light, joined] = found
-        return found
-
-    def joined(self, samples: int) -> Joined:
-        """The relays whose hops are joined in a batch of so many samples; not those in which units are silenced."""
-        silenced = self.parameters.lesions.silenced
-        return tuple(each for each in joined_at(self.plan, samples) if each.relay not in silenced)
-
-    def plan_with(self, joined: Joined) -> Plan:
-        """The plan with the hops of these relays joined."""
-        if (found := self._plans.get(joined)) is None:
-            found = self._plans[joined] = contracted(self.plan, joined)
-        return found
-
-    def back(self, phase: Backward) -> Step:
-        """The bound function of a phase of the way back, of this plan or of one with joined hops."""
-        if not phase.contracted:
-            return self.backward[phase.population]
-        if (found := self._backs.get(phase)) is None:
-            found = self._backs[phase] = self._backward(phase)
-        return found
 
     def _passes(self, projection: str) -> bool:
         """Whether a projection hands a signal on as it is: one-to-one, each weight 1 and never another."""
