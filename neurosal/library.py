@@ -213,8 +213,9 @@ def is_file(source: str | Path) -> bool:
 
 
 def load_plasticity() -> None:
-    """Import the plasticities of all packages, so that files can name their kinds."""
+    """Import the plasticities and torch modules of all packages, so that files can name them."""
     _modules("plasticity")
+    _modules("blocks")
 
 
 # Finding ------------------------------------------------------------------------------------------------------------

@@ -26,7 +26,7 @@ from neurosal.engine.learning import Rates
 from neurosal.engine.losses import NO_LOSS
 from neurosal.engine.tracing import Places, trace
 from neurosal.errors import ExperimentError, Problem, near
-from neurosal.graph import Circuit
+from neurosal.graph import Block, Circuit
 from neurosal.settings.optimizers import Optimizer
 
 if TYPE_CHECKING:
@@ -74,17 +74,20 @@ def refuse_way(way: str, device: torch.device, compute: torch.dtype | None = Non
 
 
 def refuse_populations(way: str, circuit: Circuit) -> None:
-    """Refuse to make one graph of a step in which populations draw numbers.
+    """Refuse to make one graph of a step in which populations draw numbers or have torch modules.
 
     Raises:
         ExperimentError: naming them.
     """
-    drawing = [name for name, population in circuit.populations.items() if getattr(population.model, "dropout", 0)]
-    if way != "eager" and drawing:
-        found, remedy = f"{way!r}, and dropout in {', '.join(drawing)}", "Leave out one of the two."
-        raise ExperimentError(
-            Problem(place="step", expected="'eager' where masks are drawn", found=found, remedy=remedy)
-        )
+    models = {name: population.model for name, population in circuit.populations.items()}
+    drawing = [name for name, model in models.items() if getattr(model, "dropout", 0)]
+    modules = [name for name, model in models.items() if isinstance(model, Block)]
+    for what, names in (("dropout", drawing), ("a module", modules)):
+        if way != "eager" and names:
+            found, remedy = f"{way!r}, and {what} in {', '.join(names)}", "Leave out one of the two."
+            raise ExperimentError(
+                Problem(place="step", expected="'eager' with dropout or a module", found=found, remedy=remedy)
+            )
 
 
 def missing_compiler(device: torch.device) -> str:

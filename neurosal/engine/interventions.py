@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from neurosal.engine.blocks import draw_modules
 from neurosal.engine.network import Network
 from neurosal.engine.parameters import begin_own
 from neurosal.lower.streams import stream
@@ -35,6 +36,7 @@ def reset_bias(network: Network, population: str) -> None:
             if owner == population:
                 begin_own(key, tensors[name])
                 network._learner.states.pop(name, None)
+    draw_modules(network.weights, network.seeds, [population])
 
 
 def replace(network: Network, projection: str, share: float, key: str) -> None:

@@ -36,6 +36,7 @@ class Place:
         learns: whether the changes of its parameters are asked for.
         parameters: "scale", "shift" → live tensor [R, 1, C], where the norm has them.
         statistics: "mean", "variance" → live tensor [R, C], where the norm keeps them.
+        device, dtype: of parameters.
         plainly: whether to write everything out in elementary operations, which a compiler fuses.
     """
 
@@ -45,6 +46,8 @@ class Place:
     learns: bool = True
     parameters: dict[str, Tensor] = field(default_factory=dict)
     statistics: dict[str, Tensor] = field(default_factory=dict)
+    device: torch.device | None = None
+    dtype: torch.dtype | None = None
     plainly: bool = False
 
     def spread(self, values_RC: Tensor) -> Tensor:
@@ -68,7 +71,7 @@ class Place:
     def propose(self, batch: Batch, key: str, change: Tensor | None) -> None:
         """Leave the change of a parameter, summed over samples, for the learner."""
         if change is not None and self.learns and key in self.parameters:
-            batch.own[f"{self.name}.{key}"] = change.view(self.replicas, 1, -1)
+            batch.own[f"{self.name}.{key}"] = change.reshape(self.parameters[key].shape)
 
 
 class Norm(Protocol):

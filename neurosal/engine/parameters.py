@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from neurosal.engine import convolution, pooling, turning  # noqa: F401  (each registers functions of wiring)
+from neurosal.engine.blocks import draw_modules
 from neurosal.engine.lesions import Lesions, still_synapses
 from neurosal.engine.precision import Precision
 from neurosal.engine.signs import Signs
@@ -75,6 +76,8 @@ class Parameters(Mapping[str, Tensor]):
                 for key, shape in population.parameters.items()
             }
         )
+        if share is None:
+            draw_modules(self, seeds)
         self.statistics: dict[str, Tensor] = (  # of norms: "{population}.mean" → [R, C]
             share.statistics
             if share is not None

@@ -35,10 +35,11 @@ class GroupNormalised:
         if (folded := fold(a, place)) is not None:
             n, mean, deviation = self._normalise(folded, self.scale, self.shift, place.replicas)
             return _lying_as(unfold(n, place), a), (a, mean, deviation)
-        n, mean, deviation = self._normalise(image(a.flatten(0, 1)), None, None, 1)
+        ones, zeros = self._neutral(a)
+        n, mean, deviation = self._normalise(image(a.flatten(0, 1)), ones, zeros, 1)
         n = _lying_as(n.reshape(a.shape), a)
         if self.scale is not None and self.shift is not None:
-            torch.addcmul(place.spread(self.shift), n, place.spread(self.scale), out=n)
+            n = torch.addcmul(place.spread(self.shift), n, place.spread(self.scale)).to(a.dtype)
         return n, (a, mean, deviation)
 
     def pull(self, u: Tensor, kept: Kept, batch: Batch) -> Tensor:
@@ -55,11 +56,18 @@ class GroupNormalised:
             return _lying_as(unfold(delta, place), a)
         if wanted[1] or wanted[2]:
             place.propose(batch, "scale", (u * self._whitened(a, mean, deviation)).sum(place.samples))
-            place.propose(batch, "shift", u.sum(place.samples))
-        w = u if self.scale is None else u * place.spread(self.scale)
+            place.propose(batch, "shift", u.sum(place.samples, dtype=place.dtype))
+        w = u if self.scale is None else (u * place.spread(self.scale)).to(a.dtype)
         rows, own = image(a.flatten(0, 1)), image(w.flatten(0, 1))
-        delta = self._pull(own, rows, mean, deviation, None, 1, [True, False, False])[0]
+        delta = self._pull(own, rows, mean, deviation, self._neutral(a)[0], 1, [True, False, False])[0]
         return _lying_as(delta.reshape(a.shape), a)
+
+    def _neutral(self, a: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        """A scale and a shift of no effect, for narrow rows: by their type torch tells in which to keep statistics."""
+        if a.dtype == self.place.dtype:
+            return None, None
+        ones = torch.ones(self.place.extent[0], dtype=self.place.dtype, device=a.device)
+        return ones, torch.zeros_like(ones)
 
     # torch's kernels -------------------------------------------------------------------------------------------------
 
@@ -82,9 +90,7 @@ class GroupNormalised:
         wanted: list[bool],
     ) -> tuple[Tensor, Tensor, Tensor]:
         if self._is_layer(rows):
-            return aten.native_layer_norm_backward(
-                u, rows, [rows.shape[1]], mean, deviation, scale, self.shift if scale is not None else None, wanted
-            )
+            return aten.native_layer_norm_backward(u, rows, [rows.shape[1]], mean, deviation, scale, scale, wanted)
         samples, channels, places = rows.shape[0], rows.shape[1], prod(rows.shape[2:])
         u = u if u.stride() == rows.stride() else torch.empty_like(rows).copy_(u)
         return aten.native_group_norm_backward(
@@ -110,18 +116,19 @@ class RootMeanSquared:
         self.units = prod(place.extent)
 
     def apply(self, a: Tensor, batch: Batch) -> tuple[Tensor, Kept]:
-        rho = torch.linalg.vector_norm(a, dim=self.axes, keepdim=True)
+        rho = torch.linalg.vector_norm(a, dim=self.axes, keepdim=True, dtype=self.place.dtype)
         rho = rho.square_().mul_(1 / self.units).add_(self.eps).rsqrt_()
         n = a * rho
-        return (n if self.scale is None else n.mul_(self.place.spread(self.scale))), (a, rho)
+        n = n if self.scale is None else n.mul_(self.place.spread(self.scale))
+        return n.to(a.dtype), (a, rho)
 
     def pull(self, u: Tensor, kept: Kept, batch: Batch) -> Tensor:
         a, rho = kept
         if self.scale is not None and self.place.learns:
-            self.place.propose(batch, "scale", (u * a).mul_(rho).sum(self.place.samples))
+            self.place.propose(batch, "scale", (u.to(self.place.dtype) * a).mul_(rho).sum(self.place.samples))
         w = u if self.scale is None else u * self.place.spread(self.scale)
-        shared = (w * a).sum(self.axes, keepdim=True).mul_(rho).mul_(rho).mul_(rho)
-        return torch.addcmul(w * rho, a, shared, value=-1 / self.units)
+        shared = (w * a).sum(self.axes, keepdim=True, dtype=self.place.dtype).mul_(rho).mul_(rho).mul_(rho)
+        return torch.addcmul(w * rho, a, shared, value=-1 / self.units).to(u.dtype)
 
 
 def _lying_as(rows: Tensor, like: Tensor) -> Tensor:

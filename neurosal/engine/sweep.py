@@ -149,6 +149,8 @@ class Sweep(Scheduled):
                 learns=bool(learned & {*own.values()}),
                 parameters={key: self.parameters.biases[entry] for key, entry in own.items()},
                 statistics={key: self.parameters.statistics[f"{name}.{key}"] for key in population.statistics},
+                device=self.parameters.device,
+                dtype=self.parameters.any.dtype,
                 plainly=self.plainly,
             )
             found[name] = bound(population.model, place, self._dropping(name, population))

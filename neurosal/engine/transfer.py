@@ -16,9 +16,10 @@ from torch import Tensor
 
 from neurosal.engine import row_norms  # noqa: F401 - registers them
 from neurosal.engine.activations import ACTIVATIONS, ActivationFunction
+from neurosal.engine.blocks import ModuleOf
 from neurosal.engine.dropping import Dropping
 from neurosal.engine.normalising import Kept, Norm, Place, norm_of
-from neurosal.graph import Rate, RMSNorm
+from neurosal.graph import Block, Rate, RMSNorm
 
 if TYPE_CHECKING:
     from neurosal.engine.sweep import Batch
@@ -65,7 +66,7 @@ class RootMeanSquare:
 
 def is_plain(model: Rate) -> bool:
     """Whether a population does no more than its activation."""
-    return model.norm is None and model.gain == 1 and not model.dropout
+    return model.norm is None and model.gain == 1 and not model.dropout and not isinstance(model, Block)
 
 
 def transfer(model: Rate) -> Transfer:
@@ -93,7 +94,9 @@ class Bound:
 def bound(model: Rate, place: Place, dropping: Dropping | None = None) -> Bound:
     """What the population in a place does, and which units of it are silent while it learns."""
     norm = model.norm
-    if norm is None or (isinstance(norm, RMSNorm) and not norm.affine and len(place.extent) == 1):
+    if isinstance(model, Block):
+        found = _with_module(ACTIVATIONS[model.activation], ModuleOf(model, place), model, place)
+    elif norm is None or (isinstance(norm, RMSNorm) and not norm.affine and len(place.extent) == 1):
         alone = transfer(model)
         found = Bound(
             lambda a, borrowed, _: alone.value(a, borrowed), lambda e, kept, borrowed, _: alone.gate(e, kept, borrowed)
@@ -101,6 +104,27 @@ def bound(model: Rate, place: Place, dropping: Dropping | None = None) -> Bound:
     else:
         found = _with_norm(ACTIVATIONS[model.activation], norm_of(norm, place), model)
     return found if dropping is None else _with_dropout(found, dropping)
+
+
+def _with_module(function: ActivationFunction, module: ModuleOf, model: Block, place: Place) -> Bound:
+    """A norm, if any, then a module, then the activation; the module may keep what it gives, so that nobody may write
+    into it."""
+    norm = None if model.norm is None else norm_of(model.norm, place)
+    gain = model.gain
+
+    def value(a: Tensor, borrowed: bool, batch: Batch) -> tuple[Tensor, Kept]:
+        n, seen = (a, None) if norm is None else norm.apply(a, batch)
+        m, inside = module.apply(n, batch)
+        h = function.fresh(m)
+        return (h if gain == 1 else h * gain), (seen, inside, m if function.keeps_input else h)
+
+    def gate(e: Tensor, kept: Kept, borrowed: bool, batch: Batch) -> Tensor:
+        seen, inside, read = kept
+        u = function.gate(e, read)
+        delta = module.pull(u if gain == 1 else u * gain, inside, batch)
+        return delta if norm is None else norm.pull(delta, seen, batch)
+
+    return Bound(value, gate, norm)
 
 
 def _with_dropout(whole: Bound, dropping: Dropping) -> Bound:

@@ -1,5 +1,6 @@
 """Describe: populations, projections, wiring, weights' origin, models, and the circuit they make. No tensors here."""
 
+from neurosal.graph.blocks import register_block
 from neurosal.graph.circuit import Circuit
 from neurosal.graph.convolution import Broadcast, Conv1d, Conv2d, Convolution, Reversed
 from neurosal.graph.initialisers import (
@@ -13,7 +14,7 @@ from neurosal.graph.initialisers import (
     XavierNormal,
     XavierUniform,
 )
-from neurosal.graph.models import Model, Rate, Relay, Source
+from neurosal.graph.models import Block, Model, Rate, Relay, Source
 from neurosal.graph.normalisation import BatchNorm, GroupNorm, LayerNorm, Normalisation, RMSNorm
 from neurosal.graph.partial import EdgeList, FixedInDegree, FixedOutDegree, Sparse
 from neurosal.graph.plasticity import Local, Plasticity, RouterPlasticity
@@ -27,6 +28,7 @@ from neurosal.graph.wiring import Dense, OneToOne, Router, SameRoute, Wiring
 __all__ = [
     "AvgPool2d",
     "BatchNorm",
+    "Block",
     "Broadcast",
     "Circuit",
     "Constant",
@@ -77,4 +79,5 @@ __all__ = [
     "Wiring",
     "XavierNormal",
     "XavierUniform",
+    "register_block",
 ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from neurosal.graph.blocks import shapes
 from neurosal.graph.normalisation import Normalisation
-from neurosal.graph.value import Kinded
+from neurosal.graph.value import FrozenMap, Kinded
 
 Activation = Literal["linear", "relu", "tanh", "sigmoid", "gelu", "elu", "softplus"]
 
@@ -61,17 +63,19 @@ class Rate(Model):
         norm: of the input, before f; None for none.
         gain: g, on what leaves.
         dropout: p (Srivastava et al. 2014, "Dropout").
+        plastic: whether what the norm (or a module) has of its own learns; phases set it.
         settle_steps, settle_rate: how often, and ρ; of no effect without lateral projections.
     """
 
     kind: ClassVar[str] = "rate"
     carries: ClassVar[frozenset[str]] = frozenset({"activity", "error"})
-    rare: ClassVar[frozenset[str]] = frozenset({"gain", "dropout", "settle_steps", "settle_rate"})
+    rare: ClassVar[frozenset[str]] = frozenset({"gain", "dropout", "plastic", "settle_steps", "settle_rate"})
     activation: Activation = "relu"
     bias: bool = True
     norm: Normalisation | None = None
     gain: float = Field(default=1.0, gt=0)
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    plastic: bool = True
     settle_steps: int = Field(default=20, gt=0)
     settle_rate: float = Field(default=0.5, gt=0, le=1)
 
@@ -81,6 +85,47 @@ class Rate(Model):
 
     def statistics(self, extent: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
         return {} if self.norm is None else self.norm.statistics(extent)
+
+
+class Block(Rate):
+    """A torch module in a population: ``h = g f(module(norm(a)))``, and the error comes back through the module by its
+    own vector-Jacobian product. Its parameters (``{population}.module.weight``) change from the error that reaches the
+    population, as biases and norms do; each replica has its own, drawn from its seed.
+
+    The module takes rows [N, *extent] and gives rows of the same shape, sample by sample. It holds no running
+    statistics and draws no numbers; the population's own norm and dropout do that.
+
+    Args:
+        module: by its registered name (`neurosal.graph.register_block`), or one of ``torch.nn``.
+        options: what the module is made with: numbers, text, true and false, and lists of them.
+
+    Example:
+        >>> from neurosal.graph import Population
+        >>> model = Block(module="torch.nn.TransformerEncoderLayer", options={
+        ...     "d_model": 8, "nhead": 2, "dim_feedforward": 16, "dropout": 0.0, "batch_first": True})
+        >>> Population(shape=(5, 8), model=model).parameters["module.linear1.weight"]  # five tokens of eight
+        (16, 8)
+    """
+
+    kind: ClassVar[str] = "block"
+    rare: ClassVar[frozenset[str]] = Rate.rare | {"options", "activation", "bias"}
+    module: str
+    options: Mapping[str, Any] = Field(default_factory=dict)
+    activation: Activation = "linear"
+    bias: bool = False
+
+    @field_validator("options", mode="after")
+    @classmethod
+    def _freeze(cls, options: Mapping[str, Any]) -> FrozenMap[Any]:
+        for name, value in options.items():
+            entries = value if isinstance(value, (list, tuple)) else [value]
+            if not all(isinstance(entry, (bool, int, float, str)) for entry in entries):
+                raise ValueError(f"numbers, text, true and false, and lists of them (found {name}: {value!r})")
+        return FrozenMap({name: list(value) if isinstance(value, tuple) else value for name, value in options.items()})
+
+    def parameters(self, extent: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        own = {f"module.{key}": shape for key, shape in shapes(self.module, self.options, extent).items()}
+        return super().parameters(extent) | own
 
 
 class Relay(Model):

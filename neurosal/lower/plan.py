@@ -393,6 +393,7 @@ def _owning(circuit: Circuit, step_of: dict[str, int]) -> dict[str, tuple[str, .
         for name, population in circuit.populations.items()
         if name in step_of
         and population.parameters.keys() - {"bias"}
+        and getattr(population.model, "plastic", True)
         and (_learns_into(circuit, name) or _hears_constants(circuit, name))
     }
 

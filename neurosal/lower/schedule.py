@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from neurosal.graph import Circuit, OneToOne, Rate
+from neurosal.graph import Block, Circuit, OneToOne, Rate
 from neurosal.lower.plan import Backward, Change, Forward, Output, Phase, Plan, Route
 
 Signal = tuple[str, str]
@@ -103,7 +103,9 @@ def schedule(plan: Plan, *, segments: int = 1, light: bool = False) -> Schedule:
 def gate_reads(circuit: Circuit, population: str) -> bool:
     """Whether δ = Jᵀ e of a population depends on more than e."""
     model = circuit.populations[population].model
-    return isinstance(model, Rate) and (model.activation != "linear" or model.norm is not None or model.dropout > 0)
+    if not isinstance(model, Rate):
+        return False
+    return model.activation != "linear" or model.norm is not None or model.dropout > 0 or isinstance(model, Block)
 
 
 def reads_of(circuit: Circuit, phase: Phase) -> set[Signal]:

@@ -63,12 +63,20 @@ def circuit_in(circuit: Circuit, phase: Phase) -> Circuit:
         for edge in [circuit.projections[name]]
         if edge.plasticity != plasticity
     }
-    fixed = Plasticity.members["fixed"]()
-    for name in frozen_in(circuit, phase):
+    fixed, frozen = Plasticity.members["fixed"](), frozen_in(circuit, phase)
+    for name in frozen:
         edge = circuit.projections[name]
         if edge.plasticity.kind != "fixed":
             changed[name] = edge.replace(plasticity=fixed)
-    return circuit.with_projections(**changed) if changed else circuit
+    circuit = circuit.with_projections(**changed) if changed else circuit
+    still = {
+        name: population.replace(model=population.model.replace(plastic=False))
+        for name, population in circuit.populations.items()
+        if getattr(population.model, "plastic", False)
+        and population.parameters.keys() - {"bias"}
+        and circuit.select(pathway="feedforward", target=name).keys() <= frozen
+    }
+    return circuit.with_populations(**still) if still else circuit
 
 
 def without_error(circuit: Circuit) -> Circuit:

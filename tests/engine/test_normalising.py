@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import shutil
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -370,3 +371,31 @@ def test_groups_that_do_not_part_the_channels_are_refused() -> None:
     hidden = Population(size=6, model=Rate(norm=GroupNorm(groups=4)))
     with pytest.raises(CircuitError, match="4 groups"):
         ns.check(circuits.mlp(5, 6, 3).with_populations(hidden1=hidden))
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("layout", LAYOUTS[1:])
+@pytest.mark.parametrize(
+    "norm", [BatchNorm(), LayerNorm(), GroupNorm(groups=2), RMSNorm(), RMSNorm(affine=True)], ids=repr
+)
+def test_narrow_rows_stay_narrow_and_their_sums_are_wide(norm: Any, layout: str, replicas: int) -> None:
+    model, narrow = Rate(activation="tanh", norm=norm), torch.bfloat16
+    wide, place = (place_of(model, SPACE, replicas) for _ in range(2))
+    own = {key: value.float() for key, value in place.parameters.items()}
+    running = {key: value.float() for key, value in place.statistics.items()}
+    place = replace(place, parameters=own, statistics=running, dtype=torch.float32)
+    for training in (True, False):
+        batches = [batch_like(50, training) for _ in range(2)]
+        a, e = (rows_in(layout, replicas, 50, SPACE, seed).to(narrow) for seed in (1, 2))
+        exact = bound(model, wide).value(a.double(), True, batches[0])
+        found = bound(model, place).value(a, True, batches[1])
+        deltas = [
+            bound(model, wide).gate(e.double(), exact[1], True, batches[0]),
+            bound(model, place).gate(e, found[1], True, batches[1]),
+        ]
+        for one, other in ((exact[0], found[0]), deltas):
+            assert other.dtype == narrow
+            assert (one - other).norm() < 2.0**-7 * one.norm()
+        for key, change in batches[1].own.items():
+            assert change.dtype == torch.float32
+            assert (batches[0].own[key] - change).norm() < 2.0**-8 * batches[0].own[key].norm() * 3

@@ -46,6 +46,7 @@ def place_of(model: Rate, extent: tuple[int, ...], replicas: int, **more: Any) -
         key: drawn(replicas, *shape, seed=17 + index).abs() + 0.1
         for index, (key, shape) in enumerate(population.statistics.items())
     }
+    more = {"dtype": torch.float64} | more
     return Place(name="here", extent=extent, replicas=replicas, parameters=own, statistics=running, **more)
 
 
