@@ -12,6 +12,7 @@ from neurosal.graph import (
     Constant,
     Conv2d,
     GlobalAvgPool,
+    GroupNorm,
     MaxPool2d,
     OneToOne,
     Own,
@@ -88,10 +89,10 @@ def residual() -> Circuit:
 
 
 RESIDUAL = residual()
-# Areas part a batch, so that its statistics are none: with areas there are biases in place of norms.
-UNNORMED = RESIDUAL.with_populations(
+# Areas part a batch, so that its statistics are none: with areas samples are normalised one by one.
+BY_SAMPLE = RESIDUAL.with_populations(
     **{
-        name: entry.replace(model=entry.model.replace(norm=None, bias=True))
+        name: entry.replace(model=entry.model.replace(norm=GroupNorm(groups=2, affine=False), bias=True))
         for name, entry in RESIDUAL.populations.items()
         if isinstance(entry.model, Rate) and entry.model.norm is not None
     }
@@ -141,4 +142,4 @@ SPATIAL = (
 
 def made(case: Case) -> Circuit:
     """The circuit of a case."""
-    return case.make(RESIDUAL if case.areas == 1 else UNNORMED)
+    return case.make(RESIDUAL if case.areas == 1 else BY_SAMPLE)
