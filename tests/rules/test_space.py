@@ -29,6 +29,7 @@ from neurosal.graph import (
     Unpool,
     XavierUniform,
 )
+from neurosal.lower.plan import plan
 from neurosal.plasticity import Fixed, KolenPollack
 from neurosal.rules.space import transposed_onto
 from tests.rules.convolutional import PLASTIC, RESIDUAL, SPATIAL, made, plain, to
@@ -236,3 +237,28 @@ def test_averages_and_flattening_go_back_as_they_are() -> None:
         Dense(),
     ]
     assert added["e_to_d"].weights == Own(init=XavierUniform())
+
+
+# Products -------------------------------------------------------------------------------------------------------------
+
+
+def shared(circuit: Circuit) -> set[frozenset[str]]:
+    """Projections that change by one product."""
+    return {frozenset(change.projections) for change in plan(circuit).changes}
+
+
+@pytest.mark.parametrize("density", [1.0, 0.5])
+def test_a_kernel_and_its_feedback_share_one_product_whatever_synapses_are_left_out(density: float) -> None:
+    found = shared(rules.kp(RESIDUAL, density=density))
+    for pair in (("stem_to_hidden1", "hidden1_to_stem"), ("pooled1_to_hidden2", "hidden2_to_pooled1")):
+        assert frozenset(pair) in found
+
+
+def test_parallel_convolutions_that_differ_in_their_kernel_do_not_share_a_product() -> None:
+    wide = RESIDUAL.with_projections(
+        wide=Projection(source="stem", target="hidden1", wiring=Conv2d(kernel=5, padding=2)),
+        again=Projection(source="stem", target="hidden1", wiring=Conv2d(kernel=3, padding=1)),
+    )
+    found = shared(rules.kp(wide))
+    assert frozenset(("wide", "hidden1_to_stem_2")) in found
+    assert frozenset(("stem_to_hidden1", "again", "hidden1_to_stem", "hidden1_to_stem_3")) in found
