@@ -144,8 +144,7 @@ def draw(dataset: xarray.Dataset) -> Figure:
     several = dataset.sizes[ARM] > 1
     rows = [name for name in LABELS if f"{name}_mean" in dataset]
     mapped = [place for place in range(dataset.sizes[ARM]) if _course(dataset, place) is not None][:MAPS]
-    columns = 2
-    below = -(-len(mapped) // columns)
+    columns, below = 2, -(-len(mapped) // 2)
     with styled():
         figure, axes = panels(1 + below, columns, width=9.5 + 1.6 * several, height=2.7)
         for column in range(columns):
@@ -192,6 +191,7 @@ def _by_layer(axes: Axes, dataset: xarray.Dataset, name: str) -> None:
     else:
         axes.axhline(1, color=GREY, linewidth=1, zorder=1)
     axes.set_title(LABELS[name])
+    axes.set_xlim(-0.5, len(places) - 0.5)
     _layers(axes.xaxis, dataset)
 
 
@@ -233,6 +233,7 @@ def _map(axes: Axes, dataset: xarray.Dataset, arm: int) -> Any:
     drawn = axes.pcolormesh(
         times, numpy.arange(len(values)), values, shading="nearest", vmin=0, vmax=90, cmap="viridis", rasterized=True
     )
+    axes.set_xlim(times[0], times[-1])
     axes.invert_yaxis()
     axes.grid(visible=False)
     axes.set_title(str(part["label"].values), color=look(int(part["position"].values))["color"], fontsize=9.5)

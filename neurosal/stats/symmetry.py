@@ -7,7 +7,7 @@ transposed by hand, and a square pair cannot be compared the wrong way round.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -18,7 +18,7 @@ from neurosal.errors import NeurosalError, Problem
 from neurosal.stats import base
 from neurosal.stats.base.symmetry import together
 from neurosal.stats.catalogue import statistic
-from neurosal.stats.lifting import Dims, disagreement, lift, told, without_labels
+from neurosal.stats.lifting import Dims, disagreement, lift, names, told, without_labels
 
 
 @statistic(
@@ -336,7 +336,7 @@ def slope(w: xarray.DataArray, b: xarray.DataArray, *, dim: Dims) -> xarray.Data
     return lift(base.slope, w, b, dim=dim, name="slope", attrs={"long_name": "slope of feedback", "units": "1"})
 
 
-def path(*weights: xarray.DataArray) -> xarray.DataArray:
+def path(*weights: xarray.DataArray, taps: Dims = ()) -> xarray.DataArray:
     """Effective weights of a route, ``W_n ... W_2 W_1`` with W_1 the projection that the signal passes first.
 
     The last two dimensions of each array are its (post, pre), as weights are stored; the pre of each must be the post
@@ -344,15 +344,19 @@ def path(*weights: xarray.DataArray) -> xarray.DataArray:
     of a route multiply one by one. Linear: what units in between do to the signal is left out. Cost: the matrix
     products, in float64.
 
+    Kernels of convolutions are taken where all but one have a single tap, as on the way over a relay: their route has
+    the taps of that one. How others compose depends on strides, which only probes and `neurosal.analysis` know.
+
     Args:
-        weights: in travel order, [..., post, pre].
+        weights: in travel order, [..., post, pre], kernels [..., post, pre, *taps].
+        taps: names of the dimensions of kernels, e.g. ``("kernel_row", "kernel_column")``.
 
     Returns:
-        Weights [..., post of the last, pre of the first]. Where both are the same population, the second is called
-        ``<name>_pre``.
+        Weights [..., post of the last, pre of the first], then taps. Where both ends are the same population, the
+        second is called ``<name>_pre``.
 
     Raises:
-        NeurosalError: when the projections do not follow one another.
+        NeurosalError: when the projections do not follow one another, and where several have more taps than one.
 
     Example:
         >>> import numpy, xarray
@@ -366,6 +370,9 @@ def path(*weights: xarray.DataArray) -> xarray.DataArray:
     problems = without_labels("path", weights)
     if not weights:
         problems = [Problem(place="stats.path", expected="at least one projection's weights", found="none")]
+    kernel: list[Hashable] = []
+    if taps and not problems:
+        weights, kernel, problems = _single_taps(weights, names(taps))
     if not problems:
         problems = _breaks(weights)
     if problems:
@@ -383,7 +390,30 @@ def path(*weights: xarray.DataArray) -> xarray.DataArray:
         )
     except ValueError as error:
         raise disagreement("path", weights, error) from None
+    product = product.transpose(..., *kernel)
     return product.rename("path").assign_attrs(long_name="effective weights of the route", units="1")
+
+
+def _single_taps(
+    weights: Sequence[xarray.DataArray], taps: Sequence[Hashable]
+) -> tuple[tuple[xarray.DataArray, ...], list[Hashable], list[Problem]]:
+    """Arrays without the dimensions of kernels of one tap, those of the one kernel with more of them in front, and the
+    names of these."""
+    large = [weight for weight in weights if any(weight.sizes.get(tap, 1) > 1 for tap in taps)]
+    if len(large) > 1:
+        expected = "at most one kernel with more than one tap"
+        return (
+            tuple(weights),
+            [],
+            [Problem(place="stats.path", expected=expected, found=" and ".join(map(told, large)))],
+        )
+    kept = large[0] if large else next((weight for weight in weights if taps[0] in weight.dims), None)
+    plain = []
+    for weight in weights:
+        own = [tap for tap in taps if tap in weight.dims]
+        rest = [dim for dim in weight.dims if dim not in own]
+        plain.append(weight.transpose(*own, *rest) if weight is kept else weight.isel(dict.fromkeys(own, 0), drop=True))
+    return tuple(plain), [tap for tap in taps if kept is not None and tap in kept.dims], []
 
 
 def _breaks(weights: Sequence[xarray.DataArray]) -> list[Problem]:

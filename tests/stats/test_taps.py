@@ -9,8 +9,11 @@ from typing import Any
 import numpy
 import pytest
 import torch
+import xarray
 from torch.nn import functional
 
+from neurosal import stats
+from neurosal.errors import NeurosalError
 from neurosal.stats import base
 from neurosal.stats.base import Hop
 from neurosal.stats.catalogue import measure
@@ -220,3 +223,25 @@ def test_norm_ratios_of_channels() -> None:
     assert numpy.isnan(measure(["unit_norm_ratio"], silent, w)["unit_norm_ratio"]).tolist() == [
         [False, False, True, False, False]
     ] * 2  # fmt: skip
+
+
+TAPS = ("kernel_row", "kernel_column")
+
+
+def labelled(array: torch.Tensor, post: str, pre: str) -> xarray.DataArray:
+    return xarray.DataArray(array.numpy(), dims=("replica", post, pre, *TAPS))
+
+
+def test_labelled_kernels_over_a_relay_are_one_path_that_aligns_with_the_forward_kernel() -> None:
+    b, r = drawn((2, 12, 6, 1, 1)), drawn((2, 4, 12, 3, 3), 1)
+    found = stats.path(labelled(b, "relay", "second"), labelled(r, "first", "relay"), taps=TAPS)
+    assert found.dims == ("replica", "first", "second", *TAPS)
+    numpy.testing.assert_allclose(found, torch.einsum("nimyx,nmo->nioyx", r, b[..., 0, 0]))
+    w = labelled(drawn((2, 6, 4, 3, 3), 2), "second", "first")
+    assert stats.angle(w, found, dim=("second", "first", *TAPS)).dims == ("replica",)
+    single = stats.path(labelled(b, "relay", "second"), labelled(r[..., :1, :1], "first", "relay"), taps=TAPS)
+    assert dict(single.sizes) == {"replica": 2, "first": 4, "second": 6, "kernel_row": 1, "kernel_column": 1}
+    with pytest.raises(NeurosalError, match="at most one kernel with more than one tap"):
+        stats.path(labelled(drawn((2, 12, 6, 3, 3)), "relay", "second"), labelled(r, "first", "relay"), taps=TAPS)
+    with pytest.raises(NeurosalError, match="starts at"):
+        stats.path(labelled(r, "first", "relay"), labelled(b, "relay", "second"), taps=TAPS)
