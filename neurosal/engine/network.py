@@ -5,6 +5,7 @@ Letters: R replica, K area, N sample, I input unit, O output unit.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -16,7 +17,7 @@ from neurosal.checks import check, refuse_oversized
 from neurosal.engine.compiled import TracedSteps, refuse_populations, refuse_way
 from neurosal.engine.exporting import Exported
 from neurosal.engine.feeding import evaluate, parts_of
-from neurosal.engine.heap import keep_freed_memory
+from neurosal.engine.heap import LARGEST, keep_freed_memory, keep_large_tensors
 from neurosal.engine.inputs import (
     as_inputs,
     laid_out,
@@ -73,6 +74,8 @@ class Network(Stepped, Lesioned, Exported):
         if device.type == "cpu":
             keep_freed_memory()
         self.circuit, self.seeds, self.device, self.dtype, self._compute = circuit, seeds, device, dtype, compute
+        widest = max(population.units for population in circuit.populations.values())
+        self._most_rows = LARGEST // (widest * dtype.itemsize) if device.type == "cpu" else sys.maxsize
         self.recompute = recompute
         self.plan: Plan = plan(circuit)
         self._parameters = (
@@ -248,6 +251,8 @@ class Network(Stepped, Lesioned, Exported):
             batch = Batch(self.replicas, samples)
             batch.activity.update(inputs)
         batch.step = self._steps
+        if batch.replicas * batch.samples >= self._most_rows:
+            keep_large_tensors()
         self._sweep.look()
         return batch
 

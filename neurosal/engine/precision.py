@@ -73,7 +73,7 @@ class Precision:
             ends = (self.stored(end) or WIDE for end in (edge.target, edge.source))
             return InTypeOfEnds(kernel, *ends) if moves(self.plan, edge) else kernel
         if isinstance(kernel, Flattened):
-            return Flattened(self.kernel(kernel.inside, projection), kernel.post, kernel.pre)
+            return type(kernel)(self.kernel(kernel.inside, projection), kernel.post, kernel.pre)
         if form := NARROW.get(type(kernel)):
             return form(self, edge.target)
         return NarrowSpace(kernel, self, self.stored(edge.target) or WIDE)

@@ -10,6 +10,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+import neurosal as ns
+from neurosal import circuits
 from neurosal.engine import heap
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks the C library of Linux")
@@ -40,6 +42,23 @@ def test_both_limits_are_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     assert heap.keep_freed_memory()
     assert asked == {-1: heap.KEPT, -3: heap.LARGEST}  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
     heap.keep_freed_memory.cache_clear()
+
+
+def test_larger_tensors_come_from_the_heap_only_where_a_network_has_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: dict[int, int] = {}
+    library = SimpleNamespace(mallopt=lambda which, value: asked.update({which: value}) or 1)
+    monkeypatch.setattr(heap.ctypes, "CDLL", lambda _: library)
+    for name in [name for name in os.environ if name.startswith("MALLOC_") or name == "GLIBC_TUNABLES"]:
+        monkeypatch.delenv(name)
+    heap.keep_large_tensors.cache_clear()
+    network = ns.compile(circuits.mlp(4, 1 << 16, 2), device="cpu")
+    samples = heap.LARGEST // (4 << 16)
+    network.batch_of(torch.zeros(samples - 1, 4))
+    assert asked.get(heap.MMAP_MAX) is None
+    network.batch_of(torch.zeros(samples, 4))
+    assert asked[heap.MMAP_MAX] == 0
+    assert asked[heap.TRIM_THRESHOLD] == heap.KEPT_OF_LARGE
+    heap.keep_large_tensors.cache_clear()
 
 
 @pytest.mark.parametrize("name", ["GLIBC_TUNABLES", "MALLOC_ARENA_MAX"])
