@@ -214,7 +214,7 @@ def test_the_path_of_pfa_converges_to_its_angle_and_norm(groups: int, expansion:
     circuit = circuit_with(wiring, (2, 8, 48), classes=10)
     network = network_of(rules.pfa(circuit, expansion=expansion, density=density), seeds=range(4), dtype="float32")
     batch = batch_for(circuit, 0, replicas=4, samples=10)
-    for _ in range(150):  # ηλ = .04 a step leaves 2e-3 of the mismatch, while the task keeps the weights up
+    for _ in range(110):  # ηλ = .04 a step leaves .012 of the mismatch, while the task keeps the weights up
         network.step(batch.x.float(), batch.y, optimizer=ns.SGD(lr=0.4, weight_decay=0.1))
     weight, first, second = parts(network)
     path = torch.einsum("rkgmi...,rkgmo->rkgoi...", second, first)
