@@ -63,10 +63,12 @@ def test_arms_differ_in_decay_and_in_dfa_s_rate_only_and_their_notes_say_so() ->
         common = made.training_of("bp")
         for rule, arm in made.arms.items():
             own = made.training_of(rule)
-            declared = {"lr": own.optimizer.lr, "decay_schedule": own.optimizer.decay_schedule}
+            names = ("lr", "weight_decay", "decay_schedule")
+            declared = {name: getattr(own.optimizer, name) for name in names}
             assert own == common.replace(optimizer=common.optimizer.replace(**declared))
             changed = [name for name, value in declared.items() if value != getattr(common.optimizer, name)]
-            assert changed == (["decay_schedule"] if rule in LEARN_FEEDBACK else ["lr"] if rule == "dfa" else [])
+            decay = "weight_decay" if made is SHORT else "decay_schedule"
+            assert changed == ([decay] if rule in LEARN_FEEDBACK else ["lr"] if rule == "dfa" else [])
             assert ("decay" in arm.note) == (rule in LEARN_FEEDBACK)
             assert ("rate" in arm.note) == (rule == "dfa")
 
