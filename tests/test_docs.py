@@ -34,7 +34,8 @@ def test_the_code_of_a_page_runs(page: Path, tmp_path: Path) -> None:
 
 
 def test_there_are_pages() -> None:
-    assert [page.stem for page in PAGES] == ["images", "many_processes", "precision", "records", "size", "write_your_own_rule"]
+    known = ["images", "many_processes", "precision", "records", "size", "write_your_own_rule"]
+    assert [page.stem for page in PAGES] == known
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
