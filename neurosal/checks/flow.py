@@ -8,6 +8,7 @@ import networkx
 
 from neurosal.checks.view import View
 from neurosal.errors import Problem
+from neurosal.graph.convolution import shares_weights
 from neurosal.graph.models import Rate, Relay, Source
 from neurosal.graph.projection import Projection
 from neurosal.graph.wiring import SameRoute
@@ -201,6 +202,12 @@ def check_error(view: View) -> Iterator[Problem]:
             )
         elif edge.pathway != "modulatory":
             yield from _missing_signals(view, name, edge)
+        if edge.plasticity.by_unit and shares_weights(edge.wiring):
+            yield Problem(
+                place=f"projections.{name}.plasticity",
+                expected="a plasticity of weights that are the same at every place (delta, hebbian, oja)",
+                found=f"{edge.plasticity.kind}, which remembers a number for each unit",
+            )
 
 
 def _carrying(view: View, name: str, edge: Projection) -> Iterator[Problem]:

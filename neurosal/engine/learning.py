@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from typing import Any
 
 import torch
@@ -456,8 +457,13 @@ class LocalSignals:
         return self._sum(rows_RNU) / (1 if reduction == "sum" else self._batch.whole)
 
     def by_post(self, values_RKO: Tensor) -> Tensor:
-        """Values of post-synaptic units, to broadcast against the weight."""
-        return values_RKO[..., None] if self.weight.dim() == 4 else values_RKO
+        """Values of post-synaptic units, to broadcast against the weight; of weights that are the same at every place,
+        their sum over places."""
+        shape, post = self.weight.shape, self._learner.parameters.axes(self._name)[0]
+        if len(shape) == 3:
+            return values_RKO
+        values = values_RKO.unflatten(-1, (prod(shape[2 : post + 1]), -1)).sum(-1)
+        return values.view(*values.shape[:2], *shape[2 : post + 1], *([1] * (len(shape) - post - 1)))
 
     def centred(self, rows_RNU: Tensor) -> Tensor:
         """Rows without the mean of the samples of their area."""

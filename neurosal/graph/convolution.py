@@ -281,3 +281,8 @@ def density_of(wiring: Wiring) -> float:
     """Share of its synapses that a wiring over space has, either way round; 1 for all other wiring."""
     straight = wiring.wiring if isinstance(wiring, Reversed) else wiring
     return straight.density if isinstance(straight, (Broadcast, Convolution)) else 1.0
+
+
+def shares_weights(wiring: Wiring) -> bool:
+    """Whether the same weights serve at every place."""
+    return isinstance(wiring.wiring if isinstance(wiring, Reversed) else wiring, (Broadcast, Convolution))

@@ -20,7 +20,7 @@ class Local(Protocol):
     the mean over samples whatever the reduction, [R, K, units], and ``centred(rows)`` what is left of each sample
     without it. Synapses of several areas see the samples of each area by themselves: ``spread(values)`` gives each
     sample the values [R, K, units] of its area, and ``active`` says which areas have samples, [R, K].
-    ``by_post(values)`` broadcasts values [R, K, post] against the weight.
+    ``by_post(values)`` broadcasts values [R, K, post] against the weight, summed over places where these share it.
     """
 
     @property
@@ -51,7 +51,9 @@ class Plasticity(Kinded):
     ``product`` names the post- and pre-synaptic signal whose correlation *is* the change, where the change has that
     form. Projections with
     the same product share it: it is computed once. A member with another form leaves it None and overrides `update`.
-    Synapses with ``while_driven`` change only while noise drives the population where they end (`Source.driven`).
+    Synapses with ``while_driven`` change only while noise drives the population where they end (`Source.driven`). A
+    member with ``by_unit`` remembers a number for each post-synaptic unit, which units that share their weights with
+    those at other places do not have.
     """
 
     family: ClassVar[str] = "plasticity"
@@ -60,6 +62,7 @@ class Plasticity(Kinded):
     plastic: ClassVar[bool] = True
     for_router: ClassVar[bool] = False
     while_driven: ClassVar[bool] = False
+    by_unit: ClassVar[bool] = False
 
     rate: float = Field(default=1.0, ge=0, description="factor on the optimiser's learning rate")
 

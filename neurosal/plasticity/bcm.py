@@ -33,6 +33,7 @@ class BCM(Plasticity):
 
     kind: ClassVar[str] = "bcm"
     needs: ClassVar[frozenset[str]] = frozenset({"pre_activity", "post_activity"})
+    by_unit: ClassVar[bool] = True
     time_constant: float = Field(default=100.0, ge=1)
     reduction: Reduction = "batch"
 
