@@ -151,6 +151,6 @@ def _study(
         data=DataSpec(name="cifar10_jpeg", shape="natural", scaling="channels", split={"validation": VALIDATION}),
         arms=arms,
         seeds=seeds,
-        analyses=("learning_curves", "symmetry", "compare"),
+        analyses=("learning_curves", "layers", "compare"),
         training=training,
     )

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
+import torch
 
 import neurosal as ns
-from neurosal import experiments, library
+from neurosal import circuits, experiments, library, rules
 from neurosal.experiments.pfa_cifar10 import LEARN_FEEDBACK, STEPS_PER_EPOCH, decay_dose
 from neurosal.record import schema
 from neurosal.settings import Experiment, Training
@@ -85,3 +90,60 @@ def test_the_short_recipe_warms_up_and_ends_near_zero() -> None:
     assert rate(training, 0) < 0.01
     assert rate(training, training.epochs - 1 / STEPS_PER_EPOCH) < 1e-4
     assert max(rate(training, epoch / 10) for epoch in range(10 * training.epochs)) > 0.09
+
+
+# In small -------------------------------------------------------------------------------------------------------------
+
+
+def photographs() -> Any:
+    random = np.random.default_rng(0)
+    x = random.integers(0, 256, size=(30, 3, 8, 8)).astype(np.uint8)
+    data = ns.data.from_arrays(x, random.integers(10, size=30), classes=10, test=range(23, 30), value_range=(0, 255))
+    return data.scaled("channels")
+
+
+def small(rule: str, seeds: tuple[int, ...], dtype: str = "float32") -> Any:
+    circuit = getattr(rules, rule)(circuits.resnet20(shape=(3, 8, 8), width=2))
+    return ns.compile(circuit, seeds=seeds, device="cpu", dtype=dtype)
+
+
+def training_of(rule: str, **changes: Any) -> Training:
+    """The study's own, for 23 samples."""
+    settings = {"epochs": 2, "batch_size": 6, "checkpoint_every_steps": 3, "record": (), "compute": None}
+    return SHORT.training_of(rule).replace(**{**settings, **changes})
+
+
+def tensors_of(network: Any) -> dict[str, Any]:
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+class Stop:
+    def __call__(self, done: int, _: int, __: str) -> None:
+        if done == 5:
+            raise KeyboardInterrupt
+
+
+def test_a_run_that_was_interrupted_ends_with_the_same_bits_running_statistics_and_images_included(
+    tmp_path: Path,
+) -> None:
+    whole, training = small("pfa", (0, 1)), training_of("pfa")
+    ns.train(whole, photographs(), training, store=tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        ns.train(small("pfa", (0, 1)), photographs(), training, store=tmp_path / "run", progress=Stop())
+    network = small("pfa", (0, 1))
+    ns.train(network, photographs(), training, store=tmp_path / "run", resume=True)
+    expected = tensors_of(whole)
+    assert any(name.endswith(".variance") for name in expected)
+    for name, tensor in tensors_of(network).items():
+        assert torch.equal(tensor, expected[name]), name
+
+
+def test_a_seed_of_the_study_learns_alone_what_it_learns_beside_others(tmp_path: Path) -> None:
+    training = training_of("kp", dtype="float64")
+    both, alone = small("kp", (1, 0), "float64"), small("kp", (0,), "float64")
+    for number, network in enumerate((both, alone)):
+        ns.train(network, photographs(), training, store=tmp_path / f"run{number}")
+    for name, tensor in tensors_of(alone).items():
+        if tensor.dim():
+            beside = tensors_of(both)[name][1:]
+            torch.testing.assert_close(tensor.reshape(beside.shape), beside, rtol=0, atol=1e-10, msg=name)
