@@ -283,7 +283,8 @@ def trace(
         target = None if loss == NO_LOSS else rest.pop(0)
         activity = {name: rest.pop(0) for name in names}
         shadow, learner, plasticity = _shadow(network, places, rest)
-        batch = Batch(network.replicas, next(iter(activity.values())).shape[-2])
+        extent = network.circuit.populations[names[0]].extent
+        batch = Batch(network.replicas, activity[names[0]].shape[-1 - len(extent)])
         batch.training = True
         batch.activity.update(activity)
         mean = shadow._advance(batch, target, loss, optimizer, rates)

@@ -268,8 +268,9 @@ class _Ledger:
 
     def between(self, joined: Contraction) -> int:
         """Bytes of a weight from the source of a relay to its target."""
-        units = (self.plan.circuit.populations[name].units for name in (joined.source, joined.target))
-        return self.replicas * prod(units) * self.itemsize
+        target, source = (self.plan.circuit.populations[name].extent for name in (joined.target, joined.source))
+        shape = self.plan.circuit.projections[joined.second].wiring.weight_shape(target, source)
+        return self.replicas * prod(shape) * self.itemsize
 
     def change(self, phase: Change) -> None:
         plan, populations = self.plan, self.plan.circuit.populations

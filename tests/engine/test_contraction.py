@@ -15,12 +15,30 @@ import neurosal as ns
 from neurosal import circuits, rules
 from neurosal.engine import compiled, contraction
 from neurosal.engine.network import Network
-from neurosal.graph import Circuit
+from neurosal.graph import Circuit, Conv1d, GlobalAvgPool, Population, Projection, Source
 from neurosal.lower.plan import Backward
 from neurosal.settings.optimizers import SGD, Adam, AdamW
 from neurosal.settings.schedules import WarmUp
+from tests.rules.convolutional import RESIDUAL, plain, to
 
 CHAIN = circuits.mlp(6, 5, 4, 3)
+LENGTH = Circuit(
+    name="length",
+    populations={
+        "input": Population(shape=(2, 9), model=Source()),
+        "hidden1": plain(4, 4, activation="tanh", bias=True),
+        "hidden2": plain(6, 4, activation="tanh"),
+        "mean": plain(6),
+        "output": plain(3, bias=True),
+    },
+    projections={
+        **to("input", "hidden1", Conv1d(kernel=3, stride=2)),
+        **to("hidden1", "hidden2", Conv1d(kernel=3, padding=2, dilation=2, groups=2)),
+        **to("hidden2", "mean", GlobalAvgPool()),
+        "mean_to_output": Projection(source="mean", target="output"),
+    },
+)
+FLAT = LENGTH.without(["mean"]).with_projections(out=Projection(source="hidden2", target="output"))
 RELAYS = rules.pfa(CHAIN, expansion=2.5)
 CIRCUITS = {
     "pfa": RELAYS,
@@ -42,6 +60,14 @@ CIRCUITS = {
             if hasattr(edge.plasticity, "reduction")
         }
     ),
+}
+SPACE = rules.pfa(RESIDUAL, expansion=2.5)
+SPATIAL = {
+    "convolutions": SPACE,
+    "orthogonal convolutions": rules.pfa_o(RESIDUAL),
+    "sparse convolutions": rules.pfa(RESIDUAL, expansion=3, density=0.5),
+    "a length": rules.pfa(LENGTH, expansion=2, to_input=True),
+    "a dense relay to channels": rules.pfa(FLAT, expansion=3),
 }
 OPTIMIZERS = {
     "plain": SGD(lr=0.1),
@@ -81,9 +107,9 @@ def network_of(circuit: Circuit, replicas: int = 1, *, least: int | None = 1, **
     return network
 
 
-def batch(samples: int = 7, seed: int = 1, units: int = 6) -> tuple[Tensor, Tensor]:
+def batch(samples: int = 7, seed: int = 1, extent: tuple[int, ...] = (6,)) -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(samples, units, generator=generator, dtype=torch.float64)
+    x = torch.randn(samples, *extent, generator=generator, dtype=torch.float64)
     return x, torch.randint(0, 3, (samples,), generator=generator)
 
 
@@ -101,12 +127,13 @@ def must_step_alike(
 ) -> None:
     joined, long = network_of(circuit, replicas, **options), network_of(circuit, replicas, least=None, **options)
     first = {name: tensor.clone() for name, tensor in joined.weights.items()}
+    extent = circuit.populations["input"].extent
     for step in range(4):
         if step == 2 and change is not None:
             for network in (joined, long):
                 change(network)
         for network in (joined, long):
-            network.step(*batch(seed=step), optimizer=optimizer)
+            network.step(*batch(seed=step, extent=extent), optimizer=optimizer)
     must_agree(joined, long)
     plastic = [name for name in first if circuit.learns(name)]
     assert all(not torch.equal(joined.weights[name], first[name]) for name in plastic)
@@ -120,6 +147,28 @@ def test_joined_hops_change_everything_as_the_relay_does(
     must_step_alike(CIRCUITS[name], OPTIMIZERS[optimizer], replicas)
     relays = [entry for entry in CIRCUITS[name].populations if entry.startswith("relay")]
     assert len(joins) == 4 * len(relays)
+
+
+@pytest.mark.parametrize("optimizer", ["plain", "momentum", "adam", "clipped"])
+@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("name", SPATIAL)
+def test_hops_over_kernels_are_joined_to_one_kernel(name: str, replicas: int, optimizer: str, joins: list[str]) -> None:
+    must_step_alike(SPATIAL[name], OPTIMIZERS[optimizer], replicas)
+    relays = [entry for entry in SPATIAL[name].populations if entry.startswith("relay")]
+    assert len(joins) == 4 * len(relays) > 0
+
+
+def test_a_kernel_with_lesions_is_joined_as_it_is(joins: list[str]) -> None:
+    def hurt(network: Network) -> None:
+        network.mask("branch1_to_relay_hidden1_to_branch1", torch.arange(2).view(-1, 1, 1) > 0)
+        network.mask("relay_pooled1_to_hidden2_to_pooled1", torch.arange(9).view(3, 3) % 2 == 0)
+        network.silence("pooled1", torch.arange(100) % 3 > 0)
+        network.silence("relay_hidden2_to_branch2", torch.arange(135) % 3 > 0)
+
+    must_step_alike(SPACE, OPTIMIZERS["momentum"], replicas=2, change=hurt)
+    counts = {name: joins.count(name) for name in joins}
+    assert counts.pop("relay_hidden2_to_branch2_to_hidden2") == 2
+    assert set(counts.values()) == {4}
 
 
 @pytest.mark.parametrize("rates", EACH)
@@ -167,17 +216,20 @@ def test_a_relay_whose_second_hop_is_fixed_is_joined_too(joins: list[str]) -> No
     assert "relay_hidden2_to_output_to_hidden2" in joins
 
 
-@pytest.mark.parametrize("optimizer", ["plain", "decay", "momentum", "adam"])
-@pytest.mark.parametrize("replicas", [1, 2])
+ONE_GRAPH = [("pfa", 1, "plain"), ("pfa", 2, "decay"), ("sparse", 1, "adam"), ("a length", 1, "momentum")]
+
+
+@pytest.mark.parametrize(("name", "replicas", "optimizer"), ONE_GRAPH)
 def test_a_step_as_one_graph_joins_them_too(
-    replicas: int, optimizer: str, joins: list[str], monkeypatch: pytest.MonkeyPatch
+    name: str, replicas: int, optimizer: str, joins: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compiled, "BACKEND", "eager")
-    options = {"step": "compiled"}
-    joined, long = network_of(RELAYS, replicas, **options), network_of(RELAYS, replicas, least=None)
+    circuit = (CIRCUITS | SPATIAL)[name]
+    joined, long = network_of(circuit, replicas, step="compiled"), network_of(circuit, replicas, least=None)
     for seed in range(3):
         for network in (joined, long):
-            network.step(*batch(seed=seed), optimizer=OPTIMIZERS[optimizer])
+            given = batch(seed=seed, extent=circuit.populations["input"].extent)
+            network.step(*given, optimizer=OPTIMIZERS[optimizer])
     must_agree(joined, long)
     assert joins
     torch._dynamo.reset()
@@ -222,11 +274,12 @@ def test_a_saved_network_goes_on_to_the_same_bits(tmp_path: Path, joins: list[st
     assert len(joins) == 18
 
 
-def test_narrow_products_stay_as_close_as_they_are_without(joins: list[str]) -> None:
-    wide = circuits.mlp(64, 48, 32, 10)
-    circuit = rules.pfa(wide, expansion=4)
-    generator = torch.Generator().manual_seed(0)
-    x, y = torch.randn(256, 64, generator=generator), torch.randint(0, 10, (256,), generator=generator)
+@pytest.mark.parametrize(
+    "circuit", [rules.pfa(circuits.mlp(64, 48, 32, 3), expansion=4), SPACE], ids=["dense", "space"]
+)
+def test_narrow_products_stay_as_close_as_they_are_without(circuit: Circuit, joins: list[str]) -> None:
+    x, y = batch(256, extent=circuit.populations["input"].extent)
+    x = x.float()
 
     def moved(least: int | None, compute: str | None) -> dict[str, Tensor]:
         network = network_of(circuit, 2, least=least, dtype="float32", compute=compute)
