@@ -85,12 +85,14 @@ def decay_dose(training: Training, steps_per_epoch: int = STEPS_PER_EPOCH) -> fl
         2.0
     """
     optimizer, total = training.optimizer, 0.0
+    assert isinstance(optimizer, SGD)
+    lr, decay, momentum = (getattr(optimizer, name) for name in ("lr", "weight_decay", "momentum"))
     for step in range(training.epochs * steps_per_epoch):
         factor, epoch = 1.0, step / steps_per_epoch
         for schedule in (optimizer.schedule, optimizer.decay_schedule):
             factor *= 1.0 if schedule is None else schedule.factor(step, epoch, training.epochs)
-        total += factor * optimizer.lr * optimizer.weight_decay
-    return total / (1 - optimizer.momentum)
+        total += factor * lr * decay
+    return total / (1 - momentum)
 
 
 def _full() -> Experiment:
