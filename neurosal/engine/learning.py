@@ -477,7 +477,7 @@ class LocalSignals:
         if groups is not None:
             order = groups.order
             post_RNO, pre_RNI = (rows.flatten(0, 1)[order].view(rows.shape) for rows in (post_RNO, pre_RNI))
-        elif learner.parameters.replicas == 1:
+        if learner.parameters.replicas == 1:
             post_RNO, pre_RNI = post_RNO[0], pre_RNI[0]
         kernel = learner.parameters.kernel(self._name)
         post = shaped(factor.on(post_RNO), populations[self._edge.target].extent)
