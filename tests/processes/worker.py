@@ -17,6 +17,7 @@ from neurosal import circuits, plasticity, rules
 from neurosal.engine.areas import TogetherInAreas
 from neurosal.engine.network import Network, compile
 from neurosal.engine.together import Together
+from neurosal.graph import BatchNorm, Block, LayerNorm, Rate
 from neurosal.lower import contraction
 from neurosal.processes import Ranks, join
 
@@ -47,6 +48,22 @@ RULES = {
     "sal_frozen": lambda: rules.sal(mlp(), areas=3, router="frozen", readout="shared"),
     "hebbian": lambda: hebbian(rules.kp(mlp())),
     "hebbian_areas": lambda: hebbian(rules.sal(mlp(), areas=3)),
+}
+
+
+def modelled(rule: Callable[..., ns.Circuit], model: Rate, **options: Any) -> ns.Circuit:
+    """A rule on the chain with another model in its hidden populations."""
+    circuit = mlp()
+    hidden = {name: p.replace(model=model) for name, p in circuit.populations.items() if name.startswith("hidden")}
+    return rule(circuit.with_populations(**hidden), **options)
+
+
+MODELS = {
+    "batch_norm": lambda: modelled(rules.bp, Rate(norm=BatchNorm(), bias=False)),
+    "layer_norm": lambda: modelled(rules.kp, Rate(norm=LayerNorm())),
+    "dropout": lambda: modelled(rules.dfa, Rate(dropout=0.3, norm=BatchNorm())),
+    "dropout_in_areas": lambda: modelled(rules.sal, Rate(activation="tanh", dropout=0.3), areas=3),
+    "module": lambda: modelled(rules.bp, Block(module="torch.nn.PReLU")),
 }
 OPTIMIZERS = {
     "sgd": ns.SGD(lr=0.1),
@@ -80,10 +97,12 @@ def gap(one: Network, other: Network) -> float:
 
 
 def steps(ranks: Ranks, rule: str, optimizer: str, seeds: tuple[int, ...]) -> Found:
-    alone, shared = (compile(RULES[rule](), seeds=seeds, device="cpu", dtype="float64") for _ in range(2))
+    made = (RULES | MODELS)[rule]
+    alone, shared = (compile(made(), seeds=seeds, device="cpu", dtype="float64") for _ in range(2))
     shared.together = Together(shared, ranks)
     start, losses = gap(alone, shared), 0.0
-    sizes = (*([8, 5, 3, 8] * (STEPS // 4 - 1)), 8, 5, 1, 2)  # uneven parts, and fewer samples than processes
+    least = 2 if alone.statistics else 1  # one sample has no statistics
+    sizes = (*([8, 5, 3, 8] * (STEPS // 4 - 1)), 8, 5, least, 2)  # uneven parts, and fewer samples than processes
     first = alone.weights["input_to_hidden1"].clone()
     for x, y in batches(len(seeds), sizes):
         one = alone.step(x, y, optimizer=OPTIMIZERS[optimizer])
@@ -105,7 +124,14 @@ for _rule in RULES:
             )
 
 
+for _model in MODELS:
+    for _optimizer, _seeds in (("decay", (0,)), ("momentum", (0, 1, 2)), ("clip", (0, 1, 2))):
+        CHECKS[f"models/{_model}/{_optimizer}/{len(_seeds)}"] = (
+            lambda ranks, rule=_model, optimizer=_optimizer, seeds=_seeds: steps(ranks, rule, optimizer, seeds)
+        )
+
 AREAS = {
+    "dropout": lambda: modelled(rules.sal, Rate(activation="tanh", dropout=0.3), areas=5, readout="shared"),
     "shared_readout": lambda: rules.sal(mlp(), areas=5, readout="shared"),
     "areas": lambda: rules.sal(mlp(), areas=5, init="independent"),
     "area_reduction": lambda: rules.sal(mlp(), areas=5, reduction="area", feedback="dfa"),
