@@ -248,7 +248,7 @@ class BatchNormalised:
         if mean is None and not (place.learns and place.parameters):
             return (wide * place.spread(factor)).to(u.dtype)
         centre = self.mean if mean is None else mean
-        whitened = (a.to(dtype) - place.spread(centre)) * place.spread(deviation)
+        whitened = torch.addcmul(place.spread(-centre * deviation), a.to(dtype), place.spread(deviation))
         shifted, scaled = wide.sum(place.samples), (wide * whitened).sum(place.samples)
         place.propose(batch, "scale", scaled)
         place.propose(batch, "shift", shifted)
@@ -257,8 +257,8 @@ class BatchNormalised:
         if batch.together is not None:
             shifted, scaled = batch.together.total(torch.stack([shifted, scaled])).unbind()
         count = self._count(batch)
-        centred = wide - torch.addcmul(place.spread(shifted / count), whitened, place.spread(scaled / count))
-        return centred.mul_(place.spread(factor)).to(u.dtype)
+        along = whitened.mul_(place.spread(scaled / count)).add_(place.spread(shifted / count))
+        return torch.sub(wide, along, out=along).mul_(place.spread(factor)).to(u.dtype)
 
     # Numbers ---------------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,19 @@ from dataclasses import dataclass, field
 from math import prod
 
 from neurosal.checks.memory import BYTES, estimate
-from neurosal.graph import Circuit, Constant, OneToOne, Own, Projection, Rate, Router
+from neurosal.graph import (
+    Block,
+    Circuit,
+    Constant,
+    Normalisation,
+    OneToOne,
+    Own,
+    Population,
+    Projection,
+    Rate,
+    RMSNorm,
+    Router,
+)
 from neurosal.lower.contraction import contracted, joined_at
 from neurosal.lower.plan import Backward, Change, Contraction, Forward, Output, Plan, Route, plan
 from neurosal.lower.schedule import Moment, Schedule, Signal, gate_reads, schedule
@@ -120,6 +132,11 @@ def unit_skip(edge: Projection) -> bool:
     return type(edge.wiring) is OneToOne and constant and not edge.plasticity.plastic
 
 
+def scales_rows(population: Population, norm: Normalisation) -> bool:
+    """Whether a norm does no more than scale rows of units, which takes no tensor of its own."""
+    return isinstance(norm, RMSNorm) and not norm.affine and not population.spatial
+
+
 @dataclass
 class _Ledger:
     plan: Plan
@@ -214,23 +231,43 @@ class _Ledger:
                 self.passing(2 * rows)  # rows laid out by area, and what comes of them
             elif len(fresh) > 1 or (not fresh and model.bias):
                 self.passing(rows)
-        activity, kept = self.transferred(model, a, rows, borrowed)
+        h, kept = self.transferred(self.plan.circuit.populations[name], model, a, rows, borrowed)
+        activity = h
+        if model.dropout:
+            kept, activity = [*kept, self.make(rows)], self.make(rows)
         self.place((name, "activity"), [activity])
         if gate_reads(self.plan.circuit, name):
             self.place((name, "kept"), kept)
         self.sweep(a)
+        self.sweep(h)
 
-    def transferred(self, model: Rate, a: int, rows: int, borrowed: bool) -> tuple[int, list[int]]:
-        """Storages of the activity and of what its gate needs."""
-        plain = model.norm is None and model.gain == 1
-        if plain and model.activation in IN_PLACE:
+    def transferred(
+        self, population: Population, model: Rate, a: int, rows: int, borrowed: bool
+    ) -> tuple[int, list[int]]:
+        """Storages of the activity, before dropout, and of what its gate needs."""
+        in_place, each = model.activation in IN_PLACE, self.replicas * self.samples * self.itemsize
+        kept = [] if model.norm is None else [a, self.make(self.statistics(population, model.norm))]
+        if isinstance(model, Block):  # what the module itself keeps, only it knows
+            inside, given = self.make(rows), self.make(rows)
+            h = given if model.activation == "linear" and model.gain == 1 else self.make(rows)
+            return h, [*kept, inside, given, h]
+        if model.norm is not None and not scales_rows(population, model.norm):
+            n = self.make(rows)
+            return (n if in_place and model.gain == 1 else self.make(rows)), [*kept, n]
+        if model.norm is None and model.gain == 1 and in_place:
             h = a if not borrowed or model.activation == "linear" else self.make(rows)
             return h, [h]
         h = self.make(rows)
-        if model.norm is not None and model.activation not in IN_PLACE:
+        if model.norm is not None and not in_place:
             self.passing(rows)
-        statistics = self.replicas * self.samples * self.itemsize * (1 + (model.gain != 1))
-        return h, [a] if model.norm is None else [a, self.make(statistics)]
+        return h, [a] if model.norm is None else [*kept, self.make(each * (model.gain != 1))]
+
+    def statistics(self, population: Population, norm: Normalisation) -> int:
+        """Bytes of what a norm keeps of its input beside it."""
+        each = self.replicas * self.samples * self.itemsize
+        if norm.across:
+            return 2 * self.replicas * population.channels * self.itemsize
+        return each if isinstance(norm, RMSNorm) else 2 * each * getattr(norm, "groups", 1)
 
     def reorder(self, source: str, target: str) -> None:
         """A copy of the source's rows in the order of the target, where they differ; it goes with the signal."""
@@ -242,8 +279,8 @@ class _Ledger:
             self.place(signal, [self.make(self.rows(source))])
 
     def backward(self, phase: Backward) -> None:
-        name, model = phase.population, self.plan.circuit.populations[phase.population].model
-        edges, rows = self.plan.circuit.projections, self.rows(phase.population)
+        name, population = phase.population, self.plan.circuit.populations[phase.population]
+        model, edges, rows = population.model, self.plan.circuit.projections, self.rows(phase.population)
         skips = [edges[each].source for each in phase.projections if unit_skip(edges[each])]
         gated = gate_reads(self.plan.circuit, name)
         own = len(skips) < len(phase.projections)
@@ -257,11 +294,12 @@ class _Ledger:
             elif len(phase.projections) - len(skips) > 1:
                 self.passing(rows)
         self.passing(max(map(self.between, phase.contracted), default=0))
-        normed = isinstance(model, Rate) and model.norm is not None
+        norm = model.norm if isinstance(model, Rate) else None
+        scaled = norm is not None and scales_rows(population, norm)
         delta = e
-        if isinstance(model, Rate) and (gated or model.gain != 1) and not (normed and own):
+        if isinstance(model, Rate) and (gated or model.gain != 1) and not (scaled and own):
             delta = self.make(rows)
-        if normed:
+        if norm is not None and (scaled or not norm.across or not own or not population.spatial):
             self.passing(rows)
         self.place((name, "error"), [delta])
         self.sweep(e)

@@ -9,6 +9,7 @@ import torch
 
 import neurosal as ns
 from neurosal import circuits, rules
+from neurosal.graph import BatchNorm, LayerNorm, Rate
 from tests.reference.batches import batch_for
 from tests.reference.storage import peak_bytes
 
@@ -24,6 +25,22 @@ CASES: list[Any] = [
     (rules.kp(CHAIN), 1, {"recompute": 2}, 0.01),
     (rules.sal(DEEP, **SAL), 1, {}, 0.15),
     (rules.sal(DEEP, **SAL), 3, {"recompute": 2}, 0.15),
+]
+
+
+def modelled(activation: Any, **options: Any) -> Any:
+    """A chain with norms and dropout in its hidden populations."""
+    model = Rate(activation=activation, **options)
+    hidden = {name: p.replace(model=model) for name, p in CHAIN.populations.items() if name.startswith("hidden")}
+    return rules.bp(CHAIN.with_populations(**hidden))
+
+
+CASES += [
+    (modelled("relu", norm=BatchNorm()), 1, {}, 0.02),
+    (modelled("relu", norm=BatchNorm(), bias=False), 3, {"recompute": 2}, 0.02),
+    (modelled("gelu", norm=BatchNorm()), 1, {}, 0.1),
+    (modelled("tanh", norm=LayerNorm()), 1, {}, 0.02),
+    (modelled("tanh", dropout=0.5), 3, {}, 0.02),
 ]
 
 
