@@ -34,7 +34,7 @@ from neurosal.engine.layers import (
     weightless_layer,
 )
 from neurosal.errors import CircuitError, ExperimentError, Problem, near
-from neurosal.graph import Rate, SignOf
+from neurosal.graph import Block, Rate, SignOf
 from neurosal.graph.convolution import Convolution
 from neurosal.lower.plan import Forward, Route
 
@@ -214,8 +214,8 @@ def refuse_unknown(network: Network) -> None:
         if isinstance(phase, Route):
             continue
         model = network.circuit.populations[phase.population].model
-        if not isinstance(model, Rate) or model.activation not in VALUES:
-            found = repr(model.kind) if not isinstance(model, Rate) else repr(model.activation)
+        if not isinstance(model, Rate) or isinstance(model, Block) or model.activation not in VALUES:
+            found = repr(getattr(model, "activation", "") if model.kind == "rate" else model.kind)
             expected = f"a rate model with one of the activations {', '.join(VALUES)}"
             problems.append(Problem(place=f"populations.{phase.population}.model", expected=expected, found=found))
         elif model.norm is not None and type(model.norm) not in NORMS:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from neurosal.errors import DataError, Problem
-from neurosal.graph import BatchNorm, Normalisation
+from neurosal.graph import BatchNorm, Circuit, Normalisation
 
 if TYPE_CHECKING:
     from neurosal.engine.sweep import Batch
@@ -268,14 +268,7 @@ class BatchNormalised:
 
     def _refuse_one(self, batch: Batch) -> None:
         if self._count(batch) < 2:
-            raise DataError(
-                Problem(
-                    place=f"population {self.place.name!r}",
-                    expected="a batch with more than one value a channel, to normalise by (norm: batch)",
-                    found="one sample",
-                    remedy="Let no batch have one sample, or take a norm of single samples (layer, group, rms).",
-                )
-            )
+            raise DataError(_one_value(f"population {self.place.name!r}"))
 
     def track(self, batch: Batch) -> None:
         """Move the running statistics towards those of the batch."""
@@ -287,6 +280,26 @@ class BatchNormalised:
         variance = deviation.pow(-2).sub_(self.eps).clamp_(min=0).mul_(count / (count - 1))
         self.mean.lerp_(mean, self.momentum)
         self.variance.lerp_(variance, self.momentum)
+
+
+def _one_value(place: str) -> Problem:
+    return Problem(
+        place=place,
+        expected="batches with more than one value a channel, to normalise by (norm: batch)",
+        found="one sample",
+        remedy="Let no batch have one sample, or take a norm of single samples (layer, group, rms).",
+    )
+
+
+def refuse_one_sample(circuit: Circuit, place: str) -> None:
+    """Refuse data of which a batch has one sample, before the first step, where populations could not normalise it.
+
+    Raises:
+        DataError: naming the place.
+    """
+    for population in circuit.populations.values():
+        if isinstance(getattr(population.model, "norm", None), BatchNorm) and prod(population.extent[1:]) == 1:
+            raise DataError(_one_value(place))
 
 
 register_normalisation(BatchNorm.kind, BatchNormalised)

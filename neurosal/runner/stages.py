@@ -14,6 +14,7 @@ from torch import Tensor
 from neurosal.engine.feeding import Part, Samples, epoch_order
 from neurosal.engine.losses import NO_LOSS
 from neurosal.engine.network import Network
+from neurosal.engine.normalising import refuse_one_sample
 from neurosal.engine.variants import variant
 from neurosal.lower.streams import stream
 from neurosal.runner.course import Course, Program, only, training_in
@@ -32,6 +33,8 @@ class Feed:
     def __init__(self, part: Part, batch_size: int, network: Network) -> None:
         self.part, self.batch_size, self._seeds, self._device = part, batch_size, network.seeds, network.device
         self.per_epoch = -(-len(part) // batch_size)
+        if batch_size == 1 or len(part) % batch_size == 1:
+            refuse_one_sample(network.circuit, f"training.batch_size: {batch_size} of {len(part)} samples")
         self.taken = 0
         self._epoch, self._order = -1, torch.empty(0)
 

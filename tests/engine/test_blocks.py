@@ -184,3 +184,8 @@ def test_options_are_plain_and_a_step_with_a_module_is_eager() -> None:
         Block(module="torch.nn.Tanh", options={"made": object()})
     with pytest.raises(ExperimentError, match="a module in hidden1"):
         network_of(blocked(MODELS[0]), step="compiled")
+
+
+def test_a_module_cannot_be_exported_and_the_message_says_so() -> None:
+    with pytest.raises(CircuitError, match=r"hidden1.model.*rate model.*block"):
+        network_of(blocked(MODELS[0])).to_module()

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -295,6 +296,16 @@ def test_one_sample_is_refused_in_training_and_judged_after_it() -> None:
     with pytest.raises(DataError, match=r"hidden1.*more than one value"):
         network.step(batch.x, batch.y, optimizer=ns.SGD(lr=0.1))
     assert network.predict(batch.x).shape == (1, 1, 3)
+
+
+def test_data_whose_last_batch_has_one_sample_is_refused_before_the_first_step() -> None:
+    network, random = network_of(), np.random.default_rng(0)
+    data = ns.data.from_arrays(random.normal(size=(21, 5)), random.integers(3, size=21))
+    with pytest.raises(DataError, match=r"batch_size: 5 of 21"):
+        ns.train(network, data, epochs=1, batch_size=5, optimizer=ns.SGD(lr=0.1))
+    assert network.steps == 0
+    ns.train(network, data, epochs=1, batch_size=7, optimizer=ns.SGD(lr=0.1))
+    assert network.steps == 3
 
 
 def test_a_norm_of_the_batch_is_refused_with_areas_and_with_lateral_projections() -> None:
