@@ -128,6 +128,7 @@ def refuse_wrong(
     *,
     gates: int,
     tolerance: float = TOLERANCE,
+    pooled: bool = False,
 ) -> float:
     """Let a contender take one step, and compare what it changed with a step by hand.
 
@@ -138,9 +139,11 @@ def refuse_wrong(
         hand: carries out that step in a copy of those numbers, and returns how long the change of each is.
         gates: samples times units of a layer, which says how many gates may hang on rounding.
         tolerance: difference of a change, over its length.
+        pooled: the root mean square over all changes counts, not the largest: for rounding that scatters as much as
+            some small changes are long.
 
     Returns:
-        The largest difference.
+        The largest difference, or the pooled one.
 
     Raises:
         Refused: naming the contender, where it differs and by how much.
@@ -149,7 +152,7 @@ def refuse_wrong(
         expected = read().copy()
         length = hand(expected, RATE)
     learn(RATE)
-    worst, where = 0.0, ""
+    worst, where, squares = 0.0, "", []
     with torch.no_grad():
         found = read().learning()
         for entry, values in expected.learning().items():
@@ -157,8 +160,11 @@ def refuse_wrong(
             rounding = torch.finfo(values.dtype).eps * values.double().norm()
             difference = ((values - found[entry]).double().norm() - rounding).clamp(min=0)
             off = float(difference / length[entry]) if length[entry] > 0 else float(difference)
+            squares.append(off**2)
             if not off <= worst:  # also what is not a number
                 worst, where = off, entry
+    if pooled:
+        worst = (sum(squares) / len(squares)) ** 0.5
     if gates > MANY:
         tolerance += max(FEW * gates**-0.5, LEAST)
     if not worst <= tolerance:

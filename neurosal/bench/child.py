@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from neurosal.bench import images
 from neurosal.bench.contenders import Contender
 from neurosal.bench.contenders import ours as routed
 from neurosal.bench.residual import RULES, ResidualWork, ours, theirs
@@ -42,7 +43,7 @@ def measured(request: dict[str, Any]) -> dict[str, Any]:
         answer = Path(folder) / "answer.json"
         command = [sys.executable, "-m", "neurosal.bench.child", json.dumps(request), str(answer)]
         # Where time counts too, memory is held as it always is.
-        environment = {**os.environ, **(GIVE_BACK if request["task"] == "memory" else {})}
+        environment = {**os.environ, **(GIVE_BACK if request["task"] != "scale" else {})}
         done = subprocess.run(command, env=environment, capture_output=True, text=True)
         if done.returncode != 0 or not answer.exists():
             last = (done.stderr.strip().splitlines() or ["no word"])[-1]
@@ -62,6 +63,24 @@ def memory(request: dict[str, Any]) -> dict[str, Any]:
     torch.set_num_threads(request["threads"])
     _residual(ResidualWork(1, 8, 8), name, device, {}).step()  # code and buffers that come with the first step
     contender = _residual(ResidualWork(*request["work"]), name, device, request.get("options", {}))
+    return _peak_of(contender, device)
+
+
+def of_images(request: dict[str, Any]) -> dict[str, Any]:
+    """The same of a convolutional net."""
+    device, name = request["device"], request["contender"]
+    torch.set_num_threads(request["threads"])
+    _image(images.ImageWork(2, side=8, width=4), name, device).step()
+    return _peak_of(_image(images.ImageWork(*request["work"]), name, device), device)
+
+
+def _image(work: images.ImageWork, name: str, device: str) -> Contender:
+    if name in images.RULES:
+        return images.ours(work, name, device=device)
+    return images.theirs(work, "fused", autocast="bfloat16" if "autocast" in name else None, device=device)
+
+
+def _peak_of(contender: Contender, device: str) -> dict[str, Any]:
     before = _resident(device)
     _forget_peak(device)
     for _ in range(STEPS):
@@ -130,7 +149,7 @@ def _status(name: str) -> int:
     return int(line.split()[1]) * 1024
 
 
-TASKS = {"memory": memory, "scale": scale}
+TASKS = {"memory": memory, "images": of_images, "scale": scale}
 
 if __name__ == "__main__":
     asked = json.loads(sys.argv[1])

@@ -13,7 +13,19 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from neurosal.bench import areas, comparing, depth, kernels, memory, reading, recording, reports, scale, statistics
+from neurosal.bench import (
+    areas,
+    comparing,
+    convolution,
+    depth,
+    kernels,
+    memory,
+    reading,
+    recording,
+    reports,
+    scale,
+    statistics,
+)
 from neurosal.bench.machine import machine
 from neurosal.bench.rules import replicas, rules
 from neurosal.bench.timing import Effort
@@ -30,6 +42,7 @@ COMPARISONS: dict[str, Comparison] = {
     "memory": memory.compare,
     "scale": scale.compare,
     "depth": depth.compare,
+    "convolution": convolution.compare,
     "kernels": lambda console, effort: [areas.kernel_fraction(console, effort), *kernels.compare(console, effort)],
     "recording": lambda console, effort: [recording.compare(console, effort)],
     "statistics": lambda console, effort: [statistics.compare(console, effort)],
@@ -56,8 +69,9 @@ def main(
     Args:
         what: "rules" (a step under each rule), "replicas" (seeds as one batch against one after another), "areas"
             (areas beside dense backpropagation and plain torch), "precision" (products in bfloat16 over float32),
-            "kernels" (grouped products, and the choices that products make), "depth" (steps of residual nets), "memory"
-            (their peak memory), "scale" (up to a billion parameters), "record" (all of "recording", what it adds to
+            "kernels" (grouped products, and the choices that products make), "depth" (steps of residual nets),
+            "convolution" (steps of ResNet-20, in bfloat16 and with four seeds too, and its memory), "memory" (the peak
+            of deep nets), "scale" (up to a billion parameters), "record" (all of "recording", what it adds to
             training, its rate, and what a kill loses; "statistics", those of symmetry beside the steps between them;
             "report", of a million recorded steps; and "reading", a record through time as it was recorded and packed).
         out: file for the figures as JSON; it is written anew after each comparison.

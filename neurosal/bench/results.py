@@ -43,7 +43,8 @@ class Goal:
 def rates_for(contenders: Sequence[Contender], effort: Effort) -> dict[str, Any]:
     """Matrix rates of the types that contenders compute in, and the copy rate at the size of what they touch."""
     types = sorted({str(contender.compute).removeprefix("torch.") for contender in contenders})
-    size = int(max(contender.cost.weight_bytes for contender in contenders) / 3)  # each weight is touched about thrice
+    # Each weight is touched about thrice, and so is each signal, which are larger where weights are shared by places.
+    size = int(max(max(entry.cost.weight_bytes, entry.cost.signal_bytes) for entry in contenders) / 3)
     return {
         "matrix": {name: matrix_rate(effort, dtype=getattr(torch, name)) for name in types},
         "copy": copy_rate(effort, size),
