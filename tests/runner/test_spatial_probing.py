@@ -28,6 +28,7 @@ from neurosal.graph import (
     Population,
     Projection,
     Rate,
+    Shortcut,
     Source,
     Wiring,
 )
@@ -166,6 +167,7 @@ def test_masked_feedback_is_compared_as_it_is_with_its_absent_synapses() -> None
 def direct(broadcast: bool = False) -> Circuit:
     wiring: Wiring = Broadcast() if broadcast else Dense()
     circuit = pictures(model=Rate(activation="relu"))
+    circuit = circuit.with_projections(skip=edge("first", "second", Shortcut(stride=2)))
     return circuit.with_projections(**{
         f"to_{name}": Projection(
             source="output", target=name, pathway="feedback", wiring=Dense() if name == "pool" else wiring,
@@ -187,7 +189,9 @@ def test_direct_feedback_is_compared_with_the_product_of_the_way_forward(broadca
     eye = torch.eye(144, dtype=torch.float64).unflatten(1, (4, 6, 6))
     for replica in range(len(seeds)):
         weights = {name: network.weights[name][replica, 0] for name in network.weights}
-        out = functional.conv2d(eye, weights["conv"], stride=2, padding=1).mean((-1, -2)) @ weights["dense"].T
+        skipped = functional.pad(eye[:, :, ::2, ::2], (0, 0, 0, 0, 1, 1))
+        out = functional.conv2d(eye, weights["conv"], stride=2, padding=1) + skipped
+        out = out.mean((-1, -2)) @ weights["dense"].T
         torch.testing.assert_close(there[replica, 0], out.T)
         sent = weights["to_first"].T
         sent = sent.repeat_interleave(36, 1) if broadcast else sent
@@ -239,7 +243,7 @@ EVERYTHING = [
     ns.probe(what, every=2)
     for what in (
         "weight", "update", "angle", "norm_ratio", "unit_angle", "unit_norm_ratio", "activity", "error",
-        "update_angle", "error_angle", "stable_rank", "drift", "update_size",
+        "update_angle", "error_angle", "stable_rank", "drift", "update_size", "decrease_ratio",
     )
 ]  # fmt: skip
 

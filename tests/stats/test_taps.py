@@ -126,8 +126,8 @@ def test_kernels_along_a_route_are_composed_with_their_strides_and_dilations() -
         "b": drawn((5, 6, 3, 3), 2), "c": drawn((4, 5, 1, 2), 3),
     }  # fmt: skip
     hops = {
-        "v": hop((2, 1), (1, 2), (1, 0)), "w": hop((1, 2), (2, 1), (0, 1)),
-        "b": hop((2, 1), 1, (1, 0), backwards=True), "c": hop((1, 2), (1, 3), (0, 1), backwards=True),
+        "v": hop((2, 1), (1, 2), (1, 0)), "w": hop((1, 2), (2, 1), (1, 1)),
+        "b": hop((2, 1), 1, (1, 0), backwards=True), "c": hop((1, 2), (1, 3), (2, 4), backwards=True),
     }  # fmt: skip
     must_agree((("v", "w"),), (("b", "c"),), weights, hops, 4)
 
