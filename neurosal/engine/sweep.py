@@ -360,10 +360,10 @@ class Sweep(Scheduled):
         kernel = self.parameters.kernel(projection if follows is None else follows)
 
         def carried(batch: Batch) -> Tensor:
+            if follows is not None:  # winners stand in the order of the population that was pooled
+                return kernel.pull_kept(self.rows(batch, source, kind, there), batch.winners[follows])
             rows = getattr(batch, kind)[source]
-            if follows is not None:
-                out = kernel.pull_kept(rows, batch.winners[follows])
-            elif kernel.keeps:
+            if kernel.keeps:
                 out, batch.winners[projection] = kernel.apply_keeping(rows)
             else:
                 out = kernel.apply(None, rows, None)  # type: ignore[arg-type]
@@ -377,7 +377,7 @@ class Sweep(Scheduled):
         source, have, want = edge.source, stored(edge.source), stored(edge.target)
         if here == there and have == want:
             return lambda batch: getattr(batch, kind)[source]
-        dtype = None if have == want else want or self.parameters.any.dtype
+        dtype = None
         return lambda batch: self.rows(batch, source, kind, there, dtype)
 
     # Feedback --------------------------------------------------------------------------------------------------------

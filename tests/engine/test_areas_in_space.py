@@ -11,7 +11,8 @@ from torch.nn import functional
 
 import neurosal as ns
 from neurosal import rules
-from neurosal.graph import Circuit
+from neurosal.graph import Circuit, Conv2d, MaxPool2d, Population, Projection, Rate, Source
+from neurosal.plasticity import Fixed
 from tests.engine.test_narrowing import batch_of, residual
 
 AREAS = 3
@@ -74,6 +75,40 @@ def test_changes_are_those_of_autograd_sample_by_sample(seeds: tuple[int, ...]) 
     assert changes.keys() <= leaves.keys()
     for name, change in changes.items():
         torch.testing.assert_close(change, leaves[name].grad, rtol=1e-9, atol=1e-9)
+
+
+def test_what_is_pooled_goes_back_to_the_winners_of_its_own_sample() -> None:
+    """Where two populations have routes of their own, samples stand in another order before and behind the pooling."""
+    shape, read = (3, 4, 4), Projection(source="behind", target="output")
+    pool = Projection(source="before", target="behind", wiring=MaxPool2d(kernel=2), plasticity=Fixed())
+    convolved = Conv2d(kernel=3, padding=1)
+    populations = {
+        "input": Population(shape=(3, 4, 4), model=Source()),
+        "before": Population(shape=shape, model=Rate(activation="tanh")),
+        "behind": Population(shape=(3, 2, 2), model=Rate(activation="tanh")),
+        "output": Population(size=5, model=Rate(activation="linear")),
+    }
+    projections = {
+        "in": Projection(source="input", target="before", wiring=convolved),
+        "direct": Projection(source="input", target="behind", wiring=convolved.replace(stride=2)),
+        "pool": pool,
+        "read": read,
+    }
+    circuit = Circuit(populations=populations, projections=projections)
+    circuit = rules.sal(circuit, areas=AREAS, feedback="bp", route="population", readout="shared")
+    network = ns.compile(circuit, device="cpu", dtype="float64")
+    assert network.plan.orders["before"] != network.plan.orders["behind"]
+    x, y = (tensor.double() if tensor.is_floating_point() else tensor for tensor in batch_of())
+    x = x[:, :, :4, :4]
+    # All areas start alike: as long as nothing has changed, the way is that of a net without areas.
+    weights = {name: network.weights[name][0, 0].clone().requires_grad_() for name in ("in", "direct", "read")}
+    before = functional.conv2d(x, weights["in"], padding=1).tanh()
+    behind = functional.conv2d(x, weights["direct"], stride=2, padding=1) + functional.max_pool2d(before, 2)
+    logits = functional.linear(behind.tanh().flatten(1), weights["read"].view(5, -1))
+    functional.cross_entropy(logits, y).backward()  # type: ignore[no-untyped-call]
+    changes = network.updates(x, y)
+    torch.testing.assert_close(changes["in"].sum((0, 1)), weights["in"].grad, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(changes["direct"].sum((0, 1)), weights["direct"].grad, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("optimizer", [ns.SGD(lr=0.1, weight_decay=0.1), ns.SGD(lr=0.1, momentum=0.9), ns.Adam()])
