@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from neurosal.engine.sweep import Batch
 
 aten = torch.ops.aten
+LARGE = 1 << 12  # numbers of one replica from which a call a replica takes less time than elementary operations on all
 Kept = Any  # what a norm needs for the way back, as the way there gave it
 
 
@@ -130,7 +131,7 @@ class BatchNormalised:
     """``n = γ (a - μ) / √(σ² + ε) + β`` per channel, μ and σ² of the batch in training and running ones else.
 
     torch's own kernels where one call sees what belongs together: one replica, or replicas whose channels lie side by
-    side in memory. Replicas that lie one after another take a call each; replicas without space, a step that is
+    side in memory. Replicas that lie one after another take a call each; small ones without space, a step that is
     compiled, and batches of which other processes have a part are written out.
     """
 
@@ -141,7 +142,7 @@ class BatchNormalised:
     def apply(self, a: Tensor, batch: Batch) -> tuple[Tensor, Kept]:
         if batch.training:
             self._refuse_one(batch)
-        if self._written_out(batch):
+        if self._written_out(a, batch):
             return self._apply_plainly(a, batch)
         place = self.place
         scale, shift = place.entry("scale"), place.entry("shift")
@@ -172,7 +173,7 @@ class BatchNormalised:
 
     def pull(self, u: Tensor, kept: Kept, batch: Batch) -> Tensor:
         a, mean, deviation = kept
-        if self._written_out(batch):
+        if self._written_out(a, batch):
             return self._pull_plainly(u, a, mean, deviation, batch)
         place, trained = self.place, mean is not None
         scale = place.entry("scale")
@@ -214,10 +215,12 @@ class BatchNormalised:
 
     # Written out -----------------------------------------------------------------------------------------------------
 
-    def _written_out(self, batch: Batch) -> bool:
+    def _written_out(self, a: Tensor, batch: Batch) -> bool:
         place = self.place
-        together = batch.together is not None and batch.training
-        return place.plainly or together or (place.replicas > 1 and len(place.extent) == 1)
+        if place.plainly or (batch.together is not None and batch.training):
+            return True
+        alone = place.replicas > 1 and len(place.extent) == 1
+        return alone and (a.is_cuda or a[0].numel() < LARGE)
 
     def _apply_plainly(self, a: Tensor, batch: Batch) -> tuple[Tensor, Kept]:
         place, dtype = self.place, self.mean.dtype
