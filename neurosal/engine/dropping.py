@@ -7,6 +7,7 @@ the whole batch. Letters: R replica, N sample.
 
 from __future__ import annotations
 
+from math import prod
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,6 +17,15 @@ from neurosal.lower.streams import number
 
 if TYPE_CHECKING:
     from neurosal.engine.sweep import Batch
+
+
+def speaking(shape: tuple[int, ...], share: float, generator: torch.Generator) -> Tensor:
+    """True at a share of the entries (to 2⁻¹⁷), each for itself: four to a number that the generator draws, which takes
+    a fraction of the time of one each."""
+    count = prod(shape)
+    bits = torch.empty(-(-count // 4), dtype=torch.int64, device=generator.device)
+    bits.random_(-(1 << 63), None, generator=generator)
+    return (bits.view(torch.int16)[:count] < round(share * 65536) - 32768).view(shape)
 
 
 class Dropping:
@@ -39,9 +49,7 @@ class Dropping:
         for seed in self.seeds:
             if seed not in drawn:
                 own = torch.Generator(like.device).manual_seed(number(seed, "dropout", self.name, batch.step))
-                rows = torch.empty(shape, dtype=like.dtype, device=like.device).bernoulli_(
-                    1 - self.share, generator=own
-                )
+                rows = speaking(shape, 1 - self.share, own).to(like.dtype)
                 drawn[seed] = rows if batch.mine is None else rows[batch.mine]
         mask = drawn[self.seeds[0]] if batch.replicas == 1 else torch.stack([drawn[seed] for seed in self.seeds])
         lead = len(batch.lead)

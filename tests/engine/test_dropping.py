@@ -9,6 +9,7 @@ import torch
 
 import neurosal as ns
 from neurosal import circuits, rules
+from neurosal.engine.dropping import speaking
 from neurosal.errors import ExperimentError
 from neurosal.graph import BatchNorm, Circuit, Population, Rate
 from tests.reference.batches import batch_for
@@ -49,6 +50,16 @@ def test_the_share_of_silent_units_is_as_asked_and_the_others_make_up_for_them()
     assert (learning[~silent] - judged[~silent] / 0.6).abs().max() < 1e-14
     assert abs(float(silent[0].double().mean(0).std()) - (0.24 / 400) ** 0.5) < 0.01  # each unit for itself
     assert not torch.equal(silent[0], silent[1])
+
+
+@pytest.mark.parametrize("share", [0.003, 0.25, 0.5, 0.9, 0.99])
+def test_entries_speak_with_the_share_asked_for_and_each_for_itself(share: float) -> None:
+    found = speaking((1000, 3, 401), share, torch.Generator().manual_seed(5)).double()
+    spread = (share * (1 - share) / found.numel()) ** 0.5
+    assert abs(float(found.mean()) - share) < 5 * spread + 2.0**-17
+    centred = found.flatten() - found.mean()
+    for apart in (1, 2, 3, 4, 8):
+        assert abs(float((centred[apart:] * centred[:-apart]).mean())) < 5 * share * (1 - share) / found.numel() ** 0.5
 
 
 @pytest.mark.parametrize("activation", ["relu", "linear", "tanh", "gelu"])

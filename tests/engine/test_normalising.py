@@ -71,8 +71,9 @@ def compare(model: Rate, layout: str, replicas: int, extent: tuple[int, ...], *,
 @pytest.mark.parametrize("extent", [FLAT, LINE, SPACE], ids=str)
 @pytest.mark.parametrize("plainly", [False, True])
 def test_batch_norm_and_its_error_are_those_of_autograd(
-    training: bool, replicas: int, layout: str, extent: tuple[int, ...], plainly: bool
+    training: bool, replicas: int, layout: str, extent: tuple[int, ...], plainly: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("neurosal.engine.normalising.LARGE", 1)
     for index, activation in enumerate(ACTIVATIONS):
         norm = BatchNorm(eps=0.01, affine=index != 1)
         model = Rate(activation=activation, norm=norm, gain=0.5 if index % 2 else 1.0)  # type: ignore[arg-type]
@@ -95,6 +96,17 @@ def test_norms_of_single_samples_and_their_error_are_those_of_autograd(
         for activation in ACTIVATIONS[: 2 + index]:
             model = Rate(activation=activation, norm=norm, gain=0.5 if index == 1 else 1.0)  # type: ignore[arg-type]
             compare(model, layout, replicas, extent, training=True)
+
+
+def test_small_replicas_without_space_are_written_out_to_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, found = Rate(activation="tanh", norm=BatchNorm()), []
+    for large in (1, 1 << 30):
+        monkeypatch.setattr("neurosal.engine.normalising.LARGE", large)
+        for training in (True, False):
+            compare(model, "in order", 3, FLAT, training=training)
+        function, batch = bound(model, place_of(model, FLAT, 3)), batch_like(5, True)
+        found.append(function.value(rows_in("in order", 3, 5, FLAT, 1), True, batch)[0])
+    assert (found[0] - found[1]).abs().max() < 1e-14
 
 
 # Networks -------------------------------------------------------------------------------------------------------------
