@@ -238,7 +238,8 @@ class Sweep(Scheduled):
         # What a skip brings is the source's own tensor: it comes last, so that sums start from a tensor of their own.
         ordered = sorted(phase.projections, key=self.skips.__contains__)
         own = bool(ordered) and ordered[0] not in self.skips
-        first = bias is not None and own and (self.parameters.areas.get(ordered[0], 1) > 1) == bias_grouped
+        weighted = own and ordered[0] in self.plan.owners  # pooling and the like add no bias as they go
+        first = bias is not None and weighted and (self.parameters.areas[ordered[0]] > 1) == bias_grouped
         inputs = [
             self._applied(projection, bias=bias if first and index == 0 else None)
             for index, projection in enumerate(ordered)
