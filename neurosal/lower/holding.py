@@ -12,17 +12,22 @@ from math import prod
 
 from neurosal.checks.memory import BYTES, estimate
 from neurosal.graph import (
+    AvgPool2d,
     Block,
     Circuit,
     Constant,
+    Convolution,
+    MaxPool2d,
     Normalisation,
     OneToOne,
     Own,
     Population,
     Projection,
     Rate,
+    Reversed,
     RMSNorm,
     Router,
+    Unpool,
 )
 from neurosal.lower.contraction import contracted, joined_at
 from neurosal.lower.plan import Backward, Change, Contraction, Forward, Output, Plan, Route, plan
@@ -30,6 +35,7 @@ from neurosal.lower.schedule import Moment, Schedule, Signal, gate_reads, schedu
 from neurosal.settings.optimizers import Optimizer
 
 LARGE = 1 << 25  # bytes of all activities, from which memory is worth a pass over a signal
+INDEX = 8  # bytes of the number of a place
 IN_PLACE = ("linear", "relu", "tanh", "sigmoid")  # activations that overwrite their input and whose gate reads them
 
 
@@ -231,6 +237,10 @@ class _Ledger:
                 self.passing(2 * rows)  # rows laid out by area, and what comes of them
             elif len(fresh) > 1 or (not fresh and model.bias):
                 self.passing(rows)
+            self.passing(max((self.beside(edges[each]) for each in fresh), default=0))
+        for each in fresh:
+            if isinstance(edges[each].wiring, MaxPool2d):  # its winners stay to the end of the step
+                self.make(rows // self.itemsize * INDEX)
         h, kept = self.transferred(self.plan.circuit.populations[name], model, a, rows, borrowed)
         activity = h
         if model.dropout:
@@ -293,6 +303,7 @@ class _Ledger:
                 self.passing(2 * rows)
             elif len(phase.projections) - len(skips) > 1:
                 self.passing(rows)
+            self.passing(max(self.beside(edges[each]) for each in phase.projections))
         self.passing(max(map(self.between, phase.contracted), default=0))
         norm = model.norm if isinstance(model, Rate) else None
         scaled = norm is not None and scales_rows(population, norm)
@@ -304,6 +315,23 @@ class _Ledger:
         self.place((name, "error"), [delta])
         self.sweep(e)
 
+    def beside(self, edge: Projection) -> int:
+        """Bytes for a moment beside what comes out of a projection: images with a border, that of one replica before it
+        takes its place among others, and what pooling backwards asks for."""
+        wiring, backwards = edge.wiring, isinstance(edge.wiring, Reversed)
+        if isinstance(wiring, Reversed):
+            wiring = wiring.wiring
+        if isinstance(wiring, Unpool) or (backwards and isinstance(wiring, AvgPool2d)):
+            return self.rows(edge.target)  # torch asks for images like those before pooling, and reads their shape only
+        if not isinstance(wiring, Convolution):
+            return 0
+        target = self.rows(edge.target) // self.replicas if self.replicas > 1 else 0
+        if wiring.padding_mode == "zeros" and all(before == after for before, after in wiring.edges):
+            return target
+        channels, *places = self.plan.circuit.populations[edge.target if backwards else edge.source].extent
+        padded = prod(size + sum(more) for size, more in zip(places, wiring.edges, strict=False))
+        return target + self.samples * channels * padded * self.itemsize
+
     def between(self, joined: Contraction) -> int:
         """Bytes of a weight from the source of a relay to its target."""
         target, source = (self.plan.circuit.populations[name].extent for name in (joined.target, joined.source))
@@ -314,10 +342,9 @@ class _Ledger:
         plan, populations = self.plan, self.plan.circuit.populations
         if len(phase.projections) > 1 and phase.terms:  # a product that weights share
             edge = plan.circuit.projections[phase.projections[0]]
-            post, pre = populations[edge.target].units, populations[edge.source].units
             areas = plan.circuit.areas_of(phase.projections[0])
-            several = 1 if areas > 1 else self.replicas
-            size = post * (pre if edge.wiring.functions == "dense" else 1)
+            several = 1 if areas > 1 or isinstance(edge.wiring, Convolution) else self.replicas
+            size = prod(edge.wiring.weight_shape(populations[edge.target].extent, populations[edge.source].extent))
             self.passing(several * size * self.itemsize)
         self.passing(max(map(self.between, phase.contracted), default=0))
         for name in phase.biases:

@@ -9,14 +9,19 @@ import torch
 
 import neurosal as ns
 from neurosal import circuits, rules
-from neurosal.graph import BatchNorm, LayerNorm, Rate
+from neurosal.graph import BatchNorm, GroupNorm, LayerNorm, Rate
 from tests.reference.batches import batch_for
 from tests.reference.storage import peak_bytes
 
 DEEP = circuits.residual_mlp(8, 32, 6, blocks=6)
 CHAIN = circuits.mlp(8, 32, 32, 32, 6, activation="gelu")
 SAL = {"areas": 2, "rank": 2}
+SMALL: dict[str, Any] = {"shape": (3, 12, 12), "width": 4}
 CASES: list[Any] = [
+    (rules.kp(circuits.resnet20(**SMALL)), 2, {}, 0.03),
+    (rules.pfa(circuits.resnet20(**SMALL)), 1, {}, 0.03),
+    (rules.bp(circuits.resnet20(**SMALL, shortcut="B", activation="gelu", norm=GroupNorm(groups=2))), 2, {}, 0.05),
+    (rules.bp(circuits.lenet5(shape=(2, 28, 28), pooling="max")), 1, {}, 0.1),
     (rules.kp(DEEP), 1, {}, 0.01),
     (rules.kp(DEEP), 3, {"recompute": 3}, 0.01),
     (rules.dfa(DEEP), 3, {}, 0.01),
