@@ -164,6 +164,17 @@ def test_masked_feedback_is_compared_as_it_is_with_its_absent_synapses() -> None
     torch.testing.assert_close(back[0, 0], expected.flatten(1))
 
 
+def test_each_area_of_kernels_is_compared_with_its_own_feedback() -> None:
+    circuit = rules.sal(pictures(), areas=3, rank=4)
+    network = network_of(circuit)
+    pair = pair_of(circuit, "conv")
+    there, back = both_ways(network, pair)
+    assert there.shape == back.shape == (2, 3, 6, 36)
+    ((name,),) = pair.feedback
+    torch.testing.assert_close(there, network.weights["conv"].flatten(3))
+    torch.testing.assert_close(back, network.weights[name].transpose(2, 3).flatten(3))
+
+
 def direct(broadcast: bool = False) -> Circuit:
     wiring: Wiring = Broadcast() if broadcast else Dense()
     circuit = pictures(model=Rate(activation="relu"))
