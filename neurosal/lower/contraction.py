@@ -97,9 +97,7 @@ def _hops(plan: Plan, relay: str) -> tuple[str, str] | None:
         return None
     if circuit.learns(second) and (_change(plan, second) is None or _shared(plan, second) is None):
         return None
-    others = (change for change in (*plan.changes, *plan.without_error) if change.projections != (second,))
-    read = {end[0] for change in others for term in change.terms for end in (term.post, term.pre)}
-    return None if relay in read else (first, second)
+    return first, second
 
 
 def _joins(first: Projection, second: Projection) -> bool:

@@ -8,15 +8,17 @@ from typing import Any
 import pytest
 
 from neurosal import circuits, rules
-from neurosal.graph import Circuit, OneToOne, Population, Projection, Relay, Transpose
+from neurosal.graph import Circuit, Conv2d, Dense, OneToOne, Population, Projection, Relay, Transpose
 from neurosal.lower import contraction
 from neurosal.lower.contraction import contracted, joined_at
 from neurosal.lower.plan import Backward, Change, plan
 from neurosal.lower.schedule import schedule
 from neurosal.plasticity import Fixed, KolenPollack, Oja
+from tests.rules.convolutional import RESIDUAL
 
 CHAIN = circuits.mlp(6, 5, 4, 3)
 RELAYS = rules.pfa(CHAIN, expansion=2)
+SPACE = rules.pfa(RESIDUAL, expansion=2)
 LAST, FIRST, SECOND = (
     "relay_hidden2_to_output",
     "output_to_relay_hidden2_to_output",
@@ -33,8 +35,7 @@ def feedback(source: str, target: str, plastic: Any = None) -> Projection:
 
 
 OTHERS = {
-    "a first hop that learns": changed(FIRST, plasticity=KolenPollack())
-    .with_projections(**{SECOND: feedback(LAST, "hidden2")}),
+    "a first hop that learns": changed(FIRST, plasticity=Oja()),
     "two ways in": RELAYS.with_projections(more=feedback("output", LAST)),
     "two ways out": RELAYS.with_projections(more=feedback(LAST, "hidden1")),
     "one to one": RELAYS.with_populations(**{LAST: Population(size=3, model=Relay())})
@@ -53,6 +54,23 @@ OTHERS = {
 @pytest.mark.parametrize("name", OTHERS)
 def test_what_is_not_simple_keeps_its_relay(name: str) -> None:
     assert LAST not in {each.relay for each in plan(OTHERS[name]).contractions}
+
+
+KERNELS = {
+    "a larger kernel": Conv2d(kernel=3, padding=1),
+    "a border": Conv2d(kernel=1, padding=1),
+    "a stride": Conv2d(kernel=1, stride=2),
+    "other groups": Conv2d(kernel=1, groups=2),
+    "units": Dense(),
+}
+
+
+@pytest.mark.parametrize("name", KERNELS)
+def test_first_hops_that_are_not_of_single_places_keep_their_relay(name: str) -> None:
+    relay, first = "relay_hidden2_to_branch2", "branch2_to_relay_hidden2_to_branch2"
+    assert relay in {each.relay for each in plan(SPACE).contractions}
+    edge = SPACE.projections[first].replace(wiring=KERNELS[name].reversed())
+    assert relay not in {each.relay for each in plan(SPACE.with_projections(**{first: edge})).contractions}
 
 
 def test_areas_keep_their_relays() -> None:
