@@ -267,7 +267,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def test_kernels_are_recorded_with_names_by_which_both_ways_align(tmp_path: Path) -> None:
-    network, run = trained(rules.kp(pictures()), tmp_path / "kp", EVERYTHING)
+    rates = ns.SGD(lr=(0.05, 0.04))  # one a replica
+    network, run = trained(rules.kp(pictures()), tmp_path / "kp", EVERYTHING, optimizer=rates)
     w, b = (run.tree[f"projections/{name}/every_2"].weight for name in ("conv", "second_to_first"))
     assert w.dims == (
         "replica", "snapshot", "area", "second_channel", "first_channel", "kernel_row", "kernel_column"
