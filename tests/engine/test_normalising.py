@@ -28,6 +28,7 @@ from neurosal.graph import (
     Projection,
     Rate,
     RMSNorm,
+    Source,
 )
 from neurosal.plasticity import Fixed
 from tests.reference.batches import batch_for
@@ -289,6 +290,10 @@ def test_noise_in_place_of_data_moves_no_running_statistics() -> None:
     before = {name: tensor.clone() for name, tensor in network.statistics.items()}
     mirror.step({"hidden1": drawn(16, 6)}, loss="none", optimizer=ns.SGD(lr=0.1))
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.statistics.items())
+    noisy = CHAIN.with_populations(input=Population(size=5, model=Source(driven=True)))
+    network, batch = network_of(noisy), batch_of()
+    network.step(batch.x, batch.y, optimizer=ns.SGD(lr=0.1))
+    assert not any(bool(network.statistics[f"{name}.mean"].any()) for name in ("hidden1", "hidden2"))
 
 
 def test_parameters_of_norms_are_feedforward_and_are_counted() -> None:
