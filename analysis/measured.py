@@ -7,6 +7,7 @@ Weights are read a few snapshots at a time, so that records larger than memory c
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy
@@ -141,8 +142,10 @@ Source = Callable[[], tuple[xarray.Dataset, Sequence[str], Arrays] | None]
 def _sources(arm: ArmRecord, of: str) -> Mapping[str, Source]:
     """By target: what a statistic of this kind is computed from, or None where that was not recorded."""
     if of == "pair":
-        found = comparable(plan(arm.circuit)) if arm.circuit is not None else ()
-        return {pair.name: lambda pair=pair: _pair(arm, arm.circuit, pair) for pair in found}  # type: ignore[misc]
+        circuit = arm.circuit
+        if circuit is None:
+            return {}
+        return {pair.name: partial(_pair, arm, circuit, pair) for pair in comparable(plan(circuit))}
     node = arm.children(schema.PROJECTIONS if of in ("weight", "change", "update") else schema.PROBES)
     if of in ("weight", "change", "update"):
         return {name: lambda name=name: _projection(arm, name, of) for name in node}  # type: ignore[misc]
