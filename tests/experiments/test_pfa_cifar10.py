@@ -11,7 +11,7 @@ import torch
 
 import neurosal as ns
 from neurosal import circuits, experiments, library, rules
-from neurosal.experiments.pfa_cifar10 import LEARN_FEEDBACK, STEPS_PER_EPOCH, decay_dose
+from neurosal.experiments.pfa_cifar10 import CONTROL, LEARN_FEEDBACK, STEPS_PER_EPOCH, decay_dose
 from neurosal.record import schema
 from neurosal.settings import Experiment, Training
 
@@ -44,9 +44,9 @@ def test_the_full_recipe_is_the_published_one() -> None:
 
 def test_both_recipes_are_of_the_same_data_and_rules() -> None:
     assert SHORT.data == FULL.data
-    assert list(SHORT.arms) == list(FULL.arms)
-    assert set(SHORT.arms) == {"bp", "shallow", "fa", "dfa", "usf", "kp", "pfa", "pfa_o"}
-    assert {arm: value.recipe for arm, value in SHORT.arms.items()} == {
+    assert list(SHORT.arms) == [*FULL.arms, CONTROL]
+    assert set(FULL.arms) == {"bp", "shallow", "fa", "dfa", "usf", "kp", "pfa", "pfa_o"}
+    assert {arm: value.recipe for arm, value in SHORT.arms.items() if arm != CONTROL} == {
         arm: value.recipe for arm, value in FULL.arms.items()
     }
     for made in (SHORT, FULL):
@@ -73,8 +73,9 @@ def test_arms_differ_in_decay_and_in_dfa_s_rate_only_and_their_notes_say_so() ->
             assert own == common.replace(optimizer=common.optimizer.replace(**declared))
             changed = [name for name, value in declared.items() if value != getattr(common.optimizer, name)]
             decay = "weight_decay" if made is SHORT else "decay_schedule"
-            assert changed == ([decay] if rule in LEARN_FEEDBACK else ["lr"] if rule == "dfa" else [])
-            assert ("decay" in arm.note) == (rule in LEARN_FEEDBACK)
+            strong = rule in (*LEARN_FEEDBACK, CONTROL)
+            assert changed == ([decay] if strong else ["lr"] if rule == "dfa" else [])
+            assert ("decay" in arm.note) == strong
             assert ("rate" in arm.note) == (rule == "dfa")
 
 
@@ -147,3 +148,8 @@ def test_a_seed_of_the_study_learns_alone_what_it_learns_beside_others(tmp_path:
         if tensor.dim():
             beside = tensors_of(both)[name][1:]
             torch.testing.assert_close(tensor.reshape(beside.shape), beside, rtol=0, atol=1e-10, msg=name)
+
+
+def test_the_control_is_bp_with_the_optimiser_of_learned_feedback() -> None:
+    assert SHORT.arms[CONTROL].recipe == SHORT.arms["bp"].recipe
+    assert SHORT.training_of(CONTROL) == SHORT.training_of("kp")
