@@ -169,3 +169,20 @@ def test_what_records_cost_in_the_readme_is_what_was_measured() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for entry in shown:
         assert entry in text, entry
+
+
+# Relays ---------------------------------------------------------------------------------------------------------------
+
+
+def test_the_readme_shows_the_committed_paths_over_relays() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    lines = (RESULTS / "pfa_expansion.md").read_text(encoding="utf-8").splitlines()
+    cells = [[cell.strip() for cell in line.strip("| ").split("|")] for line in lines if line.startswith("| ")]
+    head = cells[0]
+    places = [head.index(name) for name in ("test accuracy %", "angle °", "angle °, derived", "norm ratio")]
+    places.append(head.index("norm ratio, derived"))
+    hidden = [row for row in cells if row[0].startswith("PFA, ρ") and "hidden1_to_hidden2" in row]
+    assert len(hidden) == 7
+    for row in hidden:
+        expansion = row[0].rpartition(" ")[2]
+        assert f"| {expansion} | " + " | ".join(row[place] for place in places) + " |" in text
