@@ -43,6 +43,7 @@ RULES: dict[str, tuple[str, str]] = {
     "shallow": ("read-out only (shallow)", "hidden weights never change; not in the paper's table"),
 }
 LEARN_FEEDBACK = ("pfa", "kp", "pfa_o")
+CONTROL = "bp_decay"  # BP with the decay of learned feedback: what decay alone costs
 CONTROL = "bp_decay"
 
 
