@@ -11,7 +11,7 @@ import torch
 
 import neurosal as ns
 from neurosal import circuits, experiments, library, rules
-from neurosal.experiments.pfa_cifar10 import CONTROL, CONTROL, LEARN_FEEDBACK, STEPS_PER_EPOCH, decay_dose
+from neurosal.experiments.pfa_cifar10 import CONTROL, LEARN_FEEDBACK, STEPS_PER_EPOCH, decay_dose
 from neurosal.record import schema
 from neurosal.settings import Experiment, Training
 
