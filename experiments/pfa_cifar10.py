@@ -44,7 +44,6 @@ RULES: dict[str, tuple[str, str]] = {
 }
 LEARN_FEEDBACK = ("pfa", "kp", "pfa_o")
 CONTROL = "bp_decay"  # BP with the decay of learned feedback: what decay alone costs
-CONTROL = "bp_decay"
 
 
 def pfa_cifar10(recipe: Length = "short") -> Experiment:

@@ -279,7 +279,7 @@ def test_the_memory_of_activities_is_released_while_error_travels_down(rule: str
     network = ns.compile(circuit, seeds=seeds, device="cpu")
     alive: dict[str, int] = {}
     watched: dict[str, Any] = {}
-    sweep = network._sweep
+    sweep: Any = network._sweep
 
     def watch(name: str, function: Any) -> Any:
         def watching(batch: Any) -> None:
@@ -290,7 +290,8 @@ def test_the_memory_of_activities_is_released_while_error_travels_down(rule: str
 
         return watching
 
-    sweep.backward = {name: watch(name, function) for name, function in sweep.backward.items()}
+    back = sweep.back
+    sweep.back = lambda phase: watch(phase.population, back(phase))
     batch = batch_for(circuit, replicas=len(seeds))
     network.step(batch.x[0].float(), batch.y[0], optimizer=optimizer)
     counts = [alive[f"hidden{index}"] for index in (5, 4, 3, 2, 1)]
