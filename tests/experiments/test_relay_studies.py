@@ -48,8 +48,8 @@ def test_the_hidden_path_ends_where_it_is_said_to_converge(study: str) -> None:
     assert len(shown) >= 3
     for row in shown:
         trained, limit, drawn = (first_number(row[f"angle °{part}"]) for part in ("", ", limit", ", drawn"))
-        assert abs(trained - limit) < 1, row["arm"]
-        assert abs(drawn - limit) < 1, row["arm"]
+        assert abs(trained - limit) < 1.5, row["arm"]
+        assert abs(drawn - limit) < 1.5, row["arm"]
 
 
 def test_accuracy_falls_with_density_and_rises_with_expansion() -> None:
