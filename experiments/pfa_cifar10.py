@@ -59,9 +59,9 @@ def pfa_cifar10(recipe: Length = "short") -> Experiment:
             decay 1e-4, for learned feedback .005 in the first epoch (KP is not in the paper: it is treated as PFA). For
             a GPU. "short" is declared by us, for two cores in about two hours (9 arms, 3 seeds): 8 epochs, products in
             bfloat16, rate .1 after a linear start of 88 steps, falling to zero along a cosine (DFA .01), decay 5e-4,
-            for learned feedback .004: a decay dose Σ ηλ / (1 - momentum) of 5.5, spent in proportion to the rate. Spent
-            in the first one or two epochs it cost accuracy (`experiments/LOG.md`). Arm ``bp_decay`` is BP under that
-            decay: the control for what it costs by itself.
+            for learned feedback .004: a decay dose Σ ηλ / (1 - momentum) of 5.5, spent in proportion to the rate
+            (chosen by a pilot, see `experiments/LOG.md`). Arm ``bp_decay`` is BP under that decay: the control for what
+            it costs by itself.
 
     Published (250 epochs, original bits, 5 seeds): BP 91.4 ± .2, FA 64.5 ± 1.8, DFA 30.8 ± 1.2, uSF 90.0 ± .2, PFA 90.8
     ± .4, PFA-o 91.4 ± .2; path angles at the end PFA 14.5 to 19.2°, PFA-o at most .3°, uSF 20 to 50°, FA 35 to 95°.
