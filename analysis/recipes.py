@@ -8,7 +8,6 @@ from typing import Any
 
 from neurosal.analysis.contenders import Contender
 from neurosal.graph.circuit import Circuit
-from neurosal.graph.models import Rate
 
 FIELDS = ("optimizer", "lr", "weight_decay", "momentum", "schedule", "batch_size", "epochs", "loss")
 NAMES = {"weight_decay": "decay", "batch_size": "batch", "lr": "learning rate", "optimizer": "optimiser"}
@@ -36,8 +35,8 @@ def recipe(contender: Contender) -> dict[str, str | float]:
 
 
 def parameters(circuit: Circuit | None) -> tuple[float, float]:
-    """Weights and biases of the forward path, and weights of the feedback path that are synapses of their own (ties
-    share). NaN if unknown.
+    """Weights, biases and norms of the forward path, and weights of the feedback path that are synapses of their own
+    (ties share). NaN if unknown.
 
     All areas count. Constant one-to-one skips and routers do not.
     """
@@ -52,12 +51,12 @@ def parameters(circuit: Circuit | None) -> tuple[float, float]:
             continue
         post, pre = circuit.populations[projection.target].extent, circuit.populations[projection.source].extent
         totals[projection.pathway] += circuit.areas_of(name) * math.prod(projection.wiring.weight_shape(post, pre))
-    biases = sum(
-        population.areas * population.channels
+    of_populations = sum(
+        population.areas * math.prod(shape)
         for population in circuit.populations.values()
-        if isinstance(population.model, Rate) and population.model.bias
+        for shape in population.parameters.values()
     )
-    return float(totals["feedforward"] + biases), float(totals["feedback"])
+    return float(totals["feedforward"] + of_populations), float(totals["feedback"])
 
 
 def shared(recipes: Sequence[Mapping[str, str | float]]) -> dict[str, str | float]:
