@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from neurosal.data import DataSpec
@@ -30,27 +31,33 @@ def pfa_density() -> Experiment:
 
     Reference: Li et al. (2024), "Deep learning without weight symmetry", arXiv 2405.20594.
     """
-    arms = {"bp": _arm("bp", "BP", "weight transport")}
-    arms["shallow"] = _arm("shallow", "read-out only (shallow)", "hidden weights never change")
+    arms = {"bp": arm(SIZES, "bp", "BP", "weight transport")}
+    arms["shallow"] = arm(SIZES, "shallow", "read-out only (shallow)", "hidden weights never change")
     for percent in PERCENT:
         options = {"expansion": EXPANSION} | ({"density": percent / 100} if percent < 100 else {})
-        arms[f"pfa_{percent}"] = _arm("pfa", f"PFA, {percent} % of synapses", "", **options)
+        arms[f"pfa_{percent}"] = arm(SIZES, "pfa", f"PFA, {percent} % of synapses", "", **options)
+    return study("pfa_density", "Density of feedback, MNIST", arms, epochs=EPOCHS, seeds=range(5))
+
+
+def study(name: str, title: str, arms: dict[str, Arm], *, epochs: int, seeds: Iterable[int]) -> Experiment:
+    """An experiment of relays on MNIST: the recipe that these studies share, in so many epochs."""
+    optimizer = SGD(
+        lr=RATE,
+        momentum=MOMENTUM,
+        weight_decay=DECAY,
+        schedule=Steps(at=(epochs / 2, epochs * 3 / 4), factor_each=0.5),
+    )
     return Experiment(
-        name="pfa_density",
-        title="Density of feedback, MNIST",
+        name=name,
+        title=title,
         data=DataSpec(name="mnist", scaling={"mean": 0.1307, "std": 0.3081}),
         arms=arms,
-        seeds=(0, 1, 2, 3, 4),
+        seeds=tuple(seeds),
         analyses=("relays", "learning_curves", "symmetry"),
         training=Training(
-            epochs=EPOCHS,
+            epochs=epochs,
             batch_size=64,
-            optimizer=SGD(
-                lr=RATE,
-                momentum=MOMENTUM,
-                weight_decay=DECAY,
-                schedule=Steps(at=(EPOCHS / 2, EPOCHS * 3 / 4), factor_each=0.5),
-            ),
+            optimizer=optimizer,
             log_every=100,
             checkpoint_every=1,
             record=(probe("angle", epochs=1), probe("norm_ratio", epochs=1), probe("update_angle", epochs=1)),
@@ -58,7 +65,8 @@ def pfa_density() -> Experiment:
     )
 
 
-def _arm(rule: str, label: str, note: str, **options: Any) -> Arm:
-    changes = {"optimizer": {"decay_schedule": PFA_DECAY.to_dict()}} if rule == "pfa" else {}
-    recipe = Recipe(circuit="mlp", arguments={"sizes": SIZES}, rule=rule, options=options)
+def arm(sizes: list[int], rule: str, label: str, note: str, **options: Any) -> Arm:
+    """A rule on a chain of these sizes; feedback over relays gets its strong decay in the first epoch."""
+    changes = {"optimizer": {"decay_schedule": PFA_DECAY.to_dict()}} if rule.startswith("pfa") else {}
+    recipe = Recipe(circuit="mlp", arguments={"sizes": sizes}, rule=rule, options=options)
     return Arm(recipe=recipe, label=label, note=note, training=changes)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from neurosal.data import DataSpec
-from neurosal.experiments.pfa_density import DECAY, MOMENTUM, PFA_DECAY, RATE
-from neurosal.settings import SGD, Arm, Experiment, Recipe, Steps, Training, probe
+from neurosal.experiments.pfa_density import arm, study
+from neurosal.settings import Experiment
 
 SIZES = [784, 128, 128, 10]  # of 512 units, as in the paper, ρ = 100 would have relays of 51,200
 EXPANSIONS = (1, 2, 5, 10, 20, 50, 100)
@@ -25,34 +22,8 @@ def pfa_expansion() -> Experiment:
 
     Reference: Li et al. (2024), "Deep learning without weight symmetry", arXiv 2405.20594.
     """
-    arms = {"bp": _arm("bp", "BP", "weight transport")}
-    arms["shallow"] = _arm("shallow", "read-out only (shallow)", "hidden weights never change")
-    arms["pfa_o"] = _arm("pfa_o", "PFA-o", "ρ = 1, orthogonal")
-    arms |= {f"pfa_{ratio}": _arm("pfa", f"PFA, ρ = {ratio}", "", expansion=ratio) for ratio in EXPANSIONS}
-    return Experiment(
-        name="pfa_expansion",
-        title="Expansion of relays, MNIST",
-        data=DataSpec(name="mnist", scaling={"mean": 0.1307, "std": 0.3081}),
-        arms=arms,
-        seeds=(0, 1, 2),
-        analyses=("relays", "learning_curves", "symmetry"),
-        training=Training(
-            epochs=EPOCHS,
-            batch_size=64,
-            optimizer=SGD(
-                lr=RATE,
-                momentum=MOMENTUM,
-                weight_decay=DECAY,
-                schedule=Steps(at=(EPOCHS / 2, EPOCHS * 3 / 4), factor_each=0.5),
-            ),
-            log_every=100,
-            checkpoint_every=1,
-            record=(probe("angle", epochs=1), probe("norm_ratio", epochs=1), probe("update_angle", epochs=1)),
-        ),
-    )
-
-
-def _arm(rule: str, label: str, note: str, **options: Any) -> Arm:
-    changes = {"optimizer": {"decay_schedule": PFA_DECAY.to_dict()}} if rule.startswith("pfa") else {}
-    recipe = Recipe(circuit="mlp", arguments={"sizes": SIZES}, rule=rule, options=options)
-    return Arm(recipe=recipe, label=label, note=note, training=changes)
+    arms = {"bp": arm(SIZES, "bp", "BP", "weight transport")}
+    arms["shallow"] = arm(SIZES, "shallow", "read-out only (shallow)", "hidden weights never change")
+    arms["pfa_o"] = arm(SIZES, "pfa_o", "PFA-o", "ρ = 1, orthogonal")
+    arms |= {f"pfa_{ratio}": arm(SIZES, "pfa", f"PFA, ρ = {ratio}", "", expansion=ratio) for ratio in EXPANSIONS}
+    return study("pfa_expansion", "Expansion of relays, MNIST", arms, epochs=EPOCHS, seeds=range(3))
