@@ -294,18 +294,23 @@ class Background:
         return all(rows.taken <= mark.lengths.get(path, 0) for path, rows in self._rows.items())
 
     def _limit(self, path: str, rows: Rows) -> int:
-        """How far a group may be written: as a rule its full blocks, up to the mark."""
-        if self._starved:
-            return rows.put_count
-        return rows.complete if self._mark is None else min(rows.complete, self._mark.lengths.get(path, 0))
+        """How far a group may be written: as a rule its full blocks, up to the mark; and not past a commit that was
+        asked for, which is to show what there was at that moment."""
+        limit = rows.put_count if self._starved else rows.complete
+        if self._mark is not None and not self._starved:
+            limit = min(limit, self._mark.lengths.get(path, 0))
+        asked = next((order.mark for order in self._orders if order.mark is not None), None)
+        return limit if asked is None else min(limit, asked.lengths.get(path, 0))
 
     def _pending(self) -> bool:
         return any(rows.taken < self._limit(path, rows) for path, rows in self._rows.items())
 
     def _write_blocks(self) -> None:
         self._ready = False
-        for path, rows in list(self._rows.items()):
-            self._write(path, rows, self._limit(path, rows))
+        with self._condition:  # told together: what is asked for from now on is of a later moment
+            limits = [(path, rows, self._limit(path, rows)) for path, rows in self._rows.items()]
+        for path, rows, limit in limits:
+            self._write(path, rows, limit)
         if any(rows.taken < rows.complete for rows in self._rows.values()):
             self._ready = True  # a mark is still to come
 
