@@ -3,11 +3,13 @@
 from neurosal.graph.blocks import register_block
 from neurosal.graph.circuit import Circuit
 from neurosal.graph.convolution import Broadcast, Conv1d, Conv2d, Convolution, Reversed
+from neurosal.graph.dynamics import Decay, Dynamics, Program, Timed
 from neurosal.graph.initialisers import (
     Constant,
     Initialiser,
     KaimingNormal,
     KaimingUniform,
+    LogNormal,
     Normal,
     Orthogonal,
     Uniform,
@@ -21,23 +23,48 @@ from neurosal.graph.plasticity import Local, Plasticity, RouterPlasticity
 from neurosal.graph.pooling import AvgPool2d, Flatten, GlobalAvgPool, MaxPool2d, Shortcut, Unpool
 from neurosal.graph.population import Population
 from neurosal.graph.projection import Projection
+from neurosal.graph.short_term import ShortTerm, TsodyksMarkram
+from neurosal.graph.spiking import LIF, Dynamical, Emitter, PoissonSource, SpikeTrain
+from neurosal.graph.synapses import (
+    AlphaConductance,
+    AlphaCurrent,
+    Continuous,
+    ExponentialConductance,
+    ExponentialCurrent,
+    ExponentialDrive,
+    Joined,
+    Jump,
+    Modulation,
+    Synapse,
+)
 from neurosal.graph.value import FrozenMap, Kinded, Value
 from neurosal.graph.weights import Copy, Own, SignOf, Transpose, Weights
 from neurosal.graph.wiring import Dense, OneToOne, Router, SameRoute, Wiring
 
 __all__ = [
+    "LIF",
+    "AlphaConductance",
+    "AlphaCurrent",
     "AvgPool2d",
     "BatchNorm",
     "Block",
     "Broadcast",
     "Circuit",
     "Constant",
+    "Continuous",
     "Conv1d",
     "Conv2d",
     "Convolution",
     "Copy",
+    "Decay",
     "Dense",
+    "Dynamical",
+    "Dynamics",
     "EdgeList",
+    "Emitter",
+    "ExponentialConductance",
+    "ExponentialCurrent",
+    "ExponentialDrive",
     "FixedInDegree",
     "FixedOutDegree",
     "Flatten",
@@ -45,20 +72,26 @@ __all__ = [
     "GlobalAvgPool",
     "GroupNorm",
     "Initialiser",
+    "Joined",
+    "Jump",
     "KaimingNormal",
     "KaimingUniform",
     "Kinded",
     "LayerNorm",
     "Local",
+    "LogNormal",
     "MaxPool2d",
     "Model",
+    "Modulation",
     "Normal",
     "Normalisation",
     "OneToOne",
     "Orthogonal",
     "Own",
     "Plasticity",
+    "PoissonSource",
     "Population",
+    "Program",
     "Projection",
     "RMSNorm",
     "Rate",
@@ -67,11 +100,16 @@ __all__ = [
     "Router",
     "RouterPlasticity",
     "SameRoute",
+    "ShortTerm",
     "Shortcut",
     "SignOf",
     "Source",
     "Sparse",
+    "SpikeTrain",
+    "Synapse",
+    "Timed",
     "Transpose",
+    "TsodyksMarkram",
     "Uniform",
     "Unpool",
     "Value",

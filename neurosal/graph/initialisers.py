@@ -3,6 +3,7 @@ post-synaptic units."""
 
 from __future__ import annotations
 
+from math import exp
 from typing import ClassVar
 
 from pydantic import Field
@@ -80,6 +81,17 @@ class Uniform(Initialiser):
 
     def deviation(self, fan_in: int, fan_out: int) -> float:
         return (self.high - self.low) / 12**0.5
+
+
+class LogNormal(Initialiser):
+    """``exp`` of N(log_mean, log_std)."""
+
+    kind: ClassVar[str] = "log_normal"
+    log_mean: float = 0.0
+    log_std: float = Field(default=1.0, ge=0)
+
+    def deviation(self, fan_in: int, fan_out: int) -> float:
+        return float((exp(self.log_std**2) - 1) ** 0.5 * exp(self.log_mean + self.log_std**2 / 2))
 
 
 class Constant(Initialiser):

@@ -6,6 +6,7 @@ from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
+from neurosal.graph.dynamics import Program
 from neurosal.graph.value import Kinded
 
 Signal = Literal["pre_activity", "post_activity", "pre_error", "post_error"]
@@ -65,6 +66,10 @@ class Plasticity(Kinded):
     by_unit: ClassVar[bool] = False
 
     rate: float = Field(default=1.0, ge=0, description="factor on the optimiser's learning rate")
+
+    def program(self) -> Program | None:
+        """What happens at a synapse of spikes, or of rates in continuous time; None where this is not for those."""
+        return None
 
     def init(self, weight: Any) -> dict[str, Any]:
         """State beside the weights, as named tensors; most rules need none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from neurosal.graph.dynamics import Program
 from neurosal.graph.plasticity import Plasticity
 
 
@@ -12,3 +13,6 @@ class Fixed(Plasticity):
 
     kind: ClassVar[str] = "fixed"
     plastic: ClassVar[bool] = False
+
+    def program(self) -> Program:
+        return Program()

@@ -1,0 +1,176 @@
+"""Edge lists: which synapses a projection has, their weights and delays, drawn from streams of their own.
+
+Sparse wiring is drawn in time and memory proportional to its synapses, never to the pairs of units.
+Letters: S synapses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from neurosal.errors import CircuitError, Problem, near
+from neurosal.graph import (
+    Circuit,
+    Constant,
+    Copy,
+    Dense,
+    EdgeList,
+    FixedInDegree,
+    FixedOutDegree,
+    Initialiser,
+    LogNormal,
+    Normal,
+    OneToOne,
+    Own,
+    Projection,
+    Sparse,
+    Transpose,
+    Uniform,
+    XavierNormal,
+    XavierUniform,
+)
+from neurosal.lower.streams import number
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Edges:
+    """Synapses of one projection in one replica, sorted by pre, then post.
+
+    Attributes:
+        pre, post: unit at each end, int32 [S].
+        weight: float64 [S], in the unit of the synapse.
+        delay: steps from a spike to its arrival, int32 [S], or one number for all.
+    """
+
+    pre: Array
+    post: Array
+    weight: Array
+    delay: Array | int
+
+    def __len__(self) -> int:
+        return len(self.pre)
+
+
+def random_of(seed: int, *name: object) -> np.random.Generator:
+    """The random numbers of an object: a function of the replica's seed and the object's name only."""
+    return np.random.Generator(np.random.PCG64(number(seed, *name)))
+
+
+def edges_of(circuit: Circuit, name: str, seed: int, dt_ms: float) -> Edges:
+    """The synapses of a projection in the replica of that seed.
+
+    Raises:
+        CircuitError: for wiring or weights that cannot be drawn as a list.
+    """
+    edge = circuit.projections[name]
+    units = tuple(prod(circuit.populations[end].extent) for end in (edge.source, edge.target))
+    if isinstance(edge.weights, (Copy, Transpose)):
+        return _turned(circuit, name, seed, dt_ms)
+    if not isinstance(edge.weights, Own):
+        raise CircuitError(
+            Problem(place=f"projections.{name}.weights", expected="own, copy or transpose", found=edge.weights.kind)
+        )
+    pre, post = wired(edge.wiring, *units, recurrent=edge.source == edge.target,
+                      random=random_of(seed, name, "wiring"), place=f"projections.{name}.wiring")  # fmt: skip
+    fan_in, fan_out = len(pre) / units[1], len(pre) / units[0]
+    weight = drawn(edge.weights.init, len(pre), random_of(seed, name, "weight"), fan_in, fan_out)
+    if edge.sign is not None:
+        weight = np.maximum(weight, 0) if edge.sign == "excitatory" else np.minimum(weight, 0)
+    return Edges(pre, post, weight, _delays(edge, name, len(pre), seed, dt_ms))
+
+
+def _turned(circuit: Circuit, name: str, seed: int, dt_ms: float) -> Edges:
+    """The synapses of another projection the other way round."""
+    edge = circuit.projections[name]
+    origin = edges_of(circuit, edge.weights.of, seed, dt_ms)  # type: ignore[attr-defined]
+    order = np.lexsort((origin.pre, origin.post))
+    return Edges(
+        origin.post[order], origin.pre[order], origin.weight[order], _delays(edge, name, len(order), seed, dt_ms)
+    )
+
+
+def _delays(edge: Projection, name: str, count: int, seed: int, dt_ms: float) -> Array | int:
+    if not isinstance(edge.delay_ms, Initialiser):
+        return round(edge.delay_ms / dt_ms)
+    delay_ms = drawn(edge.delay_ms, count, random_of(seed, name, "delay"), 1.0, 1.0)
+    return np.rint(np.maximum(delay_ms, 0.0) / dt_ms).astype("int32")
+
+
+def drawn(init: Initialiser | float, count: int, random: np.random.Generator, fan_in: float, fan_out: float) -> Array:
+    """That many numbers of a distribution, float64.
+
+    Args:
+        fan_in, fan_out: synapses that arrive at a unit and leave one, for distributions that depend on them.
+    """
+    match init:
+        case float() | int():
+            return np.full(count, float(init))
+        case Constant():
+            return np.full(count, init.value)
+        case Normal():
+            return random.normal(init.mean, init.std, count)
+        case LogNormal():
+            return random.lognormal(init.log_mean, init.log_std, count)
+        case Uniform():
+            return random.uniform(init.low, init.high, count)
+        case XavierNormal():
+            return random.normal(0.0, init.deviation(fan_in, fan_out), count)  # type: ignore[arg-type]
+        case XavierUniform():
+            limit = 3**0.5 * init.deviation(fan_in, fan_out)  # type: ignore[arg-type]
+            return random.uniform(-limit, limit, count)
+    raise CircuitError(
+        Problem(place=f"initialiser {init.kind}", expected="a distribution of single numbers", found=init.kind,
+                remedy=near(init.kind, ("constant", "normal", "log_normal", "uniform")))
+    )  # fmt: skip
+
+
+def wired(
+    wiring: Any, pre: int, post: int, *, recurrent: bool, random: np.random.Generator, place: str
+) -> tuple[Array, Array]:
+    """The pairs of units that a wiring connects: (pre [S], post [S]), int32, sorted by pre, then post."""
+    own = recurrent and not getattr(wiring, "allow_autapses", False)  # no unit to itself
+    match wiring:
+        case EdgeList():
+            ends = np.asarray(wiring.edges, "int32")
+            pre_S, post_S = ends[:, 0], ends[:, 1]
+            order = np.lexsort((post_S, pre_S))
+            pre_S, post_S = pre_S[order], post_S[order]
+        case OneToOne():
+            pre_S = post_S = np.arange(pre, dtype="int32")
+            return pre_S, post_S
+        case Sparse():
+            count = random.binomial(post - own, wiring.density, size=pre)
+            return _rows(count, post, own, random)
+        case FixedOutDegree():
+            return _rows(np.full(pre, wiring.outputs), post, own, random)
+        case FixedInDegree():
+            post_S, pre_S = _rows(np.full(post, wiring.inputs), pre, own, random)
+            order = np.lexsort((post_S, pre_S))
+            return pre_S[order], post_S[order]
+        case Dense():
+            pre_S = np.repeat(np.arange(pre, dtype="int32"), post)
+            post_S = np.tile(np.arange(post, dtype="int32"), pre)
+        case _:
+            raise CircuitError(Problem(place=place, expected="wiring of single units", found=wiring.kind))
+    if own:
+        keep = pre_S != post_S
+        pre_S, post_S = pre_S[keep], post_S[keep]
+    return pre_S, post_S
+
+
+def _rows(count: Array, columns: int, own: bool, random: np.random.Generator) -> tuple[Array, Array]:
+    """For each row that many different columns, sorted, its own left out if `own`."""
+    free = columns - own
+    row_S = np.repeat(np.arange(len(count), dtype="int32"), count)
+    chosen = [random.choice(free, size=int(some), replace=False, shuffle=False) for some in count]
+    column_S = np.concatenate(chosen).astype("int32") if chosen else np.empty(0, "int32")
+    if own:
+        column_S += column_S >= row_S
+    order = np.lexsort((column_S, row_S))
+    return row_S, column_S[order]
