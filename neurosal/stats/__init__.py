@@ -63,6 +63,7 @@ from neurosal.stats.similarity import (
     rsa,
     shuffled_samples,
 )
+from neurosal.stats.spikes import fano_factor, interval_cv, ks_distance, pairwise_correlation, population_fano
 from neurosal.stats.subspaces import alignment_p, permutation_null, principal_angles, subspace_angle
 from neurosal.stats.symmetry import (
     angle,
@@ -121,6 +122,7 @@ __all__ = [
     "drift",
     "effective_rank",
     "excess_reciprocity",
+    "fano_factor",
     "find",
     "forgetting",
     "gradient_products",
@@ -129,8 +131,10 @@ __all__ = [
     "interference_across",
     "interference_within",
     "interquartile_mean",
+    "interval_cv",
     "kernel_distance",
     "kernel_target_alignment",
+    "ks_distance",
     "label_counts",
     "learning_accuracy",
     "lifetime_sparsity",
@@ -140,9 +144,11 @@ __all__ = [
     "mean_and_deviation",
     "mutual_information",
     "norm_ratio",
+    "pairwise_correlation",
     "participation_ratio",
     "path",
     "permutation_null",
+    "population_fano",
     "population_sparsity",
     "predicted_decrease",
     "principal_angles",

@@ -114,6 +114,11 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
         "routes_labels": Source(
             says="selected area and class of samples", arguments=("area", "label"), dims=(("sample",), ("sample",))
         ),
+        "intervals": Source(
+            says="intervals between the spikes of a unit", arguments=("intervals",), dims=(("interval",),)
+        ),
+        "counts": Source(says="spikes of units in equal bins of time", arguments=("counts",), dims=(("unit", "bin"),)),
+        "samples": Source(says="two samples of numbers", arguments=("x", "y"), dims=(("sample",), ("other_sample",))),
         "graph": Source(says="directed connections", arguments=("adjacency",), dims=(("post", "pre"),)),
         "replicas": Source(says="one number for each replica", arguments=("values",), dims=(("replica",),)),
         "tasks": Source(

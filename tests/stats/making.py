@@ -21,6 +21,8 @@ CASES: tuple[dict[str, int], ...] = (
         "other_unit": 6,
         "after": 3,
         "task": 3,
+        "interval": 8,
+        "bin": 20,
     },
     {
         "replica": 2,
@@ -33,6 +35,8 @@ CASES: tuple[dict[str, int], ...] = (
         "other_unit": 3,
         "after": 4,
         "task": 4,
+        "interval": 5,
+        "bin": 30,
     },
 )
 LABELS = 3
@@ -58,6 +62,11 @@ def plain(of: str, sizes: dict[str, int], seed: int = 0) -> list[numpy.ndarray[A
             case (("kernels" | "kernel_labels"), ("kernel" | "before")):
                 rows = generator.standard_normal((*shape[:-1], sizes["unit"]))
                 made.append(rows @ rows.swapaxes(-1, -2))
+            case "intervals", _:
+                made.append(generator.exponential(10.0, shape))
+                made[-1][..., -1] = numpy.nan  # trains are of unequal length
+            case "counts", _:
+                made.append(generator.poisson(1.5, shape).astype(float))
             case "graph", _:
                 shape[-2] = shape[-1]
                 made.append((generator.uniform(size=shape) < 0.4).astype(float))
