@@ -1,0 +1,188 @@
+"""Synapses of one projection, all replicas as one list of edges: spikes that travel, arrive, and change what they pass.
+
+Letters: R replicas, S synapses of all replicas, L spikes, E synapses concerned in a step. Units are numbered through
+all replicas: ``replica * units + unit``.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurosal.engine.clock.texts import assigned, function
+from neurosal.graph import Program
+from neurosal.graph.dynamics import names_in
+from neurosal.lower.spiking import Edges
+
+State = Mapping[str, Mapping[str, Tensor]]
+
+
+class Projecting:
+    """The synapses of a projection.
+
+    Args:
+        edges: of each replica.
+        program: what happens at a synapse.
+        variables: first values of synapses beside weights, of each replica.
+        ends: populations (source, target).
+        units: how many each has.
+        dt_ms: time step.
+    """
+
+    def __init__(self, edges: Sequence[Edges], program: Program, variables: Sequence[Mapping[str, Any]],
+                 ends: tuple[str, str], units: tuple[int, int], dt_ms: float, dtype: torch.dtype,
+                 device: torch.device) -> None:  # fmt: skip
+        self.program, self.ends, self.units, self.dt_ms = program, ends, units, dt_ms
+        self.counts = [len(entry) for entry in edges]
+        whole: dict[str, Any] = {"dtype": torch.int64, "device": device}
+        self.pre = torch.cat([torch.as_tensor(e.pre, **whole) + r * units[0] for r, e in enumerate(edges)])
+        self.post = torch.cat([torch.as_tensor(e.post, **whole) + r * units[1] for r, e in enumerate(edges)])
+        self.values: dict[str, Tensor] = {"w": self._joined([e.weight for e in edges], dtype, device)}
+        for name in program.variables:
+            self.values[name] = self._joined([entry[name] for entry in variables], dtype, device)
+        self._last = torch.zeros(len(self.pre), dtype=torch.int64, device=device) if program.decays else None
+        self._first = _offsets(self.pre, len(edges) * units[0])
+        if program.on_post:
+            self._by_post = torch.sort(self.post, stable=True).indices
+            self._first_post = _offsets(self.post[self._by_post], len(edges) * units[1])
+        self._delay, self._delays = self._delayed(edges, device)
+        longest = max(self._delays) if self._delays is not None else self._delay
+        self._queue: deque[Tensor] = deque(maxlen=longest + 1)
+        self._arrive = self._compiled((*program.before, f"transmitted = {program.transmits}", *program.on_pre),
+                                      ["transmitted"])  # fmt: skip
+        self._fired = self._compiled(program.on_post, [])
+        self._passed = self._compiled(program.each_step, [])
+
+    @staticmethod
+    def _joined(parts: Sequence[Any], dtype: torch.dtype, device: torch.device) -> Tensor:
+        return torch.cat([torch.as_tensor(np.asarray(part), dtype=dtype, device=device) for part in parts])
+
+    def _delayed(
+        self, edges: Sequence[Edges], device: torch.device
+    ) -> tuple[int, dict[int, tuple[Tensor, Tensor]] | None]:
+        """One delay for all; or for each delay the synapses that have it, and where those of each unit begin."""
+        if all(isinstance(e.delay, int) for e in edges):
+            (delay,) = {int(e.delay) for e in edges}
+            return delay, None
+        steps = torch.cat([torch.as_tensor(np.broadcast_to(e.delay, len(e)).copy(), dtype=torch.int64) for e in edges])
+        found = {}
+        for delay in steps.unique().tolist():
+            place = torch.nonzero(steps == delay)[:, 0].to(device)
+            found[delay] = (place, _offsets(self.pre[place], len(edges) * self.units[0]))
+        return 0, found
+
+    def _compiled(self, statements: Sequence[str], also: list[str]) -> tuple[Callable[..., Any], list[str], list[str]]:
+        """The statements as a function, names that it takes and names that it changes."""
+        reads = sorted(frozenset().union(*map(names_in, statements))) if statements else []
+        own = {*self.values}
+        changed = [name for name in assigned(statements) if name in own]
+        taken = [name for name in reads if name in own or "." in name]
+        arguments = [name.replace(".", "__") for name in taken]
+        constants = {**self.program.constants, "dt_ms": self.dt_ms}
+        return function("program", arguments, statements, [*also, *changed], constants), taken, changed
+
+    # One step --------------------------------------------------------------------------------------------------------
+
+    def arrivals(self, sent: Tensor) -> Tensor | None:
+        """The synapses at which spikes arrive in this step.
+
+        Args:
+            sent: the source's spikes of this step, [L].
+        """
+        self._queue.appendleft(sent)
+        if self._delays is None:
+            return self._expanded(self._queue[self._delay], self._first) if len(self._queue) > self._delay else None
+        found = []
+        for delay, (place, first) in self._delays.items():
+            if len(self._queue) > delay and (some := self._expanded(self._queue[delay], first)) is not None:
+                found.append(place[some])
+        return torch.cat(found) if found else None
+
+    @staticmethod
+    def _expanded(spikes: Tensor, first: Tensor) -> Tensor | None:
+        """The synapses of some units, [E]."""
+        if len(spikes) == 0:
+            return None
+        begin = first[spikes]
+        counts = first[spikes + 1] - begin
+        ends = counts.cumsum(0)
+        total = int(ends[-1])
+        if total == 0:
+            return None
+        return torch.arange(total, device=spikes.device) + torch.repeat_interleave(
+            begin - ends + counts, counts, output_size=total
+        )
+
+    def arrive(self, edges: Tensor, step: int, state: State, target: Tensor, open_: Tensor | None) -> None:
+        """What spikes do that arrive now.
+
+        Args:
+            edges: synapses, [E].
+            target: the variable that they change, of all units [R * units].
+            open_: which units take what arrives, or None where all do.
+        """
+        run, taken, changed = self._arrive
+        if self.program.plastic:
+            transmitted = self._run(run, taken, changed, edges, step, state)[0]
+        else:
+            transmitted = self.values["w"][edges]
+        post = self.post[edges]
+        if open_ is not None:
+            transmitted = transmitted * open_[post]
+        target.index_add_(0, post, transmitted)
+
+    def fire(self, spikes: Tensor, step: int, state: State) -> None:
+        """What happens at the synapses of units that spike now."""
+        if self.program.on_post and (some := self._expanded(spikes, self._first_post)) is not None:
+            self._run(*self._fired, self._by_post[some], step, state)
+
+    def pass_step(self, step: int, state: State) -> None:
+        """What happens at every synapse in every step."""
+        if self.program.each_step:
+            self._run(*self._passed, torch.arange(len(self.pre), device=self.pre.device), step, state)
+
+    def _run(self, run: Callable[..., Any], taken: list[str], changed: list[str], edges: Tensor, step: int,
+             state: State) -> tuple[Any, ...]:  # fmt: skip
+        given = {}
+        for name in taken:
+            if "." in name:
+                end, variable = name.split(".")
+                units = self.pre if end == "pre" else self.post
+                given[name] = state[self.ends[end == "post"]][variable].reshape(-1)[units[edges]]
+            else:
+                given[name] = self.values[name][edges]
+        if self._last is not None:
+            elapsed_ms = (step - self._last[edges]).to(self.values["w"].dtype) * self.dt_ms
+            for name, decay in self.program.decays.items():
+                rest = self.program.constants[decay.rest] if isinstance(decay.rest, str) else decay.rest
+                value = given.get(name, self.values[name][edges])
+                value = rest + (value - rest) * torch.exp(-elapsed_ms / self.program.constants[decay.tau])
+                given[name] = value
+                self.values[name][edges] = value
+            self._last[edges] = step
+        results = run(*(given[name] for name in taken))
+        for name, value in zip(changed, results[len(results) - len(changed) :], strict=True):
+            self.values[name][edges] = value
+        return results
+
+    def summed(self, signal: Tensor) -> Tensor:
+        """``Σ w x`` at each unit of the target, [R * units]."""
+        replicas = len(self.counts)
+        total = signal.new_zeros(replicas * self.units[1])
+        return total.index_add_(0, self.post, self.values["w"] * signal.reshape(-1)[self.pre])
+
+    def of_replica(self, name: str, replica: int) -> Tensor:
+        """A variable of one replica's synapses, in the order of its edges."""
+        return self.values[name].split(self.counts)[replica]
+
+
+def _offsets(units: Tensor, count: int) -> Tensor:
+    """Where the synapses of each unit begin in a list sorted by unit, [count + 1]."""
+    found = torch.zeros(count + 1, dtype=torch.int64, device=units.device)
+    found[1:] = torch.bincount(units, minlength=count).cumsum(0)
+    return found
