@@ -142,7 +142,11 @@ MEANINGS = {"dashed": ", fixed", "dashdot": ", tied", "solid": "", "dotted": ""}
 
 def meaning(edge: Projection) -> str:
     """What a line means, for legends."""
-    return "router" if edge.pathway == "modulatory" else f"{edge.pathway}{MEANINGS[pattern(edge)]}"
+    return (
+        "router"
+        if edge.pathway == "modulatory" and edge.synapse is None
+        else f"{edge.pathway}{MEANINGS[pattern(edge)]}"
+    )
 
 
 def extent(values: Iterable[float], choose: Any = min) -> float:

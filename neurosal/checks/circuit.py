@@ -10,6 +10,8 @@ from neurosal.checks.memory import estimate, machine_memory, memory_problem
 from neurosal.checks.models import check_models
 from neurosal.checks.names import check_names
 from neurosal.checks.space import check_space
+from neurosal.checks.spiking import check_no_time, in_time, time_problems
+from neurosal.checks.synapses import estimate_in_time
 from neurosal.checks.view import View, view_of
 from neurosal.errors import CircuitError, Problem
 from neurosal.graph.circuit import Circuit
@@ -25,7 +27,9 @@ CHECKS = (
     check_space,
     check_ties,
     check_routing,
+    check_no_time,
 )
+IN_TIME = (check_names, time_problems)
 
 
 def check(circuit: Circuit) -> Circuit:
@@ -50,9 +54,12 @@ def check(circuit: Circuit) -> Circuit:
 
 def problems_in(view: View) -> list[Problem]:
     """Everything that does not fit in what a view shows."""
-    found = [problem for look in CHECKS for problem in look(view)]
+    timed = in_time(view.circuit)
+    found = [problem for look in (IN_TIME if timed else CHECKS) for problem in look(view)]
+    needs = estimate_in_time(view.circuit) if timed else estimate(view.circuit)
+    fewer = "synapses fewer" if timed else "areas fewer"
     oversized = memory_problem(
-        estimate(view.circuit), machine_memory(), place="populations", remedy="Make populations smaller or areas fewer."
+        needs, machine_memory(), place="populations", remedy=f"Make populations smaller or {fewer}."
     )
     return [*found, oversized] if oversized else found
 

@@ -16,6 +16,7 @@ from neurosal.checks.memory import available_memory, estimate_run, memory_proble
 from neurosal.checks.names import name_problems
 from neurosal.checks.phases import Arms, phase_problems, task_problems
 from neurosal.checks.search import search_problems
+from neurosal.checks.spiking import SIMULATE, in_time
 from neurosal.checks.view import View, readable, view_of
 from neurosal.data import Dataset, DataSpec
 from neurosal.errors import ExperimentError, NeurosalError, Problem, near
@@ -204,6 +205,9 @@ def _circuit_of(view: ExperimentView, name: str, circuits: dict[str, Circuit]) -
         found = [
             replace(problem, place=f"arms.{name}.circuit.{problem.place}") for problem in problems_in(View(circuit))
         ]
+    if not found and in_time(circuit):
+        found = [Problem(place=f"arms.{name}", expected="a circuit of rates without time, which can be trained",
+                         found=f"{circuit.name!r}, in continuous time", remedy=SIMULATE)]  # fmt: skip
     yield from found
     if not found:
         circuits[name] = circuit

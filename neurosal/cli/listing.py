@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import typer
 from rich.console import Console
@@ -36,6 +38,16 @@ def table(*columns: str, title: str | None = None) -> Table:
         right = column.endswith(">")
         made.add_column(column.removesuffix(">"), justify="right" if right else "left", overflow="fold")
     return made
+
+
+LONGEST_FIELDS = 60  # letters of a value in a table; edge lists are long
+
+
+def in_words(value: Any) -> str:
+    """A value of a family by its kind, and the fields that are not its defaults."""
+    fields = repr(value).partition("(")[2].removesuffix(")")
+    fields = fields if len(fields) <= LONGEST_FIELDS else f"{fields[:LONGEST_FIELDS]}..."
+    return f"{value.kind} ({fields})" if fields else str(value.kind)
 
 
 def print_members(what: str | None) -> None:

@@ -14,7 +14,9 @@ from rich.table import Table
 from neurosal import library
 from neurosal.checks.circuit import check
 from neurosal.checks.memory import constant, own_parameters, parameter_count, parameters
-from neurosal.cli.listing import WIDTH, console, table
+from neurosal.checks.spiking import in_time, refuse_time
+from neurosal.cli.in_time import in_short, time_tables
+from neurosal.cli.listing import WIDTH, console, in_words, table
 from neurosal.cli.sources import FAMILIES, assigned, look_up
 from neurosal.errors import CircuitError, ExperimentError, NeurosalError, Problem, near
 from neurosal.graph.circuit import Circuit
@@ -25,7 +27,6 @@ from neurosal.lower.holding import memory
 from neurosal.settings.experiment import Experiment
 from neurosal.settings.phases import Phase
 
-LONGEST_FIELDS = 60  # letters of a value in a table; edge lists are long
 FORMATS = ("table", "yaml", "dot", "picture", "memory")
 
 
@@ -71,6 +72,7 @@ def show_source(
         _picture(value, out or Path(f"{value.name}.png"))
     elif form == "memory":
         assert isinstance(value, Circuit)
+        refuse_time(value)
         _write(f"{memory(check(value), samples=batch, recompute=recompute)}\n", out)
     elif form == "table":
         _print(list(tables(value)), out)
@@ -134,6 +136,8 @@ def check_sources(sources: Iterable[str]) -> None:
 
 def _in_short(value: Circuit | Experiment) -> str:
     if isinstance(value, Circuit):
+        if in_time(value):
+            return in_short(value)
         own = sum(own_parameters(population) for population in value.populations.values())
         synaptic = parameter_count(value) - own
         counts = f"{len(value.populations)} populations, {len(value.projections)} projections"
@@ -193,7 +197,9 @@ def _picture(circuit: Circuit, out: Path) -> None:
 
 def tables(value: Circuit | Experiment) -> Iterable[RenderableType]:
     """What `show` prints of a circuit or an experiment."""
-    return _circuit_tables(value) if isinstance(value, Circuit) else _experiment_tables(value)
+    if isinstance(value, Experiment):
+        return _experiment_tables(value)
+    return time_tables(value) if in_time(value) else _circuit_tables(value)
 
 
 def said(model: Model) -> str:
@@ -228,11 +234,11 @@ def _projections(circuit: Circuit, pathway: str, edges: dict[str, Any]) -> Table
     for name, edge in edges.items():
         count = parameters(circuit, name)
         words = (
-            _in_words(edge.wiring),
+            in_words(edge.wiring),
             str(circuit.areas_of(name)),
             ("" if edge.wiring.weightless else _weights(edge.weights))
             + (" carries target" if edge.carries == "target" else ""),
-            _in_words(edge.plasticity),
+            in_words(edge.plasticity),
         )
         rows.add_row(name, edge.source, edge.target, *words, _counted(edge, count))
     return rows
@@ -251,14 +257,7 @@ def _weights(weights: Any) -> str:
         drawn = getattr(weights, "magnitudes", "uniform")
         return f"{weights.kind} of {of}" + (f", {drawn}" if drawn != "uniform" else "")
     init = getattr(weights, "init", None)
-    return f"{weights.kind}, {_in_words(init)}" if init is not None else str(weights.kind)
-
-
-def _in_words(value: Any) -> str:
-    """A value of a family by its kind, and the fields that are not its defaults."""
-    fields = repr(value).partition("(")[2].removesuffix(")")
-    fields = fields if len(fields) <= LONGEST_FIELDS else f"{fields[:LONGEST_FIELDS]}..."
-    return f"{value.kind} ({fields})" if fields else str(value.kind)
+    return f"{weights.kind}, {in_words(init)}" if init is not None else str(weights.kind)
 
 
 def _experiment_tables(experiment: Experiment) -> Iterable[RenderableType]:
@@ -316,7 +315,7 @@ def _phase(phase: Phase) -> tuple[str, str, str, str]:
         drive += f", classes {', '.join(str(label) for label in phase.classes)}"
     plastic = "as the circuit says" if phase.plastic is None else f"only {', '.join(phase.plastic)}"
     plastic += f", not {', '.join(phase.frozen)}" if phase.frozen else ""
-    plastic += "".join(f", {name}: {_in_words(value)}" for name, value in phase.plasticity.items())
+    plastic += "".join(f", {name}: {in_words(value)}" for name, value in phase.plasticity.items())
     done = [f"restore {name}" for name in phase.restore]
     done += [f"reset {entry.target}" for entry in phase.reset]
     done += [f"{entry.how} {_share(entry.share)}{entry.target}" for entry in phase.rewire]

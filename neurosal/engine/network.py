@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from neurosal.checks import check, refuse_oversized
+from neurosal.checks.spiking import refuse_time
 from neurosal.engine.compiled import TracedSteps, refuse_populations, refuse_way
 from neurosal.engine.exporting import Exported
 from neurosal.engine.feeding import evaluate, parts_of
@@ -482,6 +483,7 @@ def compile(  # noqa: A001 - the verb of the field
     segments = pick_segments(recompute)
     refuse_way(step, where, narrow, segments)
     check(circuit)
+    refuse_time(circuit)
     refuse_populations(step, circuit)
     refuse_oversized(circuit, len(chosen), dtype=str(kind).removeprefix("torch."))
     return Network(circuit, chosen, where, kind, compute=narrow, recompute=segments, way=step, held=held)

@@ -69,7 +69,7 @@ def _joined(circuit: Circuit, population: str, model: Dynamics, problems: list[P
             continue
         same = edge.synapse if not edge.synapse.joined("x").continuous else name
         if same not in known:
-            known[same] = joined = edge.synapse.joined(edge.synapse.receptor or name)
+            known[same] = joined = edge.synapse.joined(edge.synapse.receptor or name.replace("-", "_"))
             for port, expression in joined.adds.items():
                 if port not in added:
                     problems.append(Problem(place=place, expected=f"a synapse that {population!r} can take",
