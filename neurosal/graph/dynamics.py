@@ -135,6 +135,10 @@ class Program:
         on_pre: when a spike arrives, after its delay.
         on_post: when the target spikes (no delay), after all arrivals of that step.
         each_step: for every synapse at the end of every step.
+        at_intervals: for every synapse at the end of the steps 0, k, 2k, … that are ``every_ms`` apart, after
+            `each_step`. They may read ``sum_in`` and ``count_in``: the sum of w over the synapses of this projection
+            that end at the same unit, taken before these statements, and how many there are.
+        every_ms: how far apart; rounded to steps, one at least.
         transmits: what arrives at the target, an expression, worked out after `before` and before `on_pre`.
         before: statements at arrival, before transmission (short-term plasticity).
     """
@@ -147,8 +151,14 @@ class Program:
     each_step: tuple[str, ...] = ()
     transmits: str = "w"
     before: tuple[str, ...] = ()
+    at_intervals: tuple[str, ...] = ()
+    every_ms: float = 0.0
 
     @property
     def plastic(self) -> bool:
         """Whether anything of a synapse ever changes."""
-        return bool(self.on_pre or self.on_post or self.each_step or self.before)
+        return bool(self.on_pre or self.on_post or self.each_step or self.before or self.at_intervals)
+
+    def steps_apart(self, dt_ms: float) -> int:
+        """How many steps of dt_ms lie between two runs of `at_intervals`."""
+        return max(1, round(self.every_ms / dt_ms))

@@ -57,6 +57,8 @@ class Projecting:
                                       ["transmitted"])  # fmt: skip
         self._fired = self._compiled(program.on_post, [])
         self._passed = self._compiled(program.each_step, [])
+        self._renewed = self._compiled(program.at_intervals, [])
+        self._apart = program.steps_apart(dt_ms)
 
     @staticmethod
     def _joined(parts: Sequence[Any], dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -81,7 +83,7 @@ class Projecting:
         reads = sorted(frozenset().union(*map(names_in, statements))) if statements else []
         own = {*self.values}
         changed = [name for name in assigned(statements) if name in own]
-        taken = [name for name in reads if name in own or "." in name]
+        taken = [name for name in reads if name in own or "." in name or name in ("sum_in", "count_in")]
         arguments = [name.replace(".", "__") for name in taken]
         constants = {**self.program.constants, "dt_ms": self.dt_ms}
         return function("program", arguments, statements, [*also, *changed], constants), taken, changed
@@ -145,6 +147,14 @@ class Projecting:
         """What happens at every synapse in every step."""
         if self.program.each_step:
             self._run(*self._passed, torch.arange(len(self.pre), device=self.pre.device), step, state)
+        if self.program.at_intervals and step % self._apart == 0:
+            self._run(*self._renewed, torch.arange(len(self.pre), device=self.pre.device), step, state)
+
+    def _incoming(self, name: str) -> Tensor:
+        """``sum_in``, the sum of w over the synapses that end at the same unit, or ``count_in``, how many; [S]."""
+        share = self.values["w"] if name == "sum_in" else torch.ones_like(self.values["w"])
+        total = share.new_zeros(len(self.counts) * self.units[1]).index_add_(0, self.post, share)
+        return total[self.post]
 
     def _run(self, run: Callable[..., Any], taken: list[str], changed: list[str], edges: Tensor, step: int,
              state: State) -> tuple[Any, ...]:  # fmt: skip
@@ -154,6 +164,8 @@ class Projecting:
                 end, variable = name.split(".")
                 units = self.pre if end == "pre" else self.post
                 given[name] = state[self.ends[end == "post"]][variable].reshape(-1)[units[edges]]
+            elif name in ("sum_in", "count_in"):
+                given[name] = self._incoming(name)
             else:
                 given[name] = self.values[name][edges]
         if self._last is not None:

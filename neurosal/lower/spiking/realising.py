@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from neurosal.errors import CircuitError
 from neurosal.graph import Circuit, Emitter, Initialiser, Program
 from neurosal.lower.spiking.assembling import Assembled, assemble
 from neurosal.lower.spiking.edges import Array, Edges, drawn, edges_of, random_of
-from neurosal.lower.spiking.programs import program_of
+from neurosal.lower.spiking.programs import missing_signals, program_of
 
 BLOCK = 256  # steps of sources that are drawn together
 
@@ -91,6 +92,14 @@ def realise(circuit: Circuit, seed: int, dt_ms: float) -> Realised:
                 if isinstance(value, Initialiser)
             }
     programs = {name: program_of(name, edge) for name, edge in circuit.projections.items()}
+    if problems := [
+        problem
+        for name, edge in circuit.projections.items()
+        for problem in missing_signals(
+            name, edge, programs[name], state.get(edge.source, {}), state.get(edge.target, {})
+        )
+    ]:
+        raise CircuitError(problems)
     edges = {name: edges_of(circuit, name, seed, dt_ms) for name in circuit.projections}
     variables = {
         name: {
