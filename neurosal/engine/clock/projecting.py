@@ -188,9 +188,18 @@ class Projecting:
         total = signal.new_zeros(replicas * self.units[1])
         return total.index_add_(0, self.post, self.values["w"] * signal.reshape(-1)[self.pre])
 
-    def of_replica(self, name: str, replica: int) -> Tensor:
-        """A variable of one replica's synapses, in the order of its edges."""
-        return self.values[name].split(self.counts)[replica]
+    def of_replica(self, name: str, replica: int, step: int | None = None) -> Tensor:
+        """A variable of one replica's synapses, in the order of its edges.
+
+        Args:
+            step: at the start of which; None leaves variables that decay as they were at the last event.
+        """
+        values, decay = self.values[name], self.program.decays.get(name)
+        if step is not None and decay is not None and self._last is not None:
+            rest = self.program.constants[decay.rest] if isinstance(decay.rest, str) else decay.rest
+            elapsed_ms = (step - self._last).to(values.dtype) * self.dt_ms
+            values = rest + (values - rest) * torch.exp(-elapsed_ms / self.program.constants[decay.tau])
+        return values.split(self.counts)[replica]
 
 
 def _offsets(units: Tensor, count: int) -> Tensor:
