@@ -6,7 +6,7 @@ their target spikes, reset, what synapses do in every step. docs/spiking.md says
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -119,6 +119,27 @@ class Clock:
             result[name] = (step, spikes // self.units[name], spikes % self.units[name])
         return result
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that a simulation goes on from: state of units and synapses, refractory time, spikes on their way. Not
+        copied, but for spikes on their way. Sources need nothing: their spikes follow from seed and step."""
+        found = {"step_number": torch.tensor(self.step_number)}
+        for name, population in self._populations.items():
+            for variable, value in {**population.state, **population.kept}.items():
+                found[f"populations.{name}.{variable}"] = value
+        for name, projecting in self.projections.items():
+            found |= {f"projections.{name}.{key}": value for key, value in projecting.state_dict().items()}
+        return found
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on from what `state_dict` gave, to the same bits."""
+        self.step_number = int(state["step_number"])
+        for name, population in self._populations.items():
+            for variable, value in {**population.state, **population.kept}.items():
+                value.copy_(state[f"populations.{name}.{variable}"])
+        for name, projecting in self.projections.items():
+            start = f"projections.{name}."
+            projecting.load_state_dict({k.removeprefix(start): v for k, v in state.items() if k.startswith(start)})
+
     def _sums(self, population: str) -> dict[str, Tensor]:
         """What a population hears all the time, from the state at the start of the step."""
         found = {}
@@ -199,6 +220,11 @@ class _Population:
         self._last.view(-1)[spikes] = now
         self._spikes = spikes
         return spikes
+
+    @property
+    def kept(self) -> dict[str, Tensor]:
+        """What else of the units lasts from step to step."""
+        return {"last_spike_step": self._last}
 
     @property
     def open(self) -> Tensor:

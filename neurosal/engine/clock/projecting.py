@@ -188,6 +188,27 @@ class Projecting:
         total = signal.new_zeros(replicas * self.units[1])
         return total.index_add_(0, self.post, self.values["w"] * signal.reshape(-1)[self.pre])
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """All that changes: variables of synapses, when they were last looked at, and spikes on their way."""
+        queue = list(self._queue)
+        empty = torch.empty(0, dtype=torch.int64, device=self.pre.device)
+        found = {f"values.{name}": value for name, value in self.values.items()}
+        found |= {} if self._last is None else {"last": self._last}
+        return found | {
+            "queue": torch.cat([empty, *queue]),
+            "queue_counts": torch.tensor([len(spikes) for spikes in queue], dtype=torch.int64),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """What `state_dict` gave."""
+        for name, value in self.values.items():
+            value.copy_(state[f"values.{name}"])
+        if self._last is not None:
+            self._last.copy_(state["last"])
+        self._queue.clear()
+        queue = state["queue"].to(self.pre.device, copy=True)
+        self._queue.extend(queue.split(state["queue_counts"].tolist()))
+
     def of_replica(self, name: str, replica: int, step: int | None = None) -> Tensor:
         """A variable of one replica's synapses, in the order of its edges.
 
