@@ -1,18 +1,26 @@
 """Functions that return a circuit."""
 
 from neurosal.circuits.all_conv import all_conv
+from neurosal.circuits.brunel import brunel, brunel_small
 from neurosal.circuits.foldiak import foldiak
 from neurosal.circuits.lenet5 import lenet5
+from neurosal.circuits.microcircuit import microcircuit
 from neurosal.circuits.mlp import mlp
 from neurosal.circuits.residual_mlp import residual_mlp
 from neurosal.circuits.resnet import resnet20, resnet32, resnet56
 from neurosal.circuits.resnet18 import resnet18
 from neurosal.circuits.vgg import vgg
+from neurosal.circuits.vogels_abbott import coba, cuba
 
 __all__ = [
     "all_conv",
+    "brunel",
+    "brunel_small",
+    "coba",
+    "cuba",
     "foldiak",
     "lenet5",
+    "microcircuit",
     "mlp",
     "residual_mlp",
     "resnet18",

@@ -7,34 +7,30 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from neurosal.checks.draws import as_many_problems, delays_problems, drawable_problems, signed_problems
 from neurosal.checks.programs import equation_problems, program_problems
 from neurosal.checks.space import fitting
 from neurosal.checks.view import View
 from neurosal.errors import CircuitError, Problem, near
 from neurosal.graph import (
     Circuit,
-    Constant,
     Dense,
     Dynamical,
     Dynamics,
     EdgeList,
     Emitter,
+    FixedTotal,
     Initialiser,
     Joined,
-    KaimingNormal,
-    KaimingUniform,
-    LogNormal,
     OneToOne,
-    Orthogonal,
     Own,
     Projection,
     SpikeTrain,
-    Uniform,
 )
 from neurosal.graph.dynamics import names_in
 from neurosal.graph.value import shown
 
-OF_MATRICES = (KaimingNormal, KaimingUniform, Orthogonal)  # distributions of layers, not of single synapses
+KINDS = ("dense", "edge_list", "fixed_in_degree", "fixed_out_degree", "fixed_total", "one_to_one", "sparse")
 TRAIN = "Circuits of rates without time are compiled and trained: `ns.compile`, `ns.train`."
 SIMULATE = "Circuits in continuous time are simulated: `ns.simulate`."
 
@@ -287,10 +283,10 @@ def check_wiring(view: View, met: Mapping[str, Met]) -> Iterator[Problem]:
     for name, edge in view.projections.items():
         place = f"projections.{name}"
         source, target = view.populations.get(edge.source), view.populations.get(edge.target)
-        if not isinstance(edge.wiring, (Dense, OneToOne)):
+        if not isinstance(edge.wiring, (Dense, OneToOne, FixedTotal)):
             yield Problem(
                 place=f"{place}.wiring", expected="wiring of single units", found=edge.wiring.kind,
-                remedy="There are: dense, edge_list, fixed_in_degree, fixed_out_degree, one_to_one, sparse.",
+                remedy=f"There are: {', '.join(KINDS)}.",
             )  # fmt: skip
         elif source is not None and target is not None:
             reason = edge.wiring.mismatch(target.extent, source.extent)
@@ -304,11 +300,13 @@ def check_wiring(view: View, met: Mapping[str, Met]) -> Iterator[Problem]:
             if edge.source == edge.target:
                 yield from _autapses(place, edge, target.units)
         if isinstance(edge.weights, Own):
-            yield from _drawable(f"{place}.weights.init", edge.weights.init)
-            yield from _signed(place, edge, edge.weights.init)
+            yield from drawable_problems(f"{place}.weights.init", edge.weights.init)
+            yield from as_many_problems(f"{place}.weights.init", edge, edge.weights.init)
+            yield from signed_problems(place, edge, edge.weights.init)
         if isinstance(edge.delay_ms, Initialiser):
-            yield from _drawable(f"{place}.delay_ms", edge.delay_ms)
-            yield from _delays(f"{place}.delay_ms", edge.delay_ms)
+            yield from drawable_problems(f"{place}.delay_ms", edge.delay_ms)
+            yield from delays_problems(f"{place}.delay_ms", edge.delay_ms)
+            yield from as_many_problems(f"{place}.delay_ms", edge, edge.delay_ms)
 
 
 def _autapses(place: str, edge: Projection, units: int) -> Iterator[Problem]:
@@ -327,38 +325,6 @@ def _autapses(place: str, edge: Projection, units: int) -> Iterator[Problem]:
             place=f"{place}.wiring.edges", expected="no autapses (they are not allowed)",
             found=", ".join(found[:5]) + (", ..." if len(found) > 5 else ""),
             remedy="Leave them out, or allow autapses.",
-        )  # fmt: skip
-
-
-def _drawable(place: str, init: Initialiser) -> Iterator[Problem]:
-    if isinstance(init, OF_MATRICES):
-        yield Problem(
-            place=place, expected="a distribution of single numbers", found=init.kind,
-            remedy="Take constant, normal, log_normal or uniform.",
-        )  # fmt: skip
-    if isinstance(init, Uniform) and init.low > init.high:
-        yield Problem(place=place, expected="low not above high", found=f"low {init.low}, high {init.high}")
-
-
-def _delays(place: str, delay: Initialiser) -> Iterator[Problem]:
-    least = delay.low if isinstance(delay, Uniform) else delay.value if isinstance(delay, Constant) else 0.0
-    if least < 0:
-        yield Problem(place=place, expected="delays of 0 ms or more", found=f"{least:g}")
-
-
-def _signed(place: str, edge: Projection, init: Initialiser) -> Iterator[Problem]:
-    """A sign must leave something of the weights that are drawn."""
-    if edge.sign is None:
-        return
-    low, high = {
-        Constant: lambda: (init.value, init.value),  # type: ignore[attr-defined]
-        Uniform: lambda: (init.low, init.high),  # type: ignore[attr-defined]
-        LogNormal: lambda: (0.0, 1.0),
-    }.get(type(init), lambda: (-1.0, 1.0))()
-    if (edge.sign == "excitatory" and high < 0) or (edge.sign == "inhibitory" and low >= 0 and high > 0):
-        yield Problem(
-            place=f"{place}.weights.init", expected=f"weights of the sign {edge.sign}", found=repr(init),
-            remedy="All of them would be 0: give inhibitory weights a minus, or leave the sign out.",
         )  # fmt: skip
 
 

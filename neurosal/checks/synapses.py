@@ -10,11 +10,14 @@ from neurosal.graph import (
     EdgeList,
     FixedInDegree,
     FixedOutDegree,
+    FixedTotal,
+    Given,
     Initialiser,
     LogNormal,
     Normal,
     OneToOne,
     Sparse,
+    TruncatedNormal,
     Uniform,
 )
 
@@ -47,6 +50,8 @@ def synapse_count(circuit: Circuit, name: str) -> int:
             return round(pairs * wiring.density)
         case FixedInDegree():
             return target.units * wiring.inputs
+        case FixedTotal():
+            return wiring.synapses
         case FixedOutDegree():
             return source.units * wiring.outputs
     return pairs
@@ -63,6 +68,11 @@ def longest_delay_ms(delay_ms: float | Initialiser) -> float:
             return delay_ms.high
         case Normal():
             return max(0.0, delay_ms.mean + 5 * delay_ms.std)
+        case TruncatedNormal():
+            most = delay_ms.mean + 5 * delay_ms.std
+            return max(0.0, most if delay_ms.high is None else min(most, delay_ms.high))
+        case Given():
+            return max(delay_ms.values)
         case LogNormal():
             return float(2.718281828459045 ** (delay_ms.log_mean + 5 * delay_ms.log_std))
     return 0.0

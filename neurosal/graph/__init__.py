@@ -6,19 +6,21 @@ from neurosal.graph.convolution import Broadcast, Conv1d, Conv2d, Convolution, R
 from neurosal.graph.dynamics import Decay, Dynamics, Program, Timed
 from neurosal.graph.initialisers import (
     Constant,
+    Given,
     Initialiser,
     KaimingNormal,
     KaimingUniform,
     LogNormal,
     Normal,
     Orthogonal,
+    TruncatedNormal,
     Uniform,
     XavierNormal,
     XavierUniform,
 )
 from neurosal.graph.models import Block, Model, Rate, Relay, Source
 from neurosal.graph.normalisation import BatchNorm, GroupNorm, LayerNorm, Normalisation, RMSNorm
-from neurosal.graph.partial import EdgeList, FixedInDegree, FixedOutDegree, Sparse
+from neurosal.graph.partial import EdgeList, FixedInDegree, FixedOutDegree, FixedTotal, Sparse
 from neurosal.graph.plasticity import Local, Plasticity, RouterPlasticity
 from neurosal.graph.pooling import AvgPool2d, Flatten, GlobalAvgPool, MaxPool2d, Shortcut, Unpool
 from neurosal.graph.population import Population
@@ -67,8 +69,10 @@ __all__ = [
     "ExponentialDrive",
     "FixedInDegree",
     "FixedOutDegree",
+    "FixedTotal",
     "Flatten",
     "FrozenMap",
+    "Given",
     "GlobalAvgPool",
     "GroupNorm",
     "Initialiser",
@@ -109,6 +113,7 @@ __all__ = [
     "Synapse",
     "Timed",
     "Transpose",
+    "TruncatedNormal",
     "TsodyksMarkram",
     "Uniform",
     "Unpool",

@@ -6,7 +6,7 @@ from __future__ import annotations
 from math import exp
 from typing import ClassVar
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from neurosal.graph.value import Kinded
 
@@ -81,6 +81,45 @@ class Uniform(Initialiser):
 
     def deviation(self, fan_in: int, fan_out: int) -> float:
         return (self.high - self.low) / 12**0.5
+
+
+class TruncatedNormal(Initialiser):
+    """N(mean, std) given that it lies between ``low`` and ``high``: draws outside are made anew, so that nothing piles
+    up at the bounds. Mean and deviation are those before the cut.
+
+    Args:
+        low, high: bounds; None for none.
+    """
+
+    kind: ClassVar[str] = "truncated_normal"
+    mean: float = 0.0
+    std: float = Field(default=1.0, ge=0)
+    low: float | None = None
+    high: float | None = None
+
+    @model_validator(mode="after")
+    def _something_left(self) -> TruncatedNormal:
+        low = self.mean if self.low is None else self.low
+        high = self.mean if self.high is None else self.high
+        if self.low is not None and self.high is not None and low >= high:
+            raise ValueError("low below high")
+        if max(low - self.mean, self.mean - high) > 4 * self.std:
+            raise ValueError("bounds within four deviations of the mean, else draws take for ever")
+        return self
+
+    def deviation(self, fan_in: int, fan_out: int) -> float:
+        return self.std
+
+
+class Given(Initialiser):
+    """Numbers that are known: one for each unit, or one for each synapse in the order of its list of edges."""
+
+    kind: ClassVar[str] = "given"
+    values: tuple[float, ...] = Field(min_length=1)
+
+    def deviation(self, fan_in: int, fan_out: int) -> float:
+        mean = sum(self.values) / len(self.values)
+        return (sum((value - mean) ** 2 for value in self.values) / len(self.values)) ** 0.5
 
 
 class LogNormal(Initialiser):

@@ -51,6 +51,23 @@ class FixedOutDegree(Dense):
         return FixedInDegree(inputs=self.outputs, allow_autapses=self.allow_autapses)
 
 
+class FixedTotal(Wiring):
+    """Exactly ``synapses`` of them, each between a pre- and a post-synaptic unit drawn at random by itself: a pair may
+    be joined more than once, and a unit to itself. In-degrees are binomial. For circuits in continuous time only.
+
+    A share ``p`` of the pairs is joined at least once with ``log(1 - p) / log(1 - 1 / (N_pre N_post))`` synapses.
+    """
+
+    kind: ClassVar[str] = "fixed_total"
+    synapses: int = Field(gt=0)
+
+    def weight_shape(self, post: Extent, pre: Extent) -> tuple[int, ...]:
+        return (self.synapses,)
+
+    def fans(self, post: Extent, pre: Extent) -> tuple[int, int]:
+        return max(round(self.synapses / prod(post)), 1), max(round(self.synapses / prod(pre)), 1)
+
+
 class EdgeList(Dense):
     """The synapses that are listed, and no other: ``edges=((pre, post), ...)``, units counted from 0."""
 

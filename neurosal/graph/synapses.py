@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from pydantic import Field
 
+from neurosal.graph.initialisers import Initialiser
 from neurosal.graph.value import Kinded
 
 
@@ -21,6 +22,7 @@ class Joined:
         constants: name → number.
         adds: port of the model → what the synapse adds to it, an expression.
         continuous: the port that hears ``Σ w · pre.x`` of this variable x all the time; "" for synapses of spikes.
+        start: state variable → first value; 0 where none is given.
     """
 
     lands: str
@@ -28,6 +30,7 @@ class Joined:
     constants: Mapping[str, float] = field(default_factory=dict)
     adds: Mapping[str, str] = field(default_factory=dict)
     continuous: str = ""
+    start: Mapping[str, float | Initialiser] = field(default_factory=dict)
 
 
 class Synapse(Kinded):
@@ -102,12 +105,19 @@ class AlphaCurrent(Synapse):
 
 
 class ExponentialConductance(Synapse):
-    """``τ dg/dt = -g``, a spike adds w in nS to g, and the current is ``g (E - v)``."""
+    """``τ dg/dt = -g``, a spike adds w in nS to g, and the current is ``g (E - v)``.
+
+    Args:
+        tau_ms, reversal_mv: τ and E.
+        start_ns: first g; an initialiser draws one for each unit.
+    """
 
     kind: ClassVar[str] = "exponential_conductance"
     unit: ClassVar[str] = "ns"
+    rare: ClassVar[frozenset[str]] = Synapse.rare | {"start_ns"}
     tau_ms: float = Field(default=5.0, gt=0)
     reversal_mv: float = 0.0
+    start_ns: float | Initialiser = 0.0
 
     def joined(self, name: str) -> Joined:
         variable, tau, reversal = f"g_{name}_ns", f"tau_{name}_ms", f"e_{name}_mv"
@@ -116,6 +126,7 @@ class ExponentialConductance(Synapse):
             {variable: f"-{variable} / {tau}"},
             {tau: self.tau_ms, reversal: self.reversal_mv},
             {"current_pa": f"{variable} * ({reversal} - v_mv)"},
+            start={variable: self.start_ns},
         )
 
 

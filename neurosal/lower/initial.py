@@ -3,6 +3,8 @@ network."""
 
 from __future__ import annotations
 
+from math import inf
+
 import torch
 from torch import Tensor
 
@@ -15,6 +17,7 @@ from neurosal.graph import (
     Normal,
     Orthogonal,
     Own,
+    TruncatedNormal,
     Uniform,
     XavierNormal,
     XavierUniform,
@@ -45,6 +48,9 @@ def draw_into(
             return weight.fill_(init.value)
         case Normal():
             return weight.normal_(init.mean, init.std, generator=generator)
+        case TruncatedNormal():
+            low, high = (-inf if init.low is None else init.low), (inf if init.high is None else init.high)
+            return torch.nn.init.trunc_normal_(weight, init.mean, init.std, low, high, generator=generator)
         case Uniform():
             return weight.uniform_(init.low, init.high, generator=generator)
         case XavierNormal() | KaimingNormal():

@@ -31,6 +31,7 @@ from neurosal.stats.credit import (
     realised_decrease,
     update_angle,
 )
+from neurosal.stats.diffusion import diffusion_rates, siegert_rate
 from neurosal.stats.forgetting import average_accuracy, backward_transfer, forgetting, learning_accuracy
 from neurosal.stats.kernels import (
     activity_kernel,
@@ -118,6 +119,7 @@ __all__ = [
     "debiased_target_alignment",
     "decrease_ratio",
     "density",
+    "diffusion_rates",
     "dissimilarity",
     "drift",
     "effective_rank",
@@ -160,6 +162,7 @@ __all__ = [
     "shared_bits",
     "shuffled_bits",
     "shuffled_samples",
+    "siegert_rate",
     "sign_concordance",
     "sign_kappa",
     "slope",

@@ -56,7 +56,7 @@ def assemble(circuit: Circuit) -> dict[str, Assembled]:
 
 
 def _joined(circuit: Circuit, population: str, model: Dynamics, problems: list[Problem]) -> Assembled:
-    equations, constants = dict(model.equations), dict(model.constants)
+    equations, constants, start = dict(model.equations), dict(model.constants), dict(model.start)
     added: dict[str, list[str]] = {port: [] for port in model.ports}
     lands: dict[str, str] = {}
     hears: dict[str, str] = {}
@@ -85,6 +85,7 @@ def _joined(circuit: Circuit, population: str, model: Dynamics, problems: list[P
                                         remedy="Give it another receptor."))  # fmt: skip
             equations |= joined.equations
             constants |= joined.constants
+            start |= joined.start
         joined = known[same]
         lands[name] = joined.lands
         if joined.continuous:
@@ -100,6 +101,7 @@ def _joined(circuit: Circuit, population: str, model: Dynamics, problems: list[P
             model,
             equations=closed,
             constants={name: value for name, value in constants.items() if name in used},
+            start=start,
             ports=(),
         ),
         lands,

@@ -21,6 +21,8 @@ from neurosal.graph import (
     EdgeList,
     FixedInDegree,
     FixedOutDegree,
+    FixedTotal,
+    Given,
     Initialiser,
     LogNormal,
     Normal,
@@ -29,6 +31,7 @@ from neurosal.graph import (
     Projection,
     Sparse,
     Transpose,
+    TruncatedNormal,
     Uniform,
     XavierNormal,
     XavierUniform,
@@ -79,7 +82,7 @@ def edges_of(circuit: Circuit, name: str, seed: int, dt_ms: float) -> Edges:
     pre, post = wired(edge.wiring, *units, recurrent=edge.source == edge.target,
                       random=random_of(seed, name, "wiring"), place=f"projections.{name}.wiring")  # fmt: skip
     fan_in, fan_out = len(pre) / units[1], len(pre) / units[0]
-    weight = drawn(edge.weights.init, len(pre), random_of(seed, name, "weight"), fan_in, fan_out)
+    weight = drawn(_listed(edge.weights.init, edge.wiring), len(pre), random_of(seed, name, "weight"), fan_in, fan_out)
     if edge.sign is not None:
         weight = np.maximum(weight, 0) if edge.sign == "excitatory" else np.minimum(weight, 0)
     return Edges(pre, post, weight, _delays(edge, name, len(pre), seed, dt_ms))
@@ -98,7 +101,7 @@ def _turned(circuit: Circuit, name: str, seed: int, dt_ms: float) -> Edges:
 def _delays(edge: Projection, name: str, count: int, seed: int, dt_ms: float) -> Array | int:
     if not isinstance(edge.delay_ms, Initialiser):
         return round(edge.delay_ms / dt_ms)
-    delay_ms = drawn(edge.delay_ms, count, random_of(seed, name, "delay"), 1.0, 1.0)
+    delay_ms = drawn(_listed(edge.delay_ms, edge.wiring), count, random_of(seed, name, "delay"), 1.0, 1.0)
     return np.rint(np.maximum(delay_ms, 0.0) / dt_ms).astype("int32")
 
 
@@ -115,6 +118,14 @@ def drawn(init: Initialiser | float, count: int, random: np.random.Generator, fa
             return np.full(count, init.value)
         case Normal():
             return random.normal(init.mean, init.std, count)
+        case TruncatedNormal():
+            return _truncated(init, count, random)
+        case Given():
+            if len(init.values) != count:
+                raise CircuitError(
+                    Problem(place="initialiser given", expected=f"{count} values", found=str(len(init.values)))
+                )
+            return np.array(init.values)
         case LogNormal():
             return random.lognormal(init.log_mean, init.log_std, count)
         case Uniform():
@@ -130,12 +141,32 @@ def drawn(init: Initialiser | float, count: int, random: np.random.Generator, fa
     )  # fmt: skip
 
 
+def _truncated(init: TruncatedNormal, count: int, random: np.random.Generator) -> Array:
+    low, high = (-np.inf if init.low is None else init.low), (np.inf if init.high is None else init.high)
+    values = random.normal(init.mean, init.std, count)
+    while len(outside := np.flatnonzero((values < low) | (values > high))):
+        values[outside] = random.normal(init.mean, init.std, len(outside))
+    return values
+
+
+def _listed(init: Initialiser | float, wiring: Any) -> Initialiser | float:
+    """Given numbers in the order in which synapses are kept: they stand in that of a list of edges."""
+    if not (isinstance(init, Given) and isinstance(wiring, EdgeList)) or len(init.values) != len(wiring.edges):
+        return init
+    ends = np.asarray(wiring.edges)
+    order = np.lexsort((ends[:, 1], ends[:, 0]))
+    return init.replace(values=tuple(np.asarray(init.values)[order].tolist()))
+
+
 def wired(
     wiring: Any, pre: int, post: int, *, recurrent: bool, random: np.random.Generator, place: str
 ) -> tuple[Array, Array]:
     """The pairs of units that a wiring connects: (pre [S], post [S]), int32, sorted by pre, then post."""
     own = recurrent and not getattr(wiring, "allow_autapses", False)  # no unit to itself
     match wiring:
+        case FixedTotal():
+            pairs = np.sort(random.integers(0, pre * post, wiring.synapses))
+            return (pairs // post).astype("int32"), (pairs % post).astype("int32")
         case EdgeList():
             ends = np.asarray(wiring.edges, "int32")
             pre_S, post_S = ends[:, 0], ends[:, 1]
