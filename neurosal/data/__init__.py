@@ -4,6 +4,7 @@
 """
 
 from neurosal.data.catalogue import names
+from neurosal.data.coding import LatencyCoded, RateCoded, RecordedSpikes
 from neurosal.data.dataset import Dataset, from_arrays
 from neurosal.data.loading import listing, load
 from neurosal.data.part import Part
@@ -12,8 +13,11 @@ from neurosal.data.spec import DataSpec, MeanAndDeviation, Split, Subset
 __all__ = [
     "DataSpec",
     "Dataset",
+    "LatencyCoded",
     "MeanAndDeviation",
     "Part",
+    "RateCoded",
+    "RecordedSpikes",
     "Split",
     "Subset",
     "from_arrays",

@@ -4,6 +4,7 @@ from neurosal.graph.blocks import register_block
 from neurosal.graph.circuit import Circuit
 from neurosal.graph.convolution import Broadcast, Conv1d, Conv2d, Convolution, Reversed
 from neurosal.graph.dynamics import Decay, Dynamics, Program, Timed
+from neurosal.graph.emitters import InhomogeneousPoisson, PoissonSource, RegularTrain, SpikeTrain
 from neurosal.graph.initialisers import (
     Constant,
     Given,
@@ -19,14 +20,17 @@ from neurosal.graph.initialisers import (
     XavierUniform,
 )
 from neurosal.graph.models import Block, Model, Rate, Relay, Source
+from neurosal.graph.neurons import LIF, AdaptiveLIF, LeakyIntegrator
+from neurosal.graph.nonlinear import AdEx, Izhikevich
 from neurosal.graph.normalisation import BatchNorm, GroupNorm, LayerNorm, Normalisation, RMSNorm
 from neurosal.graph.partial import EdgeList, FixedInDegree, FixedOutDegree, FixedTotal, Sparse
 from neurosal.graph.plasticity import Local, Plasticity, RouterPlasticity
 from neurosal.graph.pooling import AvgPool2d, Flatten, GlobalAvgPool, MaxPool2d, Shortcut, Unpool
 from neurosal.graph.population import Population
 from neurosal.graph.projection import Projection
+from neurosal.graph.rates import LeakyRate
 from neurosal.graph.short_term import ShortTerm, TsodyksMarkram
-from neurosal.graph.spiking import LIF, Dynamical, Emitter, PoissonSource, SpikeTrain
+from neurosal.graph.spiking import Dynamical, Emitter
 from neurosal.graph.synapses import (
     AlphaConductance,
     AlphaCurrent,
@@ -40,11 +44,14 @@ from neurosal.graph.synapses import (
     Synapse,
 )
 from neurosal.graph.value import FrozenMap, Kinded, Value
+from neurosal.graph.waveforms import Ramp, Samples, Sine, Steps, Waveform
 from neurosal.graph.weights import Copy, Own, SignOf, Transpose, Weights
 from neurosal.graph.wiring import Dense, OneToOne, Router, SameRoute, Wiring
 
 __all__ = [
     "LIF",
+    "AdEx",
+    "AdaptiveLIF",
     "AlphaConductance",
     "AlphaCurrent",
     "AvgPool2d",
@@ -75,13 +82,17 @@ __all__ = [
     "Given",
     "GlobalAvgPool",
     "GroupNorm",
+    "InhomogeneousPoisson",
     "Initialiser",
+    "Izhikevich",
     "Joined",
     "Jump",
     "KaimingNormal",
     "KaimingUniform",
     "Kinded",
     "LayerNorm",
+    "LeakyIntegrator",
+    "LeakyRate",
     "Local",
     "LogNormal",
     "MaxPool2d",
@@ -98,18 +109,23 @@ __all__ = [
     "Program",
     "Projection",
     "RMSNorm",
+    "Ramp",
     "Rate",
+    "RegularTrain",
     "Relay",
     "Reversed",
     "Router",
     "RouterPlasticity",
     "SameRoute",
+    "Samples",
     "ShortTerm",
     "Shortcut",
     "SignOf",
+    "Sine",
     "Source",
     "Sparse",
     "SpikeTrain",
+    "Steps",
     "Synapse",
     "Timed",
     "Transpose",
@@ -118,6 +134,7 @@ __all__ = [
     "Uniform",
     "Unpool",
     "Value",
+    "Waveform",
     "Weights",
     "Wiring",
     "XavierNormal",

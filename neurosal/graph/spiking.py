@@ -1,14 +1,19 @@
-"""Populations in continuous time: models given by equations, and sources of spikes."""
+"""Populations in continuous time: models that equations say, and sources of spikes. Members: `neurons`, `nonlinear`,
+`rates`, `emitters`, and the sources of `neurosal.data` that show images."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from neurosal.graph.dynamics import Dynamics
+from neurosal.graph.dynamics import Dynamics, Timed
 from neurosal.graph.initialisers import Initialiser
 from neurosal.graph.models import Model
+from neurosal.graph.waveforms import Waveform
+
+Positive = Annotated[float, Field(gt=0)] | Initialiser  # one number for all units, or one drawn for each
+Number = float | Initialiser
 
 
 class Dynamical(Model):
@@ -17,6 +22,41 @@ class Dynamical(Model):
     def dynamics(self) -> Dynamics:
         """The equations, with their constants and first values."""
         raise NotImplementedError(f"{type(self).__name__} says no equations")
+
+
+class Driven(Dynamical):
+    """A model whose membrane takes drive in mV (current times resistance) and current in pA.
+
+    Synapses add to its ports ``drive_mv`` and ``current_pa``; so do its own constants and waveforms.
+
+    Args:
+        bias_mv, bias_pa: constant drive and current; an initialiser draws one for each unit.
+        injected_mv, injected_pa: drive and current over time, for all units or for each; None for none.
+    """
+
+    rare: ClassVar[frozenset[str]] = frozenset({"bias_mv", "bias_pa"})
+    bias_mv: Number = 0.0
+    bias_pa: Number = 0.0
+    injected_mv: Waveform | None = None
+    injected_pa: Waveform | None = None
+
+    def _given(self) -> dict[str, Timed]:
+        """What is injected, by the name that it has in the equations."""
+        fields = {"injected_mv": self.injected_mv, "injected_pa": self.injected_pa}
+        return {name: wave.timed() for name, wave in fields.items() if wave is not None}
+
+    def _sum(self, port: str) -> str:
+        """All that a port takes, as text; a bias of 0 is left out.
+
+        Args:
+            port: "drive_mv" or "current_pa".
+        """
+        unit = port.rpartition("_")[2]
+        names = [name for name in (f"bias_{unit}", f"injected_{unit}") if getattr(self, name) not in (None, 0.0)]
+        return " + ".join((*names, port))
+
+    def _constants(self, *names: str) -> dict[str, float | Initialiser]:
+        return {name: getattr(self, name) for name in (*names, "bias_mv", "bias_pa")}
 
 
 class Emitter(Model):
@@ -39,92 +79,3 @@ class Emitter(Model):
             A unit may be there twice in one step.
         """
         raise NotImplementedError(f"{type(self).__name__} emits nothing")
-
-
-class LIF(Dynamical):
-    """Leaky integrate-and-fire: ``τ_m dv/dt = E_L - v + drive`` and ``C dv/dt = … + current``, a spike where v exceeds
-    the threshold; then v is reset and, in refractory time, held. Integrated exactly where synapses are linear.
-
-    ``drive`` is all that arrives in mV (current times resistance), ``current`` all that arrives in pA, bias included.
-
-    Args:
-        tau_m_ms, e_leak_mv, capacitance_pf: of the membrane.
-        v_threshold_mv, v_reset_mv, refractory_ms: of the spike.
-        bias_mv, bias_pa: constant drive and current; an initialiser draws one for each unit.
-        start_mv: first v; None for E_L.
-    """
-
-    kind: ClassVar[str] = "lif"
-    carries: ClassVar[frozenset[str]] = frozenset({"spikes"})
-    tau_m_ms: float = Field(default=20.0, gt=0)
-    e_leak_mv: float = -70.0
-    capacitance_pf: float = Field(default=200.0, gt=0)
-    v_threshold_mv: float = -50.0
-    v_reset_mv: float = -60.0
-    refractory_ms: float = Field(default=2.0, ge=0)
-    bias_mv: float | Initialiser = 0.0
-    bias_pa: float | Initialiser = 0.0
-    start_mv: float | Initialiser | None = None
-
-    def dynamics(self) -> Dynamics:
-        names = ("tau_m_ms", "e_leak_mv", "capacitance_pf", "v_threshold_mv", "v_reset_mv", "bias_mv", "bias_pa")
-        return Dynamics(
-            equations={
-                "v_mv": "(e_leak_mv - v_mv + bias_mv + drive_mv) / tau_m_ms + (bias_pa + current_pa) / capacitance_pf"
-            },
-            constants={name: getattr(self, name) for name in names},
-            start={"v_mv": self.e_leak_mv if self.start_mv is None else self.start_mv},
-            threshold="v_mv > v_threshold_mv",
-            reset=("v_mv = v_reset_mv",),
-            refractory_ms=self.refractory_ms,
-            held=frozenset({"v_mv"}),
-            method="exact",
-            ports=("drive_mv", "current_pa"),
-        )
-
-
-class PoissonSource(Emitter):
-    """Independent Poisson spike trains: in each step a unit spikes with probability ``rate · dt``.
-
-    Args:
-        rate_hz: of every unit.
-        merged: how many independent trains of that rate each unit stands for; it may then spike several times a step
-            (binomial).
-    """
-
-    kind: ClassVar[str] = "poisson"
-    rare: ClassVar[frozenset[str]] = frozenset({"merged"})
-    rate_hz: float = Field(default=10.0, ge=0)
-    merged: int = Field(default=1, gt=0)
-
-    def spikes(self, units: int, first: int, steps: int, dt_ms: float, random: Any) -> tuple[Any, Any]:
-        import numpy as np
-
-        counts = random.binomial(self.merged, self.rate_hz * dt_ms * 1e-3, size=(steps, units))
-        step, unit = np.nonzero(counts)
-        repeats = counts[step, unit]
-        return np.repeat(step + first, repeats), np.repeat(unit, repeats)
-
-
-class SpikeTrain(Emitter):
-    """Spikes at given times: unit ``units[k]`` spikes at ``times_ms[k]``, rounded to the nearest step."""
-
-    kind: ClassVar[str] = "spike_train"
-    times_ms: tuple[float, ...] = ()
-    units: tuple[int, ...] = ()
-
-    @model_validator(mode="after")
-    def _as_many(self) -> SpikeTrain:
-        if len(self.times_ms) != len(self.units):
-            raise ValueError("as many units as times")
-        return self
-
-    def spikes(self, units: int, first: int, steps: int, dt_ms: float, random: Any) -> tuple[Any, Any]:
-        import numpy as np
-
-        step_L = np.rint(np.asarray(self.times_ms) / dt_ms).astype("int64")
-        unit_L = np.asarray(self.units, "int64")
-        order = np.lexsort((unit_L, step_L))
-        step_L, unit_L = step_L[order], unit_L[order]
-        here = (step_L >= first) & (step_L < first + steps)
-        return step_L[here], unit_L[here]
