@@ -87,7 +87,7 @@ class Dynamics:
     Attributes:
         equations: state variable → its derivative, per ms.
         constants: name → number, the same for all units; or an initialiser, which draws one for each unit.
-        start: state variable → first value; 0 where none is given.
+        start: state variable → first value, or the name of a constant that it starts at; 0 where none is given.
         threshold: condition for a spike; "" for populations that do not spike.
         reset: statements for units that have just spiked.
         refractory_ms: for how long after a spike a unit neither spikes nor changes its ``held`` variables.
@@ -99,7 +99,7 @@ class Dynamics:
 
     equations: Mapping[str, str]
     constants: Mapping[str, float | Initialiser] = field(default_factory=dict)
-    start: Mapping[str, float | Initialiser] = field(default_factory=dict)
+    start: Mapping[str, float | Initialiser | str] = field(default_factory=dict)
     threshold: str = ""
     reset: tuple[str, ...] = ()
     refractory_ms: float = 0.0

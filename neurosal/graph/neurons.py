@@ -36,8 +36,8 @@ class Leaky(Driven):
     def _membrane(self) -> str:
         return _MEMBRANE.format(drive=self._sum("drive_mv"), current=self._sum("current_pa"))
 
-    def _first(self) -> Number:
-        return self.e_leak_mv if self.start_mv is None else self.start_mv
+    def _first(self) -> Number | str:
+        return "e_leak_mv" if self.start_mv is None else self.start_mv
 
 
 class LeakyIntegrator(Leaky):

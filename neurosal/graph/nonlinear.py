@@ -45,8 +45,9 @@ class AdEx(Published):
     ``C dv/dt = -g_L (v - E_L) + g_L Δ_T exp((v - V_T) / Δ_T) - w + current + g_L drive`` and
     ``τ_w dw/dt = a (v - E_L) - w``; a spike where v exceeds the cut; then v is reset and ``w += b``.
 
-    The exponential is cut off at the cut, which no v that matters reaches: what a step makes of a spike's last rise
-    then stays finite for every method. Integrated by Euler's method unless said otherwise.
+    On the right v counts at most as the cut, above which it is never at the start of a step: within a step of
+    Runge-Kutta the last rise of a spike then stays finite, and moves w no further than a spike does. Integrated by
+    Euler's method unless said otherwise.
 
     `published` knows "brette_gerstner_2005" (regular spiking; the defaults) and the firing patterns of Naud et al.
     (2008) with their currents: "tonic", "adaptation", "initial_burst", "regular_bursting", "delayed_accelerating",
@@ -110,10 +111,10 @@ class AdEx(Published):
         return Dynamics(
             equations={
                 "v_mv": f"(g_leak_ns * (e_leak_mv - v_mv + {upswing} + {drive}) - w_pa + {current}) / capacitance_pf",
-                "w_pa": "(coupling_ns * (v_mv - e_leak_mv) - w_pa) / tau_w_ms",
+                "w_pa": "(coupling_ns * (minimum(v_mv, v_cut_mv) - e_leak_mv) - w_pa) / tau_w_ms",
             },
             constants=self._constants(*_ADEX[:-1], "v_cut_mv"),
-            start={"v_mv": self.e_leak_mv if self.start_mv is None else self.start_mv, "w_pa": self.start_w_pa},
+            start={"v_mv": "e_leak_mv" if self.start_mv is None else self.start_mv, "w_pa": self.start_w_pa},
             threshold="v_mv > v_cut_mv",
             reset=("v_mv = v_reset_mv", "w_pa += current_step_pa"),
             refractory_ms=self.refractory_ms,

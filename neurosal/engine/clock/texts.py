@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Callable, Iterable, Mapping
+from functools import reduce
 from typing import Any
 
 import torch
@@ -31,6 +32,11 @@ def _maximum(first: Any, second: Any) -> Any:
     return second.clamp(min=first) if isinstance(second, Tensor) else max(first, second)
 
 
+def _every(two: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+    """A function of two values as one of any number of them, which is how sympy writes it."""
+    return lambda *values: reduce(two, values)
+
+
 def _clip(value: Any, low: Any, high: Any) -> Any:
     return _minimum(_maximum(value, low), high)
 
@@ -44,6 +50,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "clip": _clip,
     "minimum": _minimum,
     "maximum": _maximum,
+    "Abs": _elementwise(torch.abs, abs),
+    "Min": _every(_minimum),
+    "Max": _every(_maximum),
 }
 
 

@@ -95,7 +95,8 @@ def _joined(circuit: Circuit, population: str, model: Dynamics, problems: list[P
                                     found=repr(joined.lands), remedy=near(joined.lands, equations)))  # fmt: skip
     sums = {port: " + ".join(parts) or "0.0" for port, parts in added.items()}
     closed = {variable: _tidy(renamed(text, sums)) for variable, text in equations.items()}
-    used = frozenset().union(*(names_in(text) for text in (*closed.values(), model.threshold or "0", *model.reset)))
+    texts = (*closed.values(), model.threshold or "0", *model.reset)
+    used = frozenset(value for value in model.start.values() if isinstance(value, str)).union(*map(names_in, texts))
     return Assembled(
         replace(
             model,

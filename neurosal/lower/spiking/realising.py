@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from neurosal.errors import CircuitError
-from neurosal.graph import Circuit, Emitter, Initialiser, Program
+from neurosal.graph import Circuit, Dynamics, Emitter, Initialiser, Program
 from neurosal.lower.spiking.assembling import Assembled, assemble
 from neurosal.lower.spiking.edges import Array, Edges, drawn, edges_of, random_of
 from neurosal.lower.spiking.programs import missing_signals, program_of
@@ -82,14 +82,14 @@ def realise(circuit: Circuit, seed: int, dt_ms: float) -> Realised:
     for name, assembled in populations.items():
         if (dynamics := assembled.dynamics) is not None:
             units = prod(circuit.populations[name].extent)
-            state[name] = {
-                variable: _values(dynamics.start.get(variable, 0.0), units, seed, name, "start", variable)
-                for variable in dynamics.equations
-            }
             constants[name] = {
                 constant: _values(value, units, seed, name, "constant", constant)
                 for constant, value in dynamics.constants.items()
                 if isinstance(value, Initialiser)
+            }
+            state[name] = {
+                variable: _first(dynamics, constants[name], variable, units, seed, name)
+                for variable in dynamics.equations
             }
     programs = {name: program_of(name, edge) for name, edge in circuit.projections.items()}
     if problems := [
@@ -109,6 +109,16 @@ def realise(circuit: Circuit, seed: int, dt_ms: float) -> Realised:
         for name, program in programs.items()
     }
     return Realised(circuit, seed, dt_ms, populations, programs, edges, state, constants, variables)
+
+
+def _first(
+    dynamics: Dynamics, constants: Mapping[str, Array], variable: str, units: int, seed: int, name: str
+) -> Array:
+    """The first values of a variable; where it starts at a constant, at that of each unit."""
+    value = dynamics.start.get(variable, 0.0)
+    if not isinstance(value, str):
+        return _values(value, units, seed, name, "start", variable)
+    return constants[value].copy() if value in constants else np.full(units, float(dynamics.constants[value]))  # type: ignore[arg-type]
 
 
 def _values(value: Any, count: int, seed: int, *name: str) -> Array:
