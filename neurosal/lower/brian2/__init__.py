@@ -1,0 +1,7 @@
+"""Lower circuits in continuous time to plain objects of Brian2, and to scripts. Brian2 is imported when
+it is needed."""
+
+from neurosal.lower.brian2.building import Built, build, to_brian2
+from neurosal.lower.brian2.describing import Description, describe
+
+__all__ = ["Built", "Description", "build", "describe", "to_brian2"]

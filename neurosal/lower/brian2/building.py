@@ -1,0 +1,283 @@
+"""Plain objects of Brian2 for a circuit, with the numbers that all engines share put in.
+
+Nothing global changes: objects have a clock of their own, and all names that their code uses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from neurosal.errors import CircuitError, ExperimentError, Problem
+from neurosal.graph import Circuit, PoissonSource, SpikeTrain
+from neurosal.lower.brian2.describing import Description, Group, Joint, Namespace, describe
+from neurosal.lower.brian2.naming import identifier, unit
+from neurosal.lower.spiking import Realised, realise
+from neurosal.lower.spiking.realising import BLOCK
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass
+class Built:
+    """Objects of Brian2 by the names of the circuit.
+
+    Attributes:
+        network: of all of them.
+        groups: group → `NeuronGroup`.
+        sources: population → its group of spikes.
+        lanes: population → how often one of its units may spike in a step; unit ``k * N + i`` is unit i once more.
+        synapses: projection → (`Synapses`, first synapse, synapse after the last); absent where there are none.
+        spikes: group or source → `SpikeMonitor`.
+    """
+
+    network: Any
+    description: Description
+    realised: Realised
+    clock: Any
+    groups: dict[str, Any] = field(default_factory=dict)
+    sources: dict[str, Any] = field(default_factory=dict)
+    lanes: dict[str, int] = field(default_factory=dict)
+    synapses: dict[str, tuple[Any, int, int]] = field(default_factory=dict)
+    spikes: dict[str, Any] = field(default_factory=dict)
+
+    def feed(self, first: int, steps: int) -> None:
+        """Give sources that are fed their spikes of some steps, in place of those they had."""
+        import brian2
+
+        for population, group in self.sources.items():
+            step_L, unit_L, _ = laned(self.realised, population, steps, first)
+            group.set_spikes(unit_L, step_L * self.realised.dt_ms * brian2.ms, sorted=True)
+
+
+def to_brian2(circuit: Circuit | Realised, seed: int = 0, dt_ms: float = 0.1, *, sources: str = "own",
+              duration_ms: float | None = None, spikes: bool = False, merge: bool = False) -> Any:  # fmt: skip
+    """A circuit as a `brian2.Network` of plain objects, which have the names of populations and projections.
+
+    Args:
+        circuit: described, or with its numbers.
+        seed: of the numbers: edges, weights, first state.
+        dt_ms: time step.
+        sources: "own" draws Poisson spikes with Brian2's random numbers (see `brian2.seed`), "shared" sends those that
+            all engines share, for which `duration_ms` says how many.
+        duration_ms: how long shared spikes last.
+        spikes: whether each population has a `SpikeMonitor`, named ``spikes_`` and its name.
+        merge: whether populations of the same equations share a group, which is faster.
+
+    Raises:
+        CircuitError: for what Brian2 cannot do.
+
+    Example:
+        >>> from neurosal.graph import Circuit, LIF, Population
+        >>> cells = Population(size=2, model=LIF(bias_mv=30.0))
+        >>> network = to_brian2(Circuit(populations={"cells": cells}), spikes=True)
+        >>> network["cells"].v[:]
+        array([-70., -70.]) * mvolt
+    """
+    realised = circuit if isinstance(circuit, Realised) else realise(circuit, seed, dt_ms)
+    return build(realised, sources=sources, duration_ms=duration_ms, spikes=spikes, merge=merge).network
+
+
+def build(realised: Realised, *, sources: str = "shared", duration_ms: float | None = None,
+          spikes: bool | Iterable[str] = True, merge: bool = False) -> Built:  # fmt: skip
+    """Objects of Brian2 for one replica.
+
+    Args:
+        sources: "shared" or "own", see `to_brian2`; "fed" for shared ones that `Built.feed` brings, part by part.
+        duration_ms: how long shared spikes last.
+        spikes: whether spikes are recorded, or of which populations.
+        merge: see `to_brian2`.
+    """
+    import brian2
+
+    description = describe(realised.circuit, dt_ms=realised.dt_ms, merge=merge)
+    clock = brian2.Clock(dt=realised.dt_ms * brian2.ms)
+    built = Built(brian2.Network(), description, realised, clock)
+    for group in description.groups.values():
+        built.groups[group.name] = _neurons(built, group)
+    for name in description.sources:
+        built.sources[name] = _source(built, name, sources, duration_ms)
+    for joint in description.joints:
+        _connect(built, joint)
+    recorded = [*realised.populations] if spikes is True else list(spikes or ())
+    for name in dict.fromkeys(description.group_of[population] for population in recorded):
+        spiking = built.groups.get(name, built.sources.get(name))
+        if spiking is not None and (name in built.sources or description.groups[name].threshold):
+            built.spikes[name] = brian2.SpikeMonitor(spiking, name=f"spikes_{identifier(name)}")
+    parts = (built.groups, built.sources, {k: v for k, (v, _, _) in built.synapses.items()}, built.spikes)
+    built.network.add(*{id(value): value for part in parts for value in part.values()}.values())
+    return built
+
+
+def namespace(constants: Namespace) -> dict[str, Any]:
+    """Constants as quantities, with the units that statements use."""
+    return {**_units(), **{name: value * size(said) for name, (value, said) in constants.items()}}
+
+
+def size(name: str) -> Any:
+    """The unit of a name, as a quantity."""
+    return eval(unit(name).quantity, {}, _units())
+
+
+def _units() -> dict[str, Any]:
+    import brian2
+
+    return {name: getattr(brian2, name) for name in ("ms", "mV", "pA", "nS", "pF", "Hz", "Gohm")}
+
+
+# Populations ---------------------------------------------------------------------------------------------------------
+
+
+def _neurons(built: Built, group: Group) -> Any:
+    import brian2
+
+    realised, dt_ms = built.realised, built.description.dt_ms
+    known = namespace(group.constants)
+    for name, timed in group.timed.items():
+        every = max(round(timed.every_ms / dt_ms), 1)
+        values = np.asarray(timed.values, float) * size(name)
+        known[f"{group.names[name]}_values"] = brian2.TimedArray(values, dt=every * dt_ms * brian2.ms)
+    more: dict[str, Any] = {}
+    if group.threshold:
+        more |= {"threshold": group.threshold, "reset": "\n".join(group.reset)}
+    if group.refractory is not None:
+        more["refractory"] = group.refractory * dt_ms * brian2.ms
+    made = brian2.NeuronGroup(group.size, "\n".join(group.equations), method=group.method, namespace=known,
+                              clock=built.clock, name=group.name, **more)  # fmt: skip
+    for name in (*group.state, *group.single):
+        where = realised.state if name in group.state else realised.constants
+        values = np.concatenate([where[population][name] for population in group.populations])
+        setattr(made, f"{group.names[name]}_", values * unit(name).size)
+    return made
+
+
+def _source(built: Built, population: str, sources: str, duration_ms: float | None) -> Any:
+    import brian2
+
+    realised, name = built.realised, identifier(population)
+    model = realised.circuit.populations[population].model
+    units = realised.units(population)
+    built.lanes[population] = 1
+    if sources == "own" and isinstance(model, PoissonSource) and model.merged == 1:
+        return brian2.PoissonGroup(units, rates=model.rate_hz * brian2.Hz, clock=built.clock, name=name)
+    if sources == "fed":
+        lanes = built.lanes[population] = 1 if duration_ms is None else lanes_of(realised, population, duration_ms)
+        empty = np.empty(0, "int64")
+        return brian2.SpikeGeneratorGroup(units * lanes, empty, empty * brian2.ms, clock=built.clock, name=name)
+    if duration_ms is None and not isinstance(model, SpikeTrain):
+        raise ExperimentError(
+            Problem(place="duration_ms", expected="how long shared spikes last", found="None",
+                    remedy=f"The source {population!r} sends spikes that are known before the simulation.")
+        )  # fmt: skip
+    if duration_ms is None:
+        assert isinstance(model, SpikeTrain)
+        steps = int(np.rint(max(model.times_ms, default=0.0) / realised.dt_ms)) + 1
+    else:
+        steps = round(duration_ms / realised.dt_ms)
+    step_L, unit_L, lanes = laned(realised, population, steps)
+    built.lanes[population] = lanes
+    return brian2.SpikeGeneratorGroup(
+        units * lanes, unit_L, step_L * realised.dt_ms * brian2.ms, clock=built.clock, name=name, sorted=True
+    )
+
+
+def lanes_of(realised: Realised, population: str, duration_ms: float) -> int:
+    """How often a unit of a source spikes in one step, at most."""
+    model = realised.circuit.populations[population].model
+    if isinstance(model, PoissonSource) and model.merged == 1:
+        return 1
+    steps = round(duration_ms / realised.dt_ms)
+    return max((laned(realised, population, min(BLOCK, steps - first), first)[2] for first in range(0, steps, BLOCK)),
+               default=1)  # fmt: skip
+
+
+def laned(realised: Realised, population: str, steps: int, first: int = 0) -> tuple[Array, Array, int]:
+    """Spikes of a source: steps [L], units [L] sorted by step, then unit, and how many lanes. A unit that spikes a
+    second time in a step does so as unit N + i, as Brian2's units spike once a step."""
+    blocks = range(first // BLOCK, -(-(first + steps) // BLOCK))
+    found = [realised.spikes(population, block) for block in blocks]
+    step_L, unit_L = (np.concatenate(ends) if found else np.empty(0, "int64") for ends in zip(*found, strict=True))
+    keep = (step_L >= first) & (step_L < first + steps)
+    step_L, unit_L = step_L[keep], unit_L[keep]
+    units = realised.units(population)
+    key = step_L * units + unit_L
+    start = np.flatnonzero(np.r_[True, key[1:] != key[:-1]]) if len(key) else np.empty(0, "int64")
+    place = np.arange(len(key)) - np.repeat(start, np.diff(np.r_[start, len(key)]))
+    lanes = int(place.max(initial=0)) + 1
+    unit_L = unit_L + place * units
+    order = np.lexsort((unit_L, step_L))
+    return step_L[order], unit_L[order], lanes
+
+
+# Projections ---------------------------------------------------------------------------------------------------------
+
+
+def _connect(built: Built, joint: Joint) -> None:
+    import brian2
+
+    pre, post, places = _ends(built, joint)
+    if not len(pre):
+        return
+    realised, dt_ms = built.realised, built.description.dt_ms
+    source, target = (built.groups.get(end, built.sources.get(end)) for end in joint.ends)
+    known = namespace(joint.constants)
+    if joint.weight is not None:
+        known["w"] = joint.weight
+    more: dict[str, Any] = {}
+    if joint.delay:
+        more["delay"] = joint.delay * dt_ms * brian2.ms
+    if joint.on_pre:
+        more["on_pre"] = "\n".join(joint.on_pre)
+    if joint.on_post:
+        more["on_post"] = "\n".join(joint.on_post)
+    made = brian2.Synapses(source, target, "\n".join(joint.equations), namespace=known, clock=built.clock,
+                           name=joint.name, **more)  # fmt: skip
+    made.connect(i=pre, j=post)
+    lanes = built.lanes.get(joint.ends[0], 1)
+    if joint.weight is None:
+        made.w = np.concatenate([np.tile(realised.edges[name].weight, lanes) for name in joint.projections])
+    for name in joint.variables:
+        setattr(made, joint.names[name], np.tile(realised.variables[joint.projections[0]][name], lanes))
+    if joint.delay is None:
+        steps = np.concatenate([np.tile(realised.edges[name].delay, lanes) for name in joint.projections])
+        made.pre.delay = steps * dt_ms * brian2.ms
+    # Arrivals of all projections in the order of the circuit, then all that happens when targets spike.
+    if joint.on_pre:
+        made.pre.order = joint.number - len(built.realised.circuit.projections)
+    if joint.on_post:
+        made.post.order = joint.number + 1
+    if joint.each_step:
+        made.run_regularly("\n".join(joint.each_step), when="end", order=joint.number, clock=built.clock)
+    for name, (start, stop) in places.items():
+        built.synapses[name] = (made, start, stop)
+
+
+def _ends(built: Built, joint: Joint) -> tuple[Array, Array, dict[str, tuple[int, int]]]:
+    """Units at both ends of all synapses, and which are whose. Those of a source of several lanes are there for each
+    lane, the first lane first."""
+    circuit, description = built.realised.circuit, built.description
+    pre: list[Array] = []
+    post: list[Array] = []
+    places: dict[str, tuple[int, int]] = {}
+    count = 0
+    for name in joint.projections:
+        edges, edge = built.realised.edges[name], circuit.projections[name]
+        starts = []
+        for population in (edge.source, edge.target):
+            group = description.groups.get(description.group_of[population])
+            starts.append(group.populations[population][0] if group else 0)
+        lanes, units = built.lanes.get(edge.source, 1), built.realised.units(edge.source)
+        if lanes > 1 and joint.plastic:
+            raise CircuitError(
+                Problem(place=f"projections.{name}.plasticity", expected="synapses that stay as they were made",
+                        found="a source whose units spike several times a step",
+                        remedy="Let each unit of the source stand for one train, merged=1.")
+            )  # fmt: skip
+        pre += [edges.pre + lane * units + starts[0] for lane in range(lanes)]
+        post += [edges.post + starts[1]] * lanes
+        places[name] = (count, count + len(edges))
+        count += len(edges) * lanes
+    return np.concatenate(pre), np.concatenate(post), places

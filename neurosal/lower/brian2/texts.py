@@ -1,0 +1,87 @@
+"""Expressions and statements of a circuit in Brian2's language.
+
+Equations of populations keep their units. At synapses all variables are plain numbers, so what has a unit is divided by
+it where it is read: ``post.v_mv`` is ``(v_post/mV)``.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Mapping
+
+from neurosal.lower.brian2.naming import PLAIN, unit
+
+
+class _Translate(ast.NodeTransformer):
+    """Names replaced; ``minimum`` and ``maximum``, which Brian2 has not, said by what it has."""
+
+    def __init__(self, read: Callable[[str], str], written: Callable[[str], str], plain: bool) -> None:
+        self._read, self._written, self._plain = read, written, plain
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        text = self._written(node.id) if isinstance(node.ctx, ast.Store) else self._read(node.id)
+        return ast.parse(text, mode="eval").body
+
+    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
+        assert isinstance(node.value, ast.Name)
+        return ast.parse(self._read(f"{node.value.id}.{node.attr}"), mode="eval").body
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        assert isinstance(node.func, ast.Name)
+        arguments = [self.visit(argument) for argument in node.args]
+        if node.func.id in ("minimum", "maximum"):
+            first, second = (ast.unparse(argument) for argument in arguments)
+            sense = ">" if node.func.id == "maximum" else "<"
+            if self._plain:
+                low, high = (second, "inf") if sense == ">" else ("-inf", second)
+                return ast.parse(f"clip({first}, {low}, {high})", mode="eval").body
+            text = f"int(({first}) {sense} ({second}))*({first}) + int(not (({first}) {sense} ({second})))*({second})"
+            return ast.parse(text, mode="eval").body
+        return ast.Call(ast.Name(node.func.id), arguments, [])
+
+
+def translated(
+    text: str, read: Callable[[str], str], written: Callable[[str], str] | None = None, *, plain: bool = False
+) -> str:
+    """An expression or statement with its names replaced.
+
+    Args:
+        read: name → expression that reads it.
+        written: name → name that is assigned.
+        plain: whether all values are plain numbers, so that infinity has the right unit.
+    """
+    tree = _Translate(read, written or read, plain).visit(ast.parse(text.strip()))
+    return ast.unparse(ast.fix_missing_locations(tree))
+
+
+def in_group(text: str, names: Mapping[str, str]) -> str:
+    """An expression or statement of a population.
+
+    Example:
+        >>> in_group("v_mv = maximum(v_mv, e_mv)", {"v_mv": "v", "e_mv": "e_mv"})
+        'v = int(v > e_mv) * v + int(not v > e_mv) * e_mv'
+    """
+    return translated(text, lambda name: names[name])
+
+
+def in_synapse(text: str, own: Mapping[str, str], pre: Mapping[str, str], post: Mapping[str, str]) -> str:
+    """An expression or statement at a synapse.
+
+    Args:
+        own: names of its variables and constants; pre, post: of state and constants of the units that it joins.
+
+    Example:
+        >>> own, post = {"w": "w", "tau_ms": "tau"}, {"v_mv": "v"}
+        >>> in_synapse("w += dt_ms / tau_ms * post.v_mv", own, {}, post)
+        'w += dt / ms / (tau / ms) * (v_post / mV)'
+    """
+
+    def read(name: str) -> str:
+        if name == "dt_ms":
+            return "(dt/ms)"
+        end, _, variable = name.rpartition(".")
+        text = own[name] if not end else f"{(pre if end == 'pre' else post)[variable]}_{end}"
+        of = unit(name)
+        return text if of is PLAIN else f"({text}/({of.quantity}))"
+
+    return translated(text, read, lambda name: own[name], plain=True)

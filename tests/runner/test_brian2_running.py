@@ -1,0 +1,110 @@
+"""Runs on Brian2: windows, shared groups, what is recorded, and what stays as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from neurosal.graph import (
+    LIF,
+    Circuit,
+    Constant,
+    ExponentialDrive,
+    Own,
+    PoissonSource,
+    Population,
+    Projection,
+    Sparse,
+    TsodyksMarkram,
+    Uniform,
+)
+from neurosal.lower.spiking import Realised, realise
+from neurosal.runner.brian2_running import Running, Trace, run_brian2
+
+brian2 = pytest.importorskip("brian2")
+pytestmark = pytest.mark.filterwarnings("ignore:.* deprecated(,| -) use:DeprecationWarning")  # how Brian2 parses
+
+STEPS = 600
+
+
+def drive(source: str, target: str, receptor: str, **fields: object) -> Projection:
+    tau_ms = 5.0 if receptor == "excitatory" else 10.0
+    return Projection(
+        source=source, target=target, synapse=ExponentialDrive(tau_ms=tau_ms, receptor=receptor), **fields
+    )  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def realised() -> Realised:
+    """Two populations of the same model, with delays of every kind, depression, and a Poisson source."""
+    cells = LIF(bias_mv=15.0, start_mv=Uniform(low=-70, high=-50))
+    inhibition = Own(init=Constant(value=-4.0))
+    circuit = Circuit(
+        populations={
+            "input": Population(size=20, model=PoissonSource(rate_hz=400)),
+            "e": Population(size=30, model=cells),
+            "i": Population(size=10, model=cells),
+        },
+        projections={
+            "input_to_e": drive("input", "e", "excitatory", wiring=Sparse(density=0.5), delay_ms=1.5,
+                                weights=Own(init=Constant(value=2.0))),
+            "e_to_i": drive("e", "i", "excitatory", delay_ms=Uniform(low=0, high=3),
+                            weights=Own(init=Uniform(low=0, high=3))),
+            "i_to_e": drive("i", "e", "inhibitory", delay_ms=1.0, weights=inhibition, sign="inhibitory"),
+            "i_to_i": drive("i", "i", "inhibitory", delay_ms=1.0, weights=inhibition, sign="inhibitory"),
+            "e_to_e": drive("e", "e", "excitatory", weights=Own(init=Constant(value=0.5)), short_term=TsodyksMarkram()),
+        },
+    )  # fmt: skip
+    return realise(circuit, seed=3, dt_ms=0.1)
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaks() -> Iterator[None]:
+    """What Brian2 keeps for a process is as it was."""
+    from brian2.devices.device import get_device, runtime_device
+
+    brian2.prefs.codegen.target = "auto"
+    brian2.defaultclock.dt = 0.25 * brian2.ms
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    yield
+    assert brian2.prefs.codegen.target == "auto"
+    assert float(brian2.defaultclock.dt) == pytest.approx(0.25e-3, rel=1e-12)
+    assert np.array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+    assert get_device() is runtime_device
+    brian2.defaultclock.dt = 0.1 * brian2.ms
+
+
+def test_windows_add_up_to_one_run_and_groups_may_be_shared(realised: Realised) -> None:
+    trace = {"i": Trace(("v_mv", "d_excitatory_mv"), every=10, units=(1, 4))}
+    whole = run_brian2(realised, STEPS, traces=trace)
+    apart = Running(realised, STEPS, traces=trace, merge=False)
+    first, second = apart.run(250), apart.run(STEPS - 250)
+    assert sum(len(unit_L) for _, unit_L in whole.spikes.values()) > 200
+    assert len(whole.spikes["i"][0]) > 10
+    for name, ends in whole.spikes.items():
+        for side in (0, 1):
+            np.testing.assert_array_equal(np.r_[first.spikes[name][side], second.spikes[name][side]], ends[side])
+    for population, variables in whole.state.items():
+        for variable, values in variables.items():
+            np.testing.assert_allclose(second.state[population][variable], values, rtol=1e-13)
+    np.testing.assert_array_equal(whole.traces["i"][0], np.arange(0, STEPS, 10))
+    v_TU = whole.traces["i"][1]["v_mv"]
+    assert v_TU.shape == (STEPS // 10, 2)
+    np.testing.assert_array_equal(v_TU[0], realised.state["i"]["v_mv"][[1, 4]])
+    np.testing.assert_allclose(np.r_[first.traces["i"][1]["v_mv"], second.traces["i"][1]["v_mv"]], v_TU, rtol=1e-13)
+
+
+def test_variables_of_synapses_are_those_of_the_end_of_the_run(realised: Realised) -> None:
+    """u of short-term plasticity, from the spikes by hand: d(u)/dt = -u/100 ms, u += (1 - u)/2 at a spike."""
+    ran = run_brian2(realised, STEPS)
+    step_L, unit_L = ran.spikes["e"]
+    assert len(step_L) > 20
+    for synapse, pre in list(enumerate(realised.edges["e_to_e"].pre))[::29]:
+        u, last = 0.0, 0
+        for step in step_L[unit_L == pre]:
+            u *= np.exp(-(step - last) * 0.1 / 100)
+            u, last = u + 0.5 * (1 - u), step
+        u *= np.exp(-(STEPS - last) * 0.1 / 100)
+        assert ran.variables["e_to_e"]["u"][synapse] == pytest.approx(u, rel=1e-12, abs=1e-15)
