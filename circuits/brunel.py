@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from neurosal.circuits.building import refuse, whole
 from neurosal.graph import LIF, Circuit, Constant, FixedInDegree, Jump, OneToOne, Own, Population, Projection
-from neurosal.graph.spiking import PoissonSource
+from neurosal.graph.emitters import PoissonSource
 
 TAU_MS, THRESHOLD_MV, REFRACTORY_MS = 20.0, 20.0, 2.0
 

@@ -18,7 +18,7 @@ from neurosal.graph import (
     Projection,
     TruncatedNormal,
 )
-from neurosal.graph.spiking import PoissonSource
+from neurosal.graph.emitters import PoissonSource
 from neurosal.graph.value import shown
 
 # Tables 4 and 5 of the paper: layers 2/3, 4, 5 and 6, each excitatory and inhibitory.
