@@ -48,7 +48,7 @@ def gated(program: Program, gate: str) -> Program:
 
     Example:
         >>> gated(Program(on_pre=("w -= a * x", "x += 1")), "post.gate").on_pre
-        ('w += post.gate * (w - a * x - w)', 'x += 1')
+        ('w -= post.gate * (a * x)', 'x += 1')
     """
 
     def change(text: str) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from neurosal.graph.dynamics import Program
 from neurosal.graph.plasticity import Plasticity
 from neurosal.plasticity.delta import Reduction
 
@@ -36,6 +37,14 @@ class AntiHebbian(Plasticity):
     target: float = Field(default=0.0, ge=0)
     centred: bool = False
     reduction: Reduction = "batch"
+
+    def program(self) -> Program | None:
+        """``dw/dt = -η (y x - p²)`` of rates y = post.r and x = pre.r, per ms; None where centred: in continuous time
+        there is no batch to take a mean of."""
+        if self.centred:
+            return None
+        constants = {"rate": self.rate, "square": self.target**2}
+        return Program(constants=constants, each_step=("w -= rate * dt_ms * (post.r * pre.r - square)",))
 
     def update(self, local: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         post_RNO = local.post_activity

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from neurosal.graph.dynamics import Program
 from neurosal.graph.plasticity import Plasticity
 from neurosal.plasticity.delta import Reduction
 
@@ -36,6 +37,21 @@ class BCM(Plasticity):
     by_unit: ClassVar[bool] = True
     time_constant: float = Field(default=100.0, ge=1)
     reduction: Reduction = "batch"
+
+    def program(self) -> Program:
+        """``dw/dt = η y (y - θ) x`` and ``τ dθ/dt = y² - θ`` of rates y = post.r and x = pre.r, per ms, τ in ms.
+
+        Until τ has passed θ is the mean since the start. It changes first, as in `update`.
+        """
+        return Program(
+            variables={"threshold": 0.0, "elapsed_ms": 0.0},
+            constants={"rate": self.rate, "tau_ms": self.time_constant},
+            each_step=(
+                "elapsed_ms = minimum(elapsed_ms + dt_ms, tau_ms)",
+                "threshold += dt_ms / elapsed_ms * (post.r * post.r - threshold)",
+                "w += rate * dt_ms * post.r * (post.r - threshold) * pre.r",
+            ),
+        )
 
     def init(self, weight: Any) -> dict[str, Any]:
         return {

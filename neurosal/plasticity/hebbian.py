@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
+from neurosal.graph.dynamics import Program
 from neurosal.graph.plasticity import Plasticity
 from neurosal.plasticity.delta import Reduction
 
@@ -35,6 +36,14 @@ class Hebbian(Plasticity):
     centred: bool = False
     decay: float = Field(default=0.0, ge=0)
     reduction: Reduction = "batch"
+
+    def program(self) -> Program | None:
+        """``dw/dt = η (y x - λ w)`` of rates y = post.r and x = pre.r, per ms; None where centred: in continuous time
+        there is no batch to take a mean of."""
+        if self.centred:
+            return None
+        constants = {"rate": self.rate, "decay": self.decay}
+        return Program(constants=constants, each_step=("w += rate * dt_ms * (post.r * pre.r - decay * w)",))
 
     def update(self, local: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         post = local.centred(local.post_activity) if self.centred else local.post_activity

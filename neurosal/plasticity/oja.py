@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from neurosal.graph.dynamics import Program
 from neurosal.graph.plasticity import Plasticity
 from neurosal.plasticity.delta import Reduction
 
@@ -29,6 +30,10 @@ class Oja(Plasticity):
     kind: ClassVar[str] = "oja"
     needs: ClassVar[frozenset[str]] = frozenset({"pre_activity", "post_activity"})
     reduction: Reduction = "batch"
+
+    def program(self) -> Program:
+        """``dw/dt = η y (x - y w)`` of rates y = post.r and x = pre.r, per ms."""
+        return Program(constants={"rate": self.rate}, each_step=("w += rate * dt_ms * post.r * (pre.r - post.r * w)",))
 
     def update(self, local: Any, state: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         post_RNO = local.post_activity
