@@ -9,7 +9,6 @@ from pydantic import Field
 from neurosal.graph.dynamics import Decay, Program
 from neurosal.graph.value import Kinded
 
-
 Sign = Literal["excitatory", "inhibitory"]
 # U, τ_d and τ_f in ms.
 _BETWEEN: dict[tuple[Sign, Sign], tuple[float, float, float]] = {
