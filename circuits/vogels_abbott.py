@@ -104,6 +104,7 @@ def coba(
         v_reset_mv=-60.0,
         refractory_ms=5.0,
         start_mv=TruncatedNormal(mean=-65.0, std=5.0, high=-50.0),
+        method="exponential_euler",
     )
     kinds: dict[str, tuple[Synapse, float]] = {
         "excitatory": (

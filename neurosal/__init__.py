@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from neurosal.library import load_experiment
     from neurosal.record.run import open_run
     from neurosal.runner import run, train, tune
+    from neurosal.runner.crosschecking import crosscheck
 
 __all__ = [
     "SGD",
@@ -67,6 +68,7 @@ __all__ = [
     "__version__",
     "check",
     "compile",
+    "crosscheck",
     "data",
     "draw",
     "load",
@@ -82,6 +84,7 @@ __all__ = [
 ]
 _LAZY = {
     "compile": "neurosal.engine.network",
+    "crosscheck": "neurosal.runner.crosschecking",
     "draw": "neurosal.drawing",
     "load": "neurosal.engine.storing",
     "load_experiment": "neurosal.library",

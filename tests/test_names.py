@@ -11,7 +11,7 @@ import neurosal
 def test_no_module_hides_a_function_of_the_package() -> None:
     for module in pkgutil.iter_modules(neurosal.__path__):
         importlib.import_module(f"neurosal.{module.name}") if module.name != "__main__" else None
-    verbs = ("check", "compile", "draw", "load", "load_experiment", "open_run", "probe", "run", "train")
+    verbs = ("check", "compile", "crosscheck", "draw", "load", "load_experiment", "open_run", "probe", "run", "train")
     assert [name for name in verbs if not callable(getattr(neurosal, name))] == []
 
 

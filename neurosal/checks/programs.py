@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
+from typing import Any
 
 from neurosal.errors import Problem, near
 from neurosal.graph import Dynamics, Joined, Program
 from neurosal.graph.dynamics import FUNCTIONS, names_in
+from neurosal.graph.programs import ALWAYS, SLOTS, together
 
 
 def equation_problems(place: str, dynamics: Dynamics, joined: Mapping[str, Joined]) -> Iterator[Problem]:
@@ -31,8 +33,50 @@ def equation_problems(place: str, dynamics: Dynamics, joined: Mapping[str, Joine
         for name in sorted(names - state):
             yield Problem(place=f"{place} ({field})", expected="a state variable", found=repr(name),
                           remedy=near(name, state))  # fmt: skip
+    for name, value in dynamics.start.items():
+        if isinstance(value, str) and value not in dynamics.constants:
+            yield Problem(place=f"{place} (start)", expected=f"a constant that {name} starts from", found=repr(value),
+                          remedy=near(value, dynamics.constants))  # fmt: skip
     if dynamics.reset and not dynamics.threshold:
         yield Problem(place=f"{place} (reset)", expected="a threshold, since there is a reset", found="none")
+
+
+def unfit_for_exact(dynamics: Dynamics, joined: Mapping[str, Joined], receptors: Iterable[str]) -> list[str]:
+    """The equations, as text, that are not linear in state and what differs between units and times.
+
+    Args:
+        joined: what synapses bring along, by projection.
+        receptors: of these, those whose state is their own: equal synapses share theirs.
+    """
+    import numpy as np
+
+    own = [joined[name] for name in receptors]
+    equations = {**dynamics.equations, **{v: text for entry in own for v, text in entry.equations.items()}}
+    numbers = {name: value for name, value in dynamics.constants.items() if isinstance(value, (int, float))}
+    numbers |= {name: value for entry in own for name, value in entry.constants.items()}
+    free = [*equations, *(name for name in dynamics.constants if name not in numbers), *dynamics.timed]
+    free += [entry.lands for entry in own if entry.continuous]
+    functions = {name: getattr(np, name) for name in FUNCTIONS}
+
+    def slope(text: str, values: Any) -> float:
+        known = {**functions, **numbers, **dict(zip(free, values, strict=True)), **dict.fromkeys(dynamics.ports, 0.0)}
+        for entry in own:
+            for port, added in entry.adds.items():
+                known[port] = known.get(port, 0.0) + eval(added, {"__builtins__": {}}, known)
+        return float(eval(text, {"__builtins__": {}}, known))
+
+    one, two = np.random.default_rng(0).uniform(0.5, 2.0, (2, len(free)))
+    unfit = []
+    for variable, text in equations.items():
+        with np.errstate(all="ignore"):
+            try:
+                apart = slope(text, one) + slope(text, two)
+                whole = slope(text, one + two) + slope(text, 0 * one)
+            except ZeroDivisionError:
+                apart, whole = 0.0, np.inf
+        if not abs(whole - apart) <= 1e-9 * max(abs(whole), abs(apart), 1.0):
+            unfit.append(f"d{variable}/dt = {text}")
+    return unfit
 
 
 def program_problems(
@@ -48,13 +92,15 @@ def program_problems(
         learning, short: of its plasticity, and of its short-term plasticity.
         source, target: state variables at its ends; None where these are not known.
     """
-    for field, program in (("plasticity", learning), ("short_term", short)):
-        if program is not None:
-            yield from _program(f"{place}.{field}", program, source, target)
-    if short is not None:
-        for name in sorted(set(short.variables) & set(learning.variables)):
-            yield Problem(place=f"{place}.short_term", expected="variables of its own",
-                          found=f"{name}, which the plasticity has too")  # fmt: skip
+    found = list(_program(f"{place}.plasticity", learning, source, target))
+    found += [] if short is None else _program(f"{place}.short_term", short, source, target)
+    yield from found
+    if found:
+        return
+    try:
+        together(learning, Program() if short is None else short)
+    except ValueError as error:
+        yield Problem(place=f"{place}.short_term", expected="what can act beside its plasticity", found=str(error))
 
 
 def _program(
@@ -62,12 +108,12 @@ def _program(
 ) -> Iterator[Problem]:
     own = {"w", *program.variables}
     ends = {"pre": source, "post": target}
-    known = {*own, *program.constants, "dt_ms", *(f"{end}.{x}" for end, state in ends.items() for x in state or ())}
+    known = {*own, *program.constants, *ALWAYS, *(f"{end}.{x}" for end, state in ends.items() for x in state or ())}
     unknown_ends = tuple(f"{end}." for end, state in ends.items() if state is None)
-    for slot in ("before", "on_pre", "on_post", "each_step"):
+    for slot in SLOTS:
         for text in getattr(program, slot):
             yield from _text(place, slot, text, known, statement=True, open_to=unknown_ends)
-            yield from _changed(place, slot, text, {*own, *(name for name in known if "." in name)}, unknown_ends)
+            yield from _changed(place, slot, text, own)
     yield from _text(place, "transmits", program.transmits, known, statement=False, open_to=unknown_ends)
     for name, decay in program.decays.items():
         wanted = [(name, set(program.variables)), (decay.tau, set(program.constants))]
@@ -102,7 +148,7 @@ def _text(
                           remedy=near(name, known))  # fmt: skip
 
 
-def _changed(place: str, label: str, text: str, own: set[str], open_to: tuple[str, ...] = ()) -> Iterator[Problem]:
+def _changed(place: str, label: str, text: str, own: set[str]) -> Iterator[Problem]:
     """What a statement changes is a variable, not a constant."""
     try:
         tree = ast.parse(text.strip()).body
@@ -113,6 +159,6 @@ def _changed(place: str, label: str, text: str, own: set[str], open_to: tuple[st
     if not targets:
         yield Problem(place=f"{place} ({label})", expected="a statement that changes something", found=repr(text))
     for name in targets:
-        if name not in own and not name.startswith(open_to or ("\0",)):
+        if name not in own:
             yield Problem(place=f"{place} ({label})", expected="a variable to change", found=f"{name!r} in {text!r}",
                           remedy=near(name, own))  # fmt: skip

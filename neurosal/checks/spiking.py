@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from neurosal.checks.draws import as_many_problems, delays_problems, drawable_problems, signed_problems
-from neurosal.checks.programs import equation_problems, program_problems
+from neurosal.checks.programs import equation_problems, program_problems, unfit_for_exact
 from neurosal.checks.space import fitting
 from neurosal.checks.view import View
 from neurosal.errors import CircuitError, Problem, near
@@ -149,7 +149,28 @@ def check_models(view: View, met: Mapping[str, Met]) -> Iterator[Problem]:
             yield from _train(place, population.model, population.units)
         dynamics = met[name].dynamics
         if dynamics is not None:
-            yield from equation_problems(f"{place}.model", dynamics, met[name].joined)
+            slips = list(equation_problems(f"{place}.model", dynamics, met[name].joined))
+            yield from slips or _exact(place, view.circuit.select(target=name), met[name])
+
+
+def _exact(place: str, edges: Mapping[str, Projection], met: Met) -> Iterator[Problem]:
+    """The method exact is for linear equations; conductances make products of states."""
+    dynamics = met.dynamics
+    assert dynamics is not None
+    fits = all(port in dynamics.ports for joined in met.joined.values() for port in joined.adds)
+    if dynamics.method != "exact" or not fits:
+        return
+    own = [name for name in met.joined if _receptor(edges, edges[name]) == name]
+    try:
+        unfit = unfit_for_exact(dynamics, met.joined, own)
+    except NameError:  # a synapse that reads what is not there, which is said where it is
+        return
+    if unfit:
+        yield Problem(
+            place=f"{place}.model.method", expected="a method for equations that are not linear",
+            found=f"'exact', with {'; '.join(unfit)} and what its synapses add",
+            remedy="Take exponential_euler, euler or rk4.",
+        )  # fmt: skip
 
 
 def _train(place: str, model: SpikeTrain, units: int) -> Iterator[Problem]:

@@ -1,5 +1,5 @@
 """The commands and their exit codes: 0 done, 2 bad input, 3 diverged, 4 store unusable, 5 a process of several lost,
-130 interrupted."""
+6 two engines do not agree, 130 interrupted."""
 
 from __future__ import annotations
 
@@ -316,6 +316,28 @@ def doctor(
     from neurosal.cli.keeping import doctor_store
 
     doctor_store(store, repair=repair)
+
+
+@app.command()
+def crosscheck(
+    source: SourceArgument,
+    assignment: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a field of the circuit.")
+    ] = None,
+    duration_ms: Annotated[float, typer.Option("--duration-ms", help="How long to simulate.")] = 1000.0,
+    dt_ms: Annotated[float, typer.Option("--dt-ms", help="Time step.")] = 0.1,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of edges, weights, first state and sources.")] = 0,
+    seeds: Annotated[
+        int, typer.Option("--seeds", min=1, help="Replicas that measure the spread, where the engines part.")
+    ] = 5,
+    target: Annotated[str, typer.Option("--target", metavar="numpy|cython", help="Of Brian2's code.")] = "numpy",
+) -> None:
+    """Simulate a circuit on torch and on Brian2; exit code 6 where they do not agree."""
+    from neurosal.cli.crosschecking import crosscheck_source
+
+    crosscheck_source(
+        source, assignment or [], duration_ms=duration_ms, dt_ms=dt_ms, seed=seed, seeds=seeds, target=target
+    )
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
@@ -45,15 +46,27 @@ from neurosal.graph import (
     TsodyksMarkram,
     Uniform,
 )
+from neurosal.graph.dynamics import Method
 from neurosal.lower.spiking import assemble, realise
 from neurosal.plasticity import Hebbian
+
+
+class Stepwise(LIF):
+    """A LIF whose method can be chosen."""
+
+    kind: ClassVar[str] = "stepwise_in_tests"
+    method: Method = "exponential_euler"
+
+    def dynamics(self) -> Dynamics:
+        return replace(super().dynamics(), method=self.method)
+
 
 PAIR = Circuit(
     name="pair",
     populations={
         "input": Population(size=4, model=PoissonSource()),
-        "cells": Population(size=6, model=LIF()),
-        "others": Population(size=3, model=LIF()),
+        "cells": Population(size=6, model=Stepwise()),
+        "others": Population(size=3, model=Stepwise()),
     },
     projections={
         "input_to_cells": Projection(source="input", target="cells", synapse=ExponentialDrive()),
@@ -185,15 +198,23 @@ def test_a_receptor_is_called_by_a_name() -> None:
     assert [problem.place for problem in said] == ["projections.fault.synapse.receptor"]
 
 
-def test_a_train_names_units_that_are_there_and_times_from_zero() -> None:
-    model = SpikeTrain(times_ms=(-1.0, 2.0), units=(0, 4))
+def test_a_train_names_units_that_are_there() -> None:
+    model = SpikeTrain(times_ms=(1.0, 2.0), units=(0, 4))
     said = problems(PAIR.with_populations(input=Population(size=4, model=model)))
-    assert [problem.place for problem in said] == ["populations.input.model.units", "populations.input.model.times_ms"]
+    assert [problem.place for problem in said] == ["populations.input.model.units"]
 
 
 def test_areas_are_of_rates() -> None:
-    said = problems(PAIR.with_populations(cells=Population(size=6, areas=2, model=LIF())))
+    said = problems(PAIR.with_populations(cells=Population(size=6, areas=2, model=Stepwise())))
     assert [problem.place for problem in said] == ["populations.cells.areas"]
+
+
+def test_exact_is_for_linear_equations() -> None:
+    conductance = edge(synapse=ExponentialConductance())
+    said = problems(PAIR.with_populations(others=Population(size=3, model=Stepwise(method="exact"))))
+    assert [problem.place for problem in said] == ["populations.others.model.method"]
+    assert "exponential_euler" in said[0].remedy
+    check(PAIR.with_projections(more=conductance))
 
 
 def test_recurrent_wiring_is_sound_whatever_its_pathway() -> None:
@@ -248,23 +269,24 @@ def test_programs_read_only_names_that_exist() -> None:
     assert len(said) == 7
 
 
-def test_two_plasticities_of_a_synapse_have_names_of_their_own() -> None:
+def test_two_programs_that_both_say_what_is_transmitted_are_refused() -> None:
     short = TsodyksMarkram().program()
-    said = list(program_problems("here", Program(variables={"u": 0.0}), short, None, None))
+    said = list(program_problems("here", Program(transmits="2 * w"), short, None, None))
     assert [problem.place for problem in said] == ["here.short_term"]
+    assert list(program_problems("here", Program(variables={"u": 0.0}), short, None, None)) == []
 
 
 def test_the_count_of_synapses_is_that_of_the_edges() -> None:
     realised = realise(PAIR, seed=0, dt_ms=0.1)
     for name in ("input_to_cells", "cells_to_others", "others_to-cells"):
         assert synapse_count(PAIR, name) == len(realised.edges[name])
-    large = PAIR.with_populations(cells=Population(size=500, model=LIF()))
+    large = PAIR.with_populations(cells=Population(size=500, model=Stepwise()))
     expected, found = synapse_count(large, "cells_to_cells"), len(realise(large, 0, 0.1).edges["cells_to_cells"])
     assert abs(found - expected) < 6 * (expected / 2) ** 0.5
 
 
 def test_what_needs_too_much_memory_is_refused_before_anything_is_drawn() -> None:
-    huge = PAIR.with_populations(cells=Population(size=3_000_000, model=LIF()))
+    huge = PAIR.with_populations(cells=Population(size=3_000_000, model=Stepwise()))
     said = problems(huge)
     assert [problem.place for problem in said] == ["populations"]
     assert "synapses" in said[0].found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -111,5 +112,25 @@ def _joined(circuit: Circuit, population: str, model: Dynamics, problems: list[P
 
 
 def _tidy(text: str) -> str:
-    """Without sums of nothing."""
-    return text.replace(" + 0.0)", ")").removesuffix(" + 0.0")
+    """Without sums of nothing, whatever they are divided by or multiplied with.
+
+    Example:
+        >>> _tidy("(e_mv - v_mv + (0.0)) / tau_ms + (bias_pa + 0.0) / c_pf + 0.0 / c_pf")
+        '(e_mv - v_mv) / tau_ms + bias_pa / c_pf'
+    """
+
+    def nothing(node: ast.expr) -> bool:
+        return isinstance(node, ast.Constant) and node.value == 0.0 and isinstance(node.value, float)
+
+    class Tidy(ast.NodeTransformer):
+        def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+            self.generic_visit(node)
+            if isinstance(node.op, (ast.Add, ast.Sub)) and nothing(node.right):
+                return node.left
+            if isinstance(node.op, ast.Add) and nothing(node.left):
+                return node.right
+            if isinstance(node.op, (ast.Mult, ast.Div)) and nothing(node.left):
+                return node.left
+            return node
+
+    return ast.unparse(Tidy().visit(ast.parse(text, mode="eval")))
