@@ -25,9 +25,13 @@ from neurosal.settings import (
     Reset,
     Rewire,
     Search,
+    Simulation,
     Training,
     Tuned,
     probe,
+    record_spikes,
+    record_state,
+    record_weights,
 )
 from neurosal.version import __version__
 
@@ -38,7 +42,8 @@ if TYPE_CHECKING:
     from neurosal.engine.storing import load
     from neurosal.library import load_experiment
     from neurosal.record.run import open_run
-    from neurosal.runner import run, train, tune
+    from neurosal.record.simulated import Simulated
+    from neurosal.runner import run, simulate, train, tune
     from neurosal.runner.crosschecking import crosscheck
 
 __all__ = [
@@ -62,6 +67,8 @@ __all__ = [
     "Reset",
     "Rewire",
     "Search",
+    "Simulated",
+    "Simulation",
     "StoreError",
     "Training",
     "Tuned",
@@ -76,8 +83,12 @@ __all__ = [
     "open_run",
     "plasticity",
     "probe",
+    "record_spikes",
+    "record_state",
+    "record_weights",
     "rules",
     "run",
+    "simulate",
     "stats",
     "train",
     "tune",
@@ -90,6 +101,8 @@ _LAZY = {
     "load_experiment": "neurosal.library",
     "open_run": "neurosal.record.run",
     "run": "neurosal.runner",
+    "Simulated": "neurosal.record.simulated",
+    "simulate": "neurosal.runner",
     "stats": "",
     "train": "neurosal.runner",
     "tune": "neurosal.runner",

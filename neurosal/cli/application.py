@@ -212,6 +212,48 @@ def tune(
 
 
 @app.command()
+def simulate(
+    source: SourceArgument,
+    assignment: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a field of the circuit.")
+    ] = None,
+    duration_ms: Annotated[float, typer.Option("--duration-ms", help="How long, in ms.")] = 1000.0,
+    dt_ms: Annotated[float, typer.Option("--dt-ms", help="Time step, in ms.")] = 0.1,
+    seeds: Annotated[str, typer.Option("--seeds", metavar="0,1,2|0-9", help="One replica each.")] = "0",
+    backend: Annotated[str, typer.Option("--backend", metavar="torch|brian2", help="Which engine.")] = "torch",
+    mode: Annotated[
+        str | None,
+        typer.Option("--mode", metavar="eager|compiled|numpy|cython|standalone", help="Of the engine."),
+    ] = None,
+    record: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--record",
+            metavar="WHAT",
+            help="spikes[:POPULATION], state:POPULATION.VARIABLE@MS, weights:PROJECTION@MS; all spikes by default.",
+        ),
+    ] = None,
+    store: Annotated[Path | None, typer.Option("--store", help="Folder to record into; runs/NAME by default.")] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on where the store stops; start it if there is none.")
+    ] = False,
+    device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where torch computes.")] = "auto",
+    settle_ms: Annotated[float, typer.Option("--settle-ms", help="What the summary leaves out at the start.")] = 0.0,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", metavar="NAME=VALUE", help="Another field of the simulation, e.g. window_ms=50."),
+    ] = None,
+) -> None:
+    """Simulate a circuit in continuous time, record it and say how it fired."""
+    from neurosal.cli.simulating import simulate_source
+
+    fields = {"duration_ms": duration_ms, "dt_ms": dt_ms, "backend": backend, "mode": mode, "settle_ms": settle_ms}
+    given = {name: value for name, value in fields.items() if value is not None}
+    simulate_source(source, assignment or [], given, seeds=seeds, record=record or [], options=option or [],
+                    store=store, resume=resume, device=device)  # fmt: skip
+
+
+@app.command()
 def analyse(
     name: Annotated[str, typer.Argument(metavar="NAME", help="An analysis; see neurosal list analyses.")],
     stores: Annotated[

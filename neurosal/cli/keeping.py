@@ -1,4 +1,4 @@
-"""Looking after stored runs: which there are, whether they are whole, and packing them."""
+"""Looking after stored runs: which there are, how they stand, whether they are whole, and packing them."""
 
 from __future__ import annotations
 
@@ -114,6 +114,26 @@ def doctor_store(store: Path, *, repair: bool) -> None:
             Problem(place=one.place, expected="what was written", found=one.found, remedy=one.means)
             for one in diagnosis.all_damages
         )
+
+
+def stored(source: str) -> bool:
+    """Whether a source is the folder of a stored run."""
+    from neurosal.record import schema
+
+    return (Path(source) / schema.STATUS_FILE).is_file()
+
+
+def show_stored(folder: Path) -> None:
+    """Print a stored run: of a simulation how it fired, else how it stands.
+
+    Raises:
+        StoreError: for one that is damaged.
+    """
+    from neurosal.record.run import open_run
+    from neurosal.record.simulated import SIMULATION, Simulated
+
+    run = open_run(folder)
+    typer.echo(repr(Simulated.of(run) if SIMULATION in run.settings else run))
 
 
 def _left_over(diagnosis: Any) -> bool:

@@ -16,6 +16,7 @@ from neurosal.checks.circuit import check
 from neurosal.checks.memory import constant, own_parameters, parameter_count, parameters
 from neurosal.checks.spiking import in_time, refuse_time
 from neurosal.cli.in_time import in_short, time_tables
+from neurosal.cli.keeping import show_stored, stored
 from neurosal.cli.listing import WIDTH, console, in_words, table
 from neurosal.cli.sources import FAMILIES, assigned, look_up
 from neurosal.errors import CircuitError, ExperimentError, NeurosalError, Problem, near
@@ -54,6 +55,9 @@ def show_source(
         raise ExperimentError(
             Problem(place="--format", expected=f"one of {', '.join(FORMATS)}", found=shown(form), remedy=remedy)
         )
+    if form == "table" and stored(source):
+        show_stored(Path(source))
+        return
     value = look_up(source).readable()
     if isinstance(value, Experiment) and arm is not None:
         value = _circuit_of(value, arm)

@@ -55,6 +55,10 @@ class SpikeRecord:
         recorder.declare(self._windows)
         self._stop_ms = -np.inf
 
+    def go_on(self, stop_ms: float) -> None:
+        """Say that a simulation which was resumed stands at `stop_ms`: no window may begin before."""
+        self._stop_ms = stop_ms
+
     def put(self, start_ms: float, stop_ms: float, *, step: int, time_ms: Any, unit: Any, replica: Any = 0) -> None:
         """Record all spikes of a window of time, from `start_ms` up to but not at `stop_ms`; it may have none.
 

@@ -12,7 +12,10 @@ from neurosal.record import schema
 from neurosal.record.files import damaged, json_bytes, read_json, write_json, write_over
 from neurosal.record.lock import locked
 
-MORE = ("dropped", "samples_per_second", "training_seconds", "seconds_left", "peak_memory_bytes")  # only where known
+PHASES = ("build_seconds", "compile_seconds", "simulate_seconds", "write_seconds")
+MORE = (
+    "dropped", "samples_per_second", "training_seconds", "seconds_left", "peak_memory_bytes", *PHASES,
+)  # fmt: skip # only where known
 STATES = ("running", "done", "diverged", "interrupted", "failed")
 
 
@@ -31,6 +34,7 @@ class Status:
         samples_per_second, training_seconds: of the steps since the run was begun or resumed, without evaluations and
             checkpoints.
         seconds_left: of training, at this pace.
+        build_seconds, compile_seconds, simulate_seconds, write_seconds: of a simulation, since it was begun or resumed.
         peak_memory_bytes: the most that the process had resident at a time; on a GPU, that its tensors took there.
         alive: whether a process holds the run open for writing.
     """
@@ -47,6 +51,10 @@ class Status:
     training_seconds: float = 0.0
     seconds_left: float = 0.0
     peak_memory_bytes: int = 0
+    build_seconds: float = 0.0
+    compile_seconds: float = 0.0
+    simulate_seconds: float = 0.0
+    write_seconds: float = 0.0
     alive: bool = False
 
     @property
@@ -82,7 +90,7 @@ def read_status(folder: str | Path) -> Status | None:
     types: dict[str, type | tuple[type, ...]] = {
         "state": str, "step": int, "epoch": (int, float), "pid": int, "started": str, "updated": str, "message": str,
         "dropped": dict, "samples_per_second": (int, float), "training_seconds": (int, float),
-        "seconds_left": (int, float), "peak_memory_bytes": int,
+        "seconds_left": (int, float), "peak_memory_bytes": int, **dict.fromkeys(PHASES, (int, float)),
     }  # fmt: skip
     for name, value in content.items():
         if name not in types:

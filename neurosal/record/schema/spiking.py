@@ -11,12 +11,21 @@ from typing import Any
 import numpy as np
 
 from neurosal.record.schema.names import (
+    CORRELATION,
     EVENT,
     EVENTS,
+    FIRING_STATS,
     FIRST_EVENT,
+    INTERVAL_CV,
+    LAST_SPIKE_MS,
+    NOT_FINITE_MS,
+    POPULATION,
+    POPULATION_FANO,
     POST,
     PRE,
     PROJECTIONS,
+    RATE_HZ,
+    RECENT_RATE_HZ,
     REPLICA,
     REPLICA_INDEX,
     SAMPLE,
@@ -158,4 +167,34 @@ def synapses(
         },
         coords=coords,
         along=time_along(SNAPSHOT),
+    )
+
+
+FIRING = {
+    RATE_HZ: ("spikes a second of a unit, mean over units", "Hz"),
+    INTERVAL_CV: ("coefficient of variation of intervals, mean over units with three spikes or more", "1"),
+    CORRELATION: ("correlation of the counts of two units, mean over pairs", "1"),
+    POPULATION_FANO: ("variance over mean of the count of all units", "1"),
+    EVENTS: ("spikes of all units, from the very start", "1"),
+    LAST_SPIKE_MS: ("time of the last spike", "ms"),
+    RECENT_RATE_HZ: ("spikes a second of a unit in the last windows", "Hz"),
+    NOT_FINITE_MS: ("time from which the state is not finite", "ms"),
+}
+
+
+def firing(populations: Sequence[str]) -> Group:
+    """How populations fired since the beginning of a simulation.
+
+    Args:
+        populations: those with spikes.
+    """
+    return Group(
+        path=f"{FIRING_STATS}/so_far",
+        growing=SAMPLE,
+        variables={
+            name: Variable(dims=(REPLICA, SAMPLE, POPULATION), attrs={"long_name": text, "units": unit})
+            for name, (text, unit) in FIRING.items()
+        },
+        coords={POPULATION: Coordinate(dims=(POPULATION,), values=tuple(populations))},
+        along=time_along(SAMPLE),
     )

@@ -1,0 +1,244 @@
+"""What a simulation gives and records, against the engine itself, whatever way it is stored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray
+
+import neurosal as ns
+from neurosal.engine.clock import Clock
+from neurosal.errors import CircuitError, DataError, ExperimentError, StoreError
+from neurosal.lower.spiking import realise
+from neurosal.record import Recorder
+from neurosal.record.doctor import examine
+from neurosal.record.simulated import Simulated
+from neurosal.runner.simulating import NetworkWarning
+from tests.runner.spiking import DT, alone, driven, exploding
+
+SEEDS = (0, 3)
+RECORD = (
+    ns.record_spikes(),
+    ns.record_state("cells", "v_mv", every_ms=1.5, units=(7, 2)),
+    ns.record_weights("cells_to_cells", "x", every_ms=40.0),
+)
+
+
+@pytest.fixture(scope="module")
+def held() -> Simulated:
+    return ns.simulate(driven(), 110.0, DT, seeds=SEEDS, record=RECORD, window_ms=30.0)
+
+
+@pytest.fixture(scope="module")
+def seen() -> dict[str, Any]:
+    """The same by the engine alone, step by step."""
+    clock = Clock([realise(driven(), seed, DT) for seed in SEEDS])
+    spikes: list[tuple[int, int, int]] = []
+    state, weights = [], []
+    for step in range(220):
+        if step % 3 == 0:
+            state.append(clock.state["cells"]["v_mv"][:, [2, 7]].numpy().copy())
+        if step % 80 == 0:
+            weights.append([clock.projections["cells_to_cells"].of_replica("x", r, step).numpy() for r in (0, 1)])
+        for flat in clock.step()["cells"].tolist():
+            spikes.append((flat // 12, step, flat % 12))
+    weights.append([clock.projections["cells_to_cells"].of_replica("x", r, 220).numpy() for r in (0, 1)])
+    return {"spikes": spikes, "state": np.stack(state, 1), "weights": weights, "clock": clock}
+
+
+def test_every_spike_is_given_once_with_its_time_unit_and_replica(held: Simulated, seen: dict[str, Any]) -> None:
+    events = held.spikes["cells"]
+    found = [*zip(events.replica_index.values.tolist(), np.rint(events.time_ms.values / DT).astype(int).tolist(),
+                  events.unit.values.tolist(), strict=True)]  # fmt: skip
+    assert len(found) > 20
+    assert sorted(found) == sorted(seen["spikes"])
+    windows = [(int(step // 60), replica, step, unit) for replica, step, unit in found]
+    assert windows == sorted(windows)
+
+
+def test_state_is_given_at_its_interval_for_the_units_that_were_asked(held: Simulated, seen: dict[str, Any]) -> None:
+    v_mv = held.state["cells"]["v_mv"]
+    assert v_mv.dims == ("replica", "time_ms", "cells")
+    assert v_mv.cells.values.tolist() == [2, 7]
+    np.testing.assert_allclose(v_mv.time_ms, np.arange(0, 110, 1.5))
+    assert np.array_equal(v_mv.values, seen["state"])
+
+
+def test_synapses_are_given_at_the_start_at_each_interval_and_at_the_end(held: Simulated, seen: dict[str, Any]) -> None:
+    x = held.synapses["cells_to_cells"]["x"]
+    assert x.time_ms.values.tolist() == [0, 40, 80, 110]
+    assert x.step.values.tolist() == [0, 80, 160, 220]
+    edges = [realise(driven(), seed, DT).edges["cells_to_cells"] for seed in SEEDS]
+    assert len(edges[0]) != len(edges[1])
+    for replica, entry in enumerate(edges):
+        here = x.post.values[replica] >= 0
+        assert np.array_equal(x.pre.values[replica][here], entry.pre)
+        assert np.array_equal(x.post.values[replica][here], entry.post)
+        assert np.isnan(x.values[replica][:, ~here]).all()
+        expected = np.stack([snapshot[replica] for snapshot in seen["weights"]])
+        assert np.array_equal(x.values[replica][:, here], expected)
+        weight = held.weights["cells_to_cells"]
+        assert np.array_equal(weight.values[replica, -1][here], entry.weight)
+    assert float(x.isel(time_ms=-1).min()) < 1
+
+
+def test_a_store_holds_the_same_bits_as_memory_whatever_the_window(held: Simulated, tmp_path: Path) -> None:
+    stored = ns.simulate(driven(), 110.0, DT, seeds=SEEDS, record=RECORD, window_ms=30.0, store=tmp_path / "run")
+    compared = 0
+    for path in held.tree.groups:
+        one, other = (some.tree[path].to_dataset(inherit=False) for some in (held, stored))
+        xarray.testing.assert_identical(one, other.load()) if one.data_vars else None
+        compared += len(one.data_vars)
+    assert compared >= 15
+    assert examine(tmp_path / "run").healthy
+    again = Simulated.of(tmp_path / "run")
+    assert again.lines() == stored.lines()
+    assert again.seconds.keys() == {"build", "compile", "simulate", "write"}
+    assert again.seconds["simulate"] > 0
+    assert again.seconds["write"] > 0
+    other = ns.simulate(driven(), 110.0, DT, seeds=SEEDS, record=RECORD, window_ms=7.0)
+    for name in ("input", "cells"):
+        one, two = (some.spikes[name].sortby(["replica_index", "time_ms", "unit"]) for some in (held, other))
+        xarray.testing.assert_identical(one, two)
+
+
+def test_a_replica_of_a_batch_is_that_seed_alone(held: Simulated) -> None:
+    alone = ns.simulate(driven(), 110.0, DT, seeds=(3,), record=RECORD, window_ms=30.0)
+    events = held.spikes["cells"]
+    mine = events.isel(event=events.replica_index.values == 1)
+    assert np.array_equal(mine.time_ms, alone.spikes["cells"].time_ms)
+    assert np.array_equal(mine.unit, alone.spikes["cells"].unit)
+    assert np.array_equal(held.state["cells"]["v_mv"].values[1:], alone.state["cells"]["v_mv"].values)
+    for name in ("rate_hz", "interval_cv", "correlation", "population_fano"):
+        np.testing.assert_array_equal(held.summary[name].values[1:], alone.summary[name].values)
+
+
+def test_rates_count_spikes_over_all_of_the_time_and_in_bins(held: Simulated) -> None:
+    events = held.spikes["cells"]
+    counts = np.bincount(events.replica_index.values, minlength=2)
+    np.testing.assert_allclose(held.rates().sel(population="cells"), counts / 12 / 0.11)
+    course = held.rates("cells", bin_ms=10.0)
+    assert course.dims == ("replica", "time_ms")
+    assert course.time_ms.values.tolist() == [5.0 + 10 * place for place in range(11)]
+    np.testing.assert_allclose(course.mean("time_ms"), counts / 12 / 0.11)
+    with pytest.raises(DataError, match="Did you mean 'cells'"):
+        held.rates("cell")
+
+
+def test_by_default_all_spikes_are_recorded_and_nothing_else() -> None:
+    found = ns.simulate(driven(), 10.0, DT)
+    assert list(found.spikes) == ["input", "cells"]
+    assert not found.state
+    assert not found.weights
+    only = ns.simulate(driven(), 10.0, DT, record="spikes:cells")
+    assert list(only.spikes) == ["cells"]
+    assert only.summary.population.values.tolist() == ["input", "cells"]  # the summary is of all
+
+
+# What is refused ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ("spikes:cell", "record.0.population: expected a population that spikes, found 'cell'. Did you mean 'cells'"),
+        ("state:cells.v_m@1", "record.0.variables: expected state of 'cells', found 'v_m'. Did you mean 'v_mv'"),
+        ("state:input.v_mv@1", "record.0.population: expected a population with state, found 'input'"),
+        ("state:cells.v_mv@0.7", "record.0.every_ms: expected whole steps of 0.5 ms, found 0.7"),
+        ("weights:cells_to_cell", "record.0.projection: expected a projection of the circuit, found 'cells_to_cell'"),
+        (ns.record_weights("input_to_cells", "u"), "a variable of synapses of 'input_to_cells', found 'u'"),
+        (ns.record_state("cells", "v_mv", units=(3, 12)), "record.0.units: expected units from 0 to 11"),
+        ("spike:cells", "Did you mean 'spikes'"),
+        ("state cells", "expected spikes:POPULATION, state:POPULATION.VARIABLE@MS or weights:PROJECTION@MS"),
+    ],
+)
+def test_what_cannot_be_recorded_is_told_before_anything_is_written(record: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ExperimentError) as error:
+        ns.simulate(driven(), 10.0, DT, record=record, store=tmp_path / "run")
+    assert message in str(error.value)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"duration_ms": 10.2}, "dt_ms: expected a step of which duration_ms, 10.2, is a whole number"),
+        ({"mode": "cython"}, "mode: expected 'eager' or 'compiled', a mode of torch"),
+        ({"backend": "brian2", "dtype": "float32"}, "dtype: expected 'float64', which Brian2 computes in"),
+        ({"seeds": ()}, "seeds"),
+        ({"backend": "brian"}, "Did you mean 'brian2'"),
+        ({"backend": "brian2", "compiled": True}, "compiled: expected torch"),
+        ({"windw_ms": 5}, "Did you mean 'window_ms'"),
+    ],
+)
+def test_settings_that_do_not_fit_are_told(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ExperimentError) as error:
+        ns.simulate(driven(), **{"duration_ms": 10.0, "dt_ms": DT, **fields})
+    assert message in str(error.value)
+
+
+def test_circuits_without_time_are_sent_to_train() -> None:
+    from neurosal import circuits
+
+    with pytest.raises(CircuitError, match="train"):
+        ns.simulate(circuits.mlp(4, 3, 2), 10.0)
+    with pytest.raises(CircuitError, match="expected a Circuit, found str"):
+        ns.simulate("cuba", 10.0)  # type: ignore[arg-type]
+
+
+def test_a_store_that_holds_a_run_is_refused_and_another_simulation_is_not_resumed(tmp_path: Path) -> None:
+    ns.simulate(alone(), 10.0, DT, store=tmp_path / "run")
+    with pytest.raises(StoreError, match="a new or empty folder"):
+        ns.simulate(alone(), 10.0, DT, store=tmp_path / "run")
+    with pytest.raises(StoreError, match="duration_ms"):
+        ns.simulate(alone(), 20.0, DT, store=tmp_path / "run", resume=True)
+    assert ns.simulate(alone(), 10.0, DT, store=tmp_path / "run", resume=True).state_of_run == "done"
+
+
+# What is said of how it went ----------------------------------------------------------------------------------------
+
+
+def test_a_network_that_never_spikes_says_so_in_summary_status_and_warning(tmp_path: Path) -> None:
+    with pytest.warns(NetworkWarning, match="cells is silent: it never spiked in all replicas"):
+        found = ns.simulate(alone(bias_mv=5.0), 200.0, DT, seeds=SEEDS, store=tmp_path / "run")
+    assert "cells is silent: it never spiked in all replicas." in found.lines()
+    status = Recorder.status(tmp_path / "run")
+    assert status is not None
+    assert (status.state, status.message) == ("done", "cells is silent: it never spiked in all replicas.")
+    assert "never spiked" in ns.open_run(tmp_path / "run")._repr_html_()
+
+
+def test_a_network_that_falls_silent_says_when() -> None:
+    # Cells start above threshold, spike a few times while the first state decays, and stop.
+    with pytest.warns(NetworkWarning, match=r"cells fell silent after [\d.]+ ms of 400 ms"):
+        found = ns.simulate(alone(bias_mv=0.0, start_mv=-40.0), 400.0, DT)
+    assert float(found.summary.last_spike_ms[0, 0]) < 10
+
+
+def test_a_network_that_fires_as_fast_as_it_can_has_exploded() -> None:
+    with pytest.warns(NetworkWarning, match="cells exploded: it fires at 500 Hz at the end, of 500 Hz"):
+        ns.simulate(alone(bias_mv=900.0), 100.0, DT)
+
+
+def test_a_replica_whose_state_is_not_finite_is_named_and_the_others_go_on(tmp_path: Path) -> None:
+    starts = [float(realise(exploding(), seed, DT).state["cells"]["x"][0]) for seed in range(8)]
+    up, down = starts.index(max(starts)), starts.index(min(starts))
+    assert min(starts) < 0 < max(starts)
+    said = f"cells exploded: state is not finite from 100 ms on at the latest \\(seed {up}\\)"
+    with pytest.warns(NetworkWarning, match=said):
+        found = ns.simulate(exploding(), 300.0, DT, seeds=(down, up), store=tmp_path / "run", record="state:cells.x@1")
+    assert found.state_of_run == "diverged"
+    x = found.state["cells"]["x"]
+    assert x.sizes["time_ms"] == 300
+    assert np.isfinite(x.values[0]).all()
+    assert not np.isfinite(x.values[1, -1]).any()
+
+
+def test_a_run_stops_where_no_replica_is_left() -> None:
+    starts = [float(realise(exploding(), seed, DT).state["cells"]["x"][0]) for seed in range(8)]
+    with pytest.warns(NetworkWarning, match="from 100 ms on at the latest"):
+        found = ns.simulate(exploding(), 300.0, DT, seeds=(starts.index(max(starts)),))
+    assert found.tree["windows/cells"].sizes["window"] == 1
