@@ -140,17 +140,22 @@ class Simulated:
 
     def span(self, population: str) -> tuple[float, float]:
         """From when to when the spikes of a population were recorded, in ms."""
-        windows = self.tree[f"{schema.WINDOWS}/{population}"]
+        windows = self._windows(population)
         if not windows.sizes[schema.WINDOW]:
             return 0.0, 0.0
         return float(windows[schema.START_MS][0]), float(windows[schema.STOP_MS][-1])
 
     def _mean_rate(self, population: str) -> np.ndarray[Any, Any]:
-        windows = self.tree[f"{schema.WINDOWS}/{population}"].to_dataset(inherit=False)
+        windows = self._windows(population)
         events = windows[schema.EVENTS].values
         kept = events[0] != DROPPED
         seconds = float((windows[schema.STOP_MS] - windows[schema.START_MS]).values[kept].sum()) * 1e-3
         found: np.ndarray[Any, Any] = events[:, kept].sum(-1) / (self._units(population) * seconds or np.nan)
+        return found
+
+    def _windows(self, population: str) -> xarray.Dataset:
+        node: Any = self.tree[f"{schema.WINDOWS}/{population}"]
+        found: xarray.Dataset = node.to_dataset(inherit=False)
         return found
 
     def _units(self, population: str) -> int:

@@ -123,13 +123,14 @@ class Simulator:
             for given, file in zip(self.request.values(), (schema.CIRCUIT_FILE, schema.SETTINGS_FILE), strict=True):
                 refuse_other(folder / file, read_yaml_file(folder / file), given)
             return Simulated.of(open_run(folder))
+        request: dict[str, Any] = dict(self.request)
         tensors: Mapping[str, Any] | None = None
         if status is not None:
-            recorder, tensors, _ = Recorder.resume(folder, **self.request)
+            recorder, tensors, _ = Recorder.resume(folder, **request)
         else:
             replicas = {schema.SEED: list(self.simulation.seeds)}
             provenance = {"device": self.device, "backend": self.simulation.backend, "mode": self.simulation.way}
-            recorder = Recorder.create(folder, **self.request, replicas=replicas, provenance=provenance)
+            recorder = Recorder.create(folder, **request, replicas=replicas, provenance=provenance)
         with recorder:
             engine = self._engine()
             records = Records(recorder, self.plan, self.simulation, engine)

@@ -86,7 +86,8 @@ class OnTorch:
         snapshots: dict[Snapshots, list[tuple[int, dict[str, list[Array]]]]] = {one: [] for one in plan.snapshots}
         while (now := clock.step_number) < end:
             self._look(now, states, snapshots)
-            ahead = [(now // one.every + 1) * one.every for one in (*plan.states, *plan.snapshots)]
+            intervals = [*(one.every for one in plan.states), *(one.every for one in plan.snapshots)]
+            ahead = [(now // every + 1) * every for every in intervals]
             for name, found in clock.run(min([end, *ahead]) - now).items():
                 if name in spikes:
                     spikes[name].append(found)

@@ -131,7 +131,7 @@ def _joined(parts: Sequence[Sequence[Ran]], population: str) -> tuple[Array, Arr
 
 def _state(watched: Watched, trace: Trace, parts: Sequence[Sequence[Ran]]) -> tuple[Array, dict[str, Array]]:
     """Steps [T] and variable → [R, T, U] of what was asked, out of what was seen."""
-    columns = np.searchsorted(trace.units, watched.units)
+    columns = np.searchsorted(np.array(trace.units), watched.units)
     steps: list[Array] = []
     values: dict[str, list[Array]] = {name: [] for name in watched.variables}
     for ran in parts:

@@ -159,9 +159,10 @@ def _synapses(one: Snapshots, realised: Any) -> tuple[schema.Group, Array | None
     counts = None if alike else np.array([len(entry) for entry in edges])
     pairs: tuple[Any, Any] = (edges[0].post, edges[0].pre)
     if counts is not None:
-        pairs = tuple(np.full((len(edges), int(counts.max())), ABSENT, "int32") for _ in range(2))
+        post, pre = (np.full((len(edges), int(counts.max())), ABSENT, "int32") for _ in range(2))
         for replica, entry in enumerate(edges):
-            pairs[0][replica, : len(entry)], pairs[1][replica, : len(entry)] = entry.post, entry.pre
+            post[replica, : len(entry)], pre[replica, : len(entry)] = entry.post, entry.pre
+        pairs = (post, pre)
     what = {schema.WEIGHT: "synaptic weights", **{name: f"{name} of synapses" for name in one.variables}}
     group = schema.synapses(one.projection, f"every_{one.every}", post=ends[0], pre=ends[1], pairs=pairs, what=what)
     return group, counts
