@@ -2,6 +2,7 @@
 
 from neurosal.circuits.all_conv import all_conv
 from neurosal.circuits.brunel import brunel, brunel_small
+from neurosal.circuits.eprop_digits import eprop_digits
 from neurosal.circuits.foldiak import foldiak
 from neurosal.circuits.lenet5 import lenet5
 from neurosal.circuits.microcircuit import microcircuit
@@ -18,6 +19,7 @@ __all__ = [
     "brunel_small",
     "coba",
     "cuba",
+    "eprop_digits",
     "foldiak",
     "lenet5",
     "microcircuit",

@@ -12,6 +12,7 @@ from neurosal.checks.names import check_names
 from neurosal.checks.space import check_space
 from neurosal.checks.spiking import check_no_time, in_time, time_problems
 from neurosal.checks.synapses import estimate_in_time
+from neurosal.checks.timed import check_timed
 from neurosal.checks.view import View, view_of
 from neurosal.errors import CircuitError, Problem
 from neurosal.graph.circuit import Circuit
@@ -28,6 +29,7 @@ CHECKS = (
     check_ties,
     check_routing,
     check_no_time,
+    check_timed,
 )
 IN_TIME = (check_names, time_problems)
 

@@ -23,6 +23,7 @@ from neurosal.errors import ExperimentError, NeurosalError, Problem, near
 from neurosal.graph.circuit import Circuit
 from neurosal.graph.files import misread
 from neurosal.graph.models import Rate
+from neurosal.graph.timed import targets_of
 from neurosal.graph.value import shown
 from neurosal.settings.experiment import Arm, Experiment, overlaid
 from neurosal.settings.phases import Phase
@@ -239,18 +240,23 @@ def _data_fits(name: str, circuit: Circuit, training: Training | None, dataset: 
         )
         yield Problem(place=place, expected=expected, found=", ".join(circuit.inputs))
     for source, shape in wanted.items():
-        if source in circuit.inputs and prod(shape) != circuit.populations[source].units:
+        if source in circuit.inputs and prod(shape) != circuit.populations[source].features:
+            timed = circuit.populations[source].features != circuit.populations[source].units
+            what = f"{'units × frames' if timed else 'units'} in {source!r} (the data set {dataset.name})"
             yield Problem(
-                place=place, expected=f"{prod(shape)} units in {source!r} (the data set {dataset.name})",
-                found=str(circuit.populations[source].units), remedy=_size_remedy(0, prod(shape)),
+                place=place, expected=f"{prod(shape)} {what}",
+                found=str(circuit.populations[source].features), remedy="" if timed else _size_remedy(0, prod(shape)),
             )  # fmt: skip
-    output = circuit.populations[circuit.output]
+    output, wanted_outputs = circuit.populations[circuit.output], targets_of(circuit)
     targets = training is None or training.loss != "none"  # else nobody looks at them
-    if targets and output.units != dataset.outputs:
+    if targets and wanted_outputs != dataset.outputs:
         what = "classes" if dataset.classes else "targets"
+        each = wanted_outputs != output.units
         yield Problem(
-            place=place, expected=f"{dataset.outputs} units in {circuit.output!r} (the {what} of {dataset.name})",
-            found=str(output.units), remedy=_size_remedy(-1, dataset.outputs),
+            place=place,
+            expected=f"{dataset.outputs} {'units × steps' if each else 'units'} in {circuit.output!r} "
+            f"(the {what} of {dataset.name})",
+            found=str(wanted_outputs), remedy="" if each else _size_remedy(-1, dataset.outputs),
         )  # fmt: skip
     if training is None:
         return
@@ -438,7 +444,7 @@ def _memory(
     judged = max((sizes.get(part, 0) for part in ("validation", "test")), default=0)
     for name in [name for name in circuits if name in trainings]:
         training, replicas = trainings[name], _replicas(view, name)
-        features = sum(circuits[name].populations[each].units for each in circuits[name].inputs)
+        features = sum(circuits[name].populations[each].features for each in circuits[name].inputs)
         as_bytes = dataset is not None and dataset.stays_bytes(
             {each: circuits[name].populations[each].extent for each in circuits[name].inputs}
         )

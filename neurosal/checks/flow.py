@@ -11,6 +11,7 @@ from neurosal.errors import Problem
 from neurosal.graph.convolution import shares_weights
 from neurosal.graph.models import Rate, Relay, Source
 from neurosal.graph.projection import Projection
+from neurosal.graph.spiking import Dynamical
 from neurosal.graph.wiring import SameRoute
 
 
@@ -55,7 +56,7 @@ def _lateral(view: View, name: str, edge: Projection) -> Iterator[Problem]:
             found=repr(edge.target),
             remedy="Make it feedforward, or the two populations one.",
         )
-    elif (model := view.model(edge.source)) is not None and not isinstance(model, Rate):
+    elif (model := view.model(edge.source)) is not None and not isinstance(model, (Rate, Dynamical)):
         yield Problem(
             place=f"projections.{name}.source",
             expected="a population that computes its activity (the pathway is lateral)",
@@ -67,7 +68,11 @@ def _lateral(view: View, name: str, edge: Projection) -> Iterator[Problem]:
 def check_cycles(view: View) -> Iterator[Problem]:
     """No cycle along feedforward or feedback projections, nor through the areas that a router chooses."""
     forward = [(edge.source, edge.target, name) for name, edge in view.connected("feedforward")]
-    error = [(edge.source, edge.target, name) for name, edge in view.connected("feedback")]
+    error = [
+        (edge.source, edge.target, name)
+        for name, edge in view.connected("feedback")
+        if edge.source != edge.target or not view.circuit.remembers(edge.source)
+    ]
     yield from _cycles(forward, "feedforward", "Turn one of these projections round or remove it.")
     yield from _cycles(error, "feedback", "Turn one of these projections round or remove it.")
     routes = list(_routes(view))

@@ -14,6 +14,7 @@ from neurosal.graph.initialisers import Constant
 from neurosal.graph.plasticity import Plasticity
 from neurosal.graph.population import Population
 from neurosal.graph.projection import Projection
+from neurosal.graph.timed import timing_of
 from neurosal.graph.weights import Own, SignOf
 from neurosal.graph.wiring import Dense, Router
 from neurosal.settings.optimizers import SGD, Optimizer
@@ -82,8 +83,15 @@ def estimate(
         "optimizer": each * _states(optimizer) * (sum(numbers[name] for name in plastic) + units),
         "plasticity": each * sum(_remembered(circuit, name) for name in plastic),
         "changes": each * _changes(circuit, {name: numbers[name] for name in plastic}, optimizer),
-        "signals": each * SIGNALS * batch_size * sum(population.units for population in circuit.populations.values()),
+        "signals": each * SIGNALS * batch_size * units_in_time(circuit),
     }
+
+
+def units_in_time(circuit: Circuit) -> int:
+    """Numbers that a signal of all populations has for one sample: one a unit, or one a unit and step."""
+    timing = timing_of(circuit)
+    steps = 1 if timing is None else timing.steps
+    return steps * sum(population.units for population in circuit.populations.values())
 
 
 def estimate_run(
@@ -111,7 +119,7 @@ def estimate_run(
     """
     needs = estimate(circuit, replicas, training.batch_size, training.dtype, training.optimizer)
     state = sum(needs[part] for part in STATE)
-    units = sum(population.units for population in circuit.populations.values())
+    units = units_in_time(circuit)
     judged = min(evaluated * replicas, EVALUATED_ROWS) * SIGNALS * units * BYTES[training.dtype]
     queue = int(training.queue_mb * 2**20)
     return needs | {

@@ -26,6 +26,7 @@ from neurosal.graph import (
     Own,
     Projection,
     SpikeTrain,
+    timing_of,
 )
 from neurosal.graph.dynamics import names_in
 from neurosal.graph.value import shown
@@ -36,14 +37,16 @@ SIMULATE = "Circuits in continuous time are simulated: `ns.simulate`."
 
 
 def in_time(circuit: Circuit) -> bool:
-    """Whether a circuit has populations in continuous time (or sources of spikes), so that `simulate` runs it.
+    """Whether a circuit has populations in continuous time (or sources of spikes), so that `simulate` runs it; not
+    where samples take time (`TimedSource`), which are trained on.
 
     Example:
         >>> from neurosal.graph import LIF, Circuit, Population
         >>> in_time(Circuit(populations={"cells": Population(size=3, model=LIF())}))
         True
     """
-    return any(isinstance(population.model, (Dynamical, Emitter)) for population in circuit.populations.values())
+    models = [population.model for population in circuit.populations.values()]
+    return any(isinstance(model, (Dynamical, Emitter)) for model in models) and timing_of(circuit) is None
 
 
 def refuse_time(circuit: Circuit) -> None:

@@ -16,6 +16,7 @@ from neurosal.checks.memory import EVALUATED_BYTES, EVALUATED_ROWS
 from neurosal.engine.images import Augmenter, Changed, Images
 from neurosal.engine.losses import NO_LOSS
 from neurosal.errors import DataError, Problem
+from neurosal.graph import targets_of, timing_of
 from neurosal.lower.streams import stream
 from neurosal.settings.augmentation import Augmentation
 
@@ -49,16 +50,16 @@ class Part:
         problems += [
             Problem(
                 place=f"data.{place}",
-                expected=f"{network.circuit.populations[name].units} features for population {name!r}",
+                expected=f"{network.circuit.populations[name].features} features for population {name!r}",
                 found=str(_features(rows)),
                 remedy="Change the population's size or the data's shape.",
             )
             for name, rows in self.inputs.items()
-            if name in names and _features(rows) != network.circuit.populations[name].units
+            if name in names and _features(rows) != network.circuit.populations[name].features
         ]
         given = torch.tensor(part.y)
         self.labels = None if given.is_floating_point() else given
-        target, wrong = _targets(given, loss, network.circuit.populations[network.circuit.output].units)
+        target, wrong = _targets(given, loss, targets_of(network.circuit))
         problems += [Problem(place=f"data.{place}", **fields) for fields in wrong]
         if problems:
             raise DataError(problems)
@@ -195,7 +196,8 @@ def rows_at_once(network: Network) -> int:
     """Samples that go through a network together where there is no error: what its signals take is bounded."""
     units = sum(population.units for population in network.circuit.populations.values())
     # Before and after the activation.
-    each = 2 * units * network.dtype.itemsize
+    timing = timing_of(network.circuit)
+    each = 2 * units * network.dtype.itemsize * (1 if timing is None else timing.steps)
     return max(1, min(EVALUATED_ROWS, EVALUATED_BYTES // each) // len(network.seeds_in_run))
 
 

@@ -40,7 +40,7 @@ from neurosal.engine.sweep import Batch, Sweep, natural, no_grad
 from neurosal.engine.together import Together
 from neurosal.engine.wiring import flat
 from neurosal.errors import CircuitError, Problem, near
-from neurosal.graph import Circuit, Router
+from neurosal.graph import Circuit, Router, timing_of
 from neurosal.lower.holding import Memory, memory
 from neurosal.lower.plan import Change, Plan, Route, plan
 from neurosal.settings.optimizers import Optimizer
@@ -85,7 +85,7 @@ class Network(Stepped, Lesioned, Exported):
             else parameters
         )
         self._routers = self._make_routers() if routers is None else routers
-        self._sweep = Sweep(self.plan, self._parameters, self._routers)
+        self._sweep = self._make_sweep()
         self._learner = Learner(self.plan, self._parameters, self._sweep)
         self._state = NetworkState(self._parameters, self._routers, self._learner)
         self._parameters.lesions.networks.add(self)
@@ -101,6 +101,9 @@ class Network(Stepped, Lesioned, Exported):
         self.together: Together | None = None  # what it learns with networks of other processes
         self.seeds_in_run = seeds  # of the replicas of all processes, where each trains some of them
         self._steps = 0  # magnitudes are drawn for it; those that a twin shares stay as they are
+
+    def _make_sweep(self) -> Sweep:
+        return Sweep(self.plan, self._parameters, self._routers)
 
     @property
     def steps(self) -> int:
@@ -427,10 +430,12 @@ class Network(Stepped, Lesioned, Exported):
         held = self._parameters.held
         parameters = Parameters(other, self.seeds, self.device, self.dtype, self._parameters, self._compute, held)
         routers = {name: state for name, state in self._routers.items() if name in circuit.projections}
-        return Network(circuit, self.seeds, self.device, self.dtype, parameters, routers, self._compute, self.recompute)
+        return type(self)(
+            circuit, self.seeds, self.device, self.dtype, parameters, routers, self._compute, self.recompute
+        )
 
     def __deepcopy__(self, _: dict[int, Any]) -> Network:
-        copy = Network(
+        copy = type(self)(
             self.circuit,
             self.seeds,
             self.device,
@@ -486,4 +491,9 @@ def compile(  # noqa: A001 - the verb of the field
     refuse_time(circuit)
     refuse_populations(step, circuit)
     refuse_oversized(circuit, len(chosen), dtype=str(kind).removeprefix("torch."))
+    if timing_of(circuit) is not None:
+        from neurosal.engine.unrolled.network import UnrolledNetwork, refuse_ways  # it is a network
+
+        refuse_ways(step, narrow, segments)
+        return UnrolledNetwork(circuit, chosen, where, kind)
     return Network(circuit, chosen, where, kind, compute=narrow, recompute=segments, way=step, held=held)

@@ -43,6 +43,7 @@ from neurosal.graph.synapses import (
     Modulation,
     Synapse,
 )
+from neurosal.graph.timed import TimedReadout, TimedSource, Timing, targets_of, timing_of
 from neurosal.graph.value import FrozenMap, Kinded, Value
 from neurosal.graph.waveforms import Ramp, Samples, Sine, Steps, Waveform
 from neurosal.graph.weights import Copy, Own, SignOf, Transpose, Weights
@@ -128,6 +129,9 @@ __all__ = [
     "Steps",
     "Synapse",
     "Timed",
+    "TimedReadout",
+    "TimedSource",
+    "Timing",
     "Transpose",
     "TruncatedNormal",
     "TsodyksMarkram",
@@ -140,4 +144,6 @@ __all__ = [
     "XavierNormal",
     "XavierUniform",
     "register_block",
+    "targets_of",
+    "timing_of",
 ]

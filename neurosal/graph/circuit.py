@@ -13,6 +13,7 @@ from neurosal.graph.driving import driven_at
 from neurosal.graph.models import Relay, Source
 from neurosal.graph.population import Population
 from neurosal.graph.projection import Pathway, Projection
+from neurosal.graph.spiking import Dynamical
 from neurosal.graph.value import FrozenMap, Value, shown
 from neurosal.graph.wiring import Router, SameRoute
 
@@ -108,7 +109,9 @@ class Circuit(Value):
     def _ordered(self, pathway: Pathway, names: list[str]) -> list[str]:
         graph = networkx.DiGraph()
         graph.add_nodes_from(names)
-        graph.add_edges_from((p.source, p.target) for p in self.select(pathway=pathway).values())
+        # Feedback of spiking units to themselves reaches their past: no cycle within a step.
+        edges = [(p.source, p.target) for p in self.select(pathway=pathway).values()]
+        graph.add_edges_from((start, end) for start, end in edges if start != end or not self.remembers(start))
         try:
             return list(
                 networkx.lexicographical_topological_sort(
@@ -125,6 +128,11 @@ class Circuit(Value):
                     remedy="Turn one of these projections round or remove it.",
                 )
             ) from None
+
+    def remembers(self, population: str) -> bool:
+        """Whether the units of a population have a state that goes on from step to step."""
+        entry = self.populations.get(population)
+        return entry is not None and isinstance(entry.model, Dynamical)
 
     def router_of(self, population: str) -> str | None:
         """Name of the modulatory projection that chooses the areas of `population`, followed through `SameRoute`; None

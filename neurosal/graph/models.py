@@ -20,6 +20,10 @@ class Model(Kinded):
     family: ClassVar[str] = "population model"
     carries: ClassVar[frozenset[str]] = frozenset()
 
+    def features(self, units: int) -> int:
+        """How many numbers of a sample an input of so many units takes."""
+        return units
+
     def parameters(self, extent: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
         """What a population of this extent can learn of its own, by name, and its shape in one area."""
         return {}

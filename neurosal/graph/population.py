@@ -51,6 +51,11 @@ class Population(Value):
         return self.size if self.size is not None else prod(self.shape or ())
 
     @property
+    def features(self) -> int:
+        """How many numbers of a sample it takes, as an input."""
+        return self.model.features(self.units)
+
+    @property
     def parameters(self) -> dict[str, tuple[int, ...]]:
         """What the population itself can learn, by name, and its shape in one area: bias, scale, shift."""
         return self.model.parameters(self.extent)

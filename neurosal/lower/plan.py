@@ -245,10 +245,11 @@ def _backward(circuit: Circuit, output: str) -> list[Backward]:
     """Populations that error reaches, in an order in which it can travel."""
     reached, phases = {output}, []
     for name in circuit.error_order():
-        incoming = tuple(
-            edge for edge, value in circuit.select(pathway="feedback", target=name).items() if value.source in reached
-        )
+        heard = circuit.select(pathway="feedback", target=name)
+        incoming = tuple(edge for edge, value in heard.items() if value.source in reached)
         if incoming and name != output:
+            # Its own, which reaches its past, comes with what others bring.
+            incoming += tuple(edge for edge, value in heard.items() if value.source == name)
             targets = frozenset(edge for edge in incoming if circuit.projections[edge].carries == "target")
             phases.append(Backward(population=name, projections=incoming, targets=targets))
             reached.add(name)

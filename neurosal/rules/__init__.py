@@ -3,13 +3,16 @@
 Example:
     >>> from neurosal import rules
     >>> sorted(rules.__all__)
-    ['bp', 'brsf', 'dfa', 'dkp', 'drtp', 'fa', 'frsf', 'kp', 'kp_tied', 'pfa', 'pfa_o', 'sal', 'shallow', 'usf', 'wm']
+    ['bp', 'bptt', 'brsf', 'dfa', 'dkp', 'drtp', 'eprop', 'fa', 'frsf', 'kp', 'kp_tied', 'pfa', 'pfa_o', 'sal', 'shallow',
+     'usf', 'wm']
 """
 
 from neurosal.rules.backpropagation import bp
+from neurosal.rules.backpropagation_through_time import bptt
 from neurosal.rules.direct_feedback_alignment import dfa
 from neurosal.rules.direct_kolen_pollack import dkp
 from neurosal.rules.direct_random_target_projection import drtp
+from neurosal.rules.eprop import eprop
 from neurosal.rules.feedback_alignment import fa
 from neurosal.rules.kolen_pollack import kp, kp_tied
 from neurosal.rules.product_feedback_alignment import pfa, pfa_o
@@ -22,10 +25,12 @@ from neurosal.rules.weight_mirror import wm
 
 __all__ = [
     "bp",
+    "bptt",
     "brsf",
     "dfa",
     "dkp",
     "drtp",
+    "eprop",
     "fa",
     "frsf",
     "kp",

@@ -8,10 +8,10 @@ from functools import cached_property
 
 from neurosal.engine.losses import NO_LOSS
 from neurosal.errors import Problem, near
-from neurosal.graph import Circuit, Relay
+from neurosal.graph import Circuit, Relay, timing_of
 from neurosal.lower.paths import Pair, comparable, left_out
 from neurosal.lower.plan import Change, Plan, plan
-from neurosal.rules import bp
+from neurosal.rules import bp, bptt
 from neurosal.settings.probes import KINDS, Probe, What
 from neurosal.stats.catalogue import find
 
@@ -45,13 +45,17 @@ class Recordable:
         """The backpropagation form of the circuit: its forward part, with tied feedback."""
         circuit = self.plan.circuit
         relays = [name for name, entry in circuit.populations.items() if isinstance(entry.model, Relay)]
-        return bp(circuit.without([*circuit.select(pathway="feedback"), *relays]))
+        forward = circuit.without([*circuit.select(pathway="feedback"), *relays])
+        return bp(forward) if timing_of(circuit) is None else bptt(forward)
 
     @cached_property
     def compared(self) -> list[str]:
-        """Feedforward projections that both the circuit and its backpropagation form change."""
+        """Feedforward projections (where samples take time lateral ones, too) that both the circuit and its
+        backpropagation form change."""
         both = set(_changed(self.plan.changes)) & set(_changed(plan(self.reference).changes))
-        return [name for name in self.plan.circuit.select(pathway="feedforward") if name in both]
+        circuit = self.plan.circuit
+        pathways = ("feedforward",) if timing_of(circuit) is None else ("feedforward", "lateral")
+        return [name for name, edge in circuit.projections.items() if edge.pathway in pathways and name in both]
 
     @cached_property
     def misled(self) -> list[str]:

@@ -1,0 +1,161 @@
+"""Small circuits whose samples take time, and a slow reference of them: one step, sample, replica and synapse after
+another under autograd, which shares no code with the engine.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from neurosal.graph import (
+    LIF,
+    Circuit,
+    Dense,
+    Jump,
+    Normal,
+    Own,
+    Population,
+    Projection,
+    TimedReadout,
+    TimedSource,
+    Wiring,
+)
+from neurosal.plasticity import Delta
+
+SOFT = {"e_leak_mv": 0.0, "v_threshold_mv": 1.0, "v_reset_mv": 0.0, "reset": "subtract", "refractory_ms": 0.0}
+
+
+def circuit(
+    model: LIF,
+    *,
+    recurrent: bool = True,
+    inputs: int = 6,
+    units: int = 9,
+    outputs: int = 3,
+    steps: int = 40,
+    window_ms: float | None = None,
+    targets: str = "sample",
+    wiring: Wiring | None = None,
+    std: float = 0.5,
+) -> Circuit:
+    """Input, one population of spiking units, read-out."""
+
+    def edge(source: str, target: str, std: float, **fields: Any) -> Projection:
+        return Projection(
+            source=source,
+            target=target,
+            synapse=Jump(),
+            plasticity=Delta(),
+            weights=Own(init=Normal(std=std)),
+            **fields,
+        )
+
+    edges = {"input_to_hidden": edge("input", "hidden", std), "hidden_to_output": edge("hidden", "output", 0.3)}
+    if recurrent:
+        within = {"pathway": "lateral", "wiring": wiring or Dense()}
+        edges["hidden_to_hidden"] = edge("hidden", "hidden", 0.4, **within)
+    return Circuit(
+        name="small",
+        populations={
+            "input": Population(size=inputs, model=TimedSource(frames=steps)),
+            "hidden": Population(size=units, model=model),
+            "output": Population(size=outputs, model=TimedReadout(window_ms=window_ms, targets=targets)),
+        },
+        projections=edges,
+    )
+
+
+def spikes(samples: int, circuit: Circuit, share: float = 0.25, seed: int = 3) -> Tensor:
+    """Random spikes as features of samples."""
+    features = circuit.populations["input"].features
+    drawn = torch.rand(samples, features, generator=torch.Generator().manual_seed(seed))
+    return (drawn < share).double()
+
+
+class Spike(torch.autograd.Function):
+    """A step whose derivative is the triangle of the paper."""
+
+    @staticmethod
+    def forward(ctx: Any, excess: Tensor, width: float, damping: float) -> Tensor:  # type: ignore[override]
+        ctx.save_for_backward(excess)
+        ctx.shape = (width, damping)
+        return (excess > 0).to(excess.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Any:
+        (excess,) = ctx.saved_tensors
+        width, damping = ctx.shape
+        return grads[0] * damping / width * torch.clamp(1 - excess.abs() / width, min=0), None, None
+
+
+def unrolled(
+    circuit: Circuit, weights: dict[str, Tensor], x: Tensor, *, through_recurrence: bool = True
+) -> tuple[Tensor, Tensor]:
+    """Spikes [N, T, U] and read-out [N, T, O] of one replica, differentiable in the weights.
+
+    Args:
+        weights: projection → [post, pre].
+        through_recurrence: whether error passes recurrent spikes.
+    """
+    model, source = circuit.populations["hidden"].model, circuit.populations["input"].model
+    readout = circuit.populations["output"].model
+    units = circuit.populations["hidden"].units
+    played = x.view(len(x), source.steps, -1)
+    alpha = torch.exp(torch.tensor(-1.0 / model.tau_m_ms, dtype=x.dtype))
+    kappa = torch.exp(torch.tensor(-1.0 / readout.tau_m_ms, dtype=x.dtype))
+    step = getattr(model, "threshold_step_mv", 0.0)
+    rho = torch.exp(torch.tensor(-1.0 / getattr(model, "tau_threshold_ms", 1.0), dtype=x.dtype))
+    rest = model.e_leak_mv + model.bias_mv
+    v = torch.full((len(x), units), model.e_leak_mv, dtype=x.dtype)
+    theta, y = torch.zeros_like(v), torch.zeros(len(x), circuit.populations["output"].units, dtype=x.dtype)
+    last = torch.full((len(x), units), -1000)
+    all_spikes, values = [], []
+    for n in range(source.steps):
+        ready = n - last >= round(model.refractory_ms)
+        moved = rest + alpha * (v - rest)
+        v = torch.where(ready, moved, v) if model.clamped else moved
+        theta = rho * theta
+        excess = v - theta - model.v_threshold_mv
+        z = Spike.apply(excess, model.v_threshold_mv - model.e_leak_mv, readout.damping) * ready
+        last = torch.where(z.detach() > 0, n, last)
+        arriving = played[:, n] @ weights["input_to_hidden"].T
+        if "hidden_to_hidden" in weights:
+            arriving = arriving + (z if through_recurrence else z.detach()) @ weights["hidden_to_hidden"].T
+        if model.clamped and model.refractory_ms > 0:
+            arriving = arriving * (ready & (z.detach() == 0))
+        v = v + arriving
+        fired = z.detach()
+        if model.reset == "subtract":
+            v = v - fired * (model.v_threshold_mv - model.v_reset_mv)
+        else:
+            v = torch.where(fired > 0, torch.full_like(v, model.v_reset_mv), v)
+        theta = theta + step * z
+        y = kappa * y + z @ weights["hidden_to_output"].T
+        all_spikes.append(z)
+        values.append(y)
+    return torch.stack(all_spikes, 1), torch.stack(values, 1)
+
+
+def loss_of(circuit: Circuit, values: Tensor, target: Tensor, loss: str) -> Tensor:
+    """The mean loss of samples over the window, as a sum over samples divided by nothing but their number."""
+    window = circuit.populations["output"].model.window_ms
+    seen = values[:, -round(window) :] if window is not None else values
+    if loss == "cross_entropy":
+        steps = seen.shape[1]
+        return torch.nn.functional.cross_entropy(seen.flatten(0, 1), target.repeat_interleave(steps))
+    each = circuit.populations["output"].model.targets == "step"
+    wanted = target.view(seen.shape) if each else target[:, None].expand(seen.shape)
+    return (seen - wanted).square().mean()
+
+
+def gradients(
+    circuit: Circuit, weights: dict[str, Tensor], x: Tensor, y: Tensor, loss: str = "cross_entropy", **how: Any
+) -> dict[str, Tensor]:
+    """Projection → gradient of the loss under autograd."""
+    leaves = {name: weight.clone().requires_grad_() for name, weight in weights.items()}
+    values = unrolled(circuit, leaves, x, **how)[1]
+    total = loss_of(circuit, values, y, loss)
+    found = torch.autograd.grad(total, list(leaves.values()))
+    return dict(zip(leaves, found, strict=True))
