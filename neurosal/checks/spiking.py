@@ -457,6 +457,8 @@ def _for_time(member: type) -> bool:
 
 def check_no_time(view: View) -> Iterator[Problem]:
     """Rates have no synapses of spikes, and what belongs to these."""
+    if timing_of(view.circuit) is not None:
+        return
     for name, edge in view.projections.items():
         for field, value in (("synapse", edge.synapse), ("sign", edge.sign), ("short_term", edge.short_term)):
             if value is not None:

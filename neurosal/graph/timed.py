@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class TimedSource(Source):
-    """Plays samples as spikes. A sample is a list of frames, each with a value from 0 to 1 for every unit; while a frame
+    """Plays samples as spikes. A sample is a list of frames, each with a value from 0 to 1 for every unit; while one
     is shown, a unit of value x spikes regularly at ``x`` times the rate: after step n it has spiked
     ``floor(1/2 + Σ x rate dt)`` times. Frames of 0 and 1 that last one step, at a spike a step, are the spikes
     themselves.

@@ -3,8 +3,8 @@
 Example:
     >>> from neurosal import rules
     >>> sorted(rules.__all__)
-    ['bp', 'bptt', 'brsf', 'dfa', 'dkp', 'drtp', 'eprop', 'fa', 'frsf', 'kp', 'kp_tied', 'pfa', 'pfa_o', 'sal', 'shallow',
-     'usf', 'wm']
+    ['bp', 'bptt', 'brsf', 'dfa', 'dkp', 'drtp', 'eprop', 'fa', 'frsf', 'kp', 'kp_tied', 'pfa', 'pfa_o', 'sal',
+     'shallow', 'usf', 'wm']
 """
 
 from neurosal.rules.backpropagation import bp

@@ -40,8 +40,9 @@ def eprop(
     Args:
         circuit: populations in time (`TimedSource`, `LIF`, `AdaptiveLIF`, `TimedReadout`) and their projections.
         feedback: B: "symmetric", at every moment the transpose of the read-out's weights (weight transport), and for a
-            population that the read-out does not hear of those along the way; "random", drawn and fixed; "adaptive", drawn, then changed by the product that changes the read-out's weights, as in
-            Kolen & Pollack (decay of the optimiser brings both together).
+            population that the read-out does not hear of those along the way; "random", drawn and fixed; "adaptive",
+            drawn, then changed by the product that changes the read-out's weights, as in Kolen & Pollack (decay of the
+            optimiser brings both together).
         init: how B is drawn.
         keep_feedback: accept a circuit with feedback, and serve only the populations that it does not reach.
         only: names of the populations to serve; None for all.

@@ -50,6 +50,10 @@ def _sal(name: str, **options: Any) -> Case:
 PLAIN = (
     Case("bp", rules.bp, transports=True, transports_at_birth=True),
     Case("shallow", rules.shallow, learns_below=False),
+    Case("bptt", rules.bptt, transports=True, transports_at_birth=True),
+    Case("eprop", rules.eprop, transports=True, transports_at_birth=True),
+    Case("eprop_random", functools.partial(rules.eprop, feedback="random")),
+    Case("eprop_adaptive", functools.partial(rules.eprop, feedback="adaptive")),
     Case("fa", rules.fa),
     Case("dfa", rules.dfa),
     Case("kp", rules.kp),

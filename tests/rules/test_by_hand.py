@@ -75,8 +75,14 @@ def by_hand(network: Any, circuit: Circuit, rule: str, r: int) -> Layered:
     return net
 
 
+# Where nothing takes time, the rules of spiking units are those of the same feedback.
+WITHOUT_TIME = {"bptt": "bp", "eprop": "bp", "eprop_random": "dfa", "eprop_adaptive": "dkp"}
+
+
 def rule_of(case: Case) -> tuple[str, str]:
     """The rule by which error returns, and the reduction."""
+    if case.name in WITHOUT_TIME:
+        return WITHOUT_TIME[case.name], "batch"
     if not case.name.startswith("sal_"):
         return getattr(case.make, "func", case.make).__name__, "batch"
     options = case.make.keywords  # type: ignore[attr-defined]

@@ -25,7 +25,7 @@ def test_an_unknown_option_is_refused_with_near_names(name: str) -> None:
     found = problems(getattr(rules, name), SMALL, keep_fedback=True)
     assert len(found) == 1
     assert found[0].startswith(f"rules.{name}.keep_fedback: expected a known option")
-    assert ("Did you mean 'keep_feedback'?" in found[0]) == (name not in ("shallow", "sal"))
+    assert ("Did you mean 'keep_feedback'" in found[0]) == (name not in ("shallow", "sal"))
 
 
 @pytest.mark.parametrize("name", rules.__all__)

@@ -1,5 +1,6 @@
-"""The forward and feedback sweep over all steps of a batch. Rows are those of networks without time, with a row for each
-step and sample: [T·N, units] for one replica, [R, T·N, units] for more. So changes of weights are the same products.
+"""The forward and feedback sweep over all steps of a batch. Rows are those of networks without time, with a row for
+each step and sample: [T·N, units] for one replica, [R, T·N, units] for more. So changes of weights are the same
+products.
 
 Letters: R replica, T step, N sample, U unit, O unit of the read-out.
 """
