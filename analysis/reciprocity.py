@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from neurosal.analysis.sources import ArmRecord
 from neurosal.analysis.stacking import text
 from neurosal.analysis.style import GREY, caption, look, panels, styled
 from neurosal.analysis.tables import Table, number, plus_minus
-from neurosal.analysis.wirings import Wired, of_circuit, real, strengths_both_ways
+from neurosal.analysis.wirings import Wired, angle_both_ways, of_circuit, real, strengths_both_ways
 from neurosal.errors import ExperimentError, Problem
 from neurosal.record import schema
 from neurosal.stats import base
@@ -34,8 +35,9 @@ SWAPS = 10  # tried per connection between two of them
 SHOWN_TRIADS = ("worm, Cook 2019", "fly, medulla cell types")
 REMEDY = 'Add ns.probe("weight") to what is recorded: wiring is read off the last recorded weights.'
 MARKS = {"chemical": ("o", "worm, chemical"), "gap": ("s", "worm, gap junctions"), "fly": ("^", "fly, cell types")}
-NULLS = ("null", "z", "motif")
-MEASURED = ("density", "reciprocity", "within", "null", "z", "signed", "magnitude", "signed_start", "magnitude_start")
+NULLS = ("null", "z", "motif", "angle_null")
+MEASURED = ("density", "reciprocity", "within", "null", "z", "signed", "magnitude", "angle", "signed_start",
+            "magnitude_start", "angle_start", "angle_null")  # fmt: skip
 Array = numpy.ndarray[Any, Any]
 
 
@@ -57,9 +59,10 @@ def compute(
         Dataset along ``network`` (arms, then real ones) with ``kind``, ``nodes``, ``edges``, ``density``,
         ``reciprocity``, ``within`` (expected if connections lay anywhere within their pair of populations), ``null``,
         ``z`` (against the same degrees), ``signed`` (Pearson's correlation of both directions' weights over reciprocal
-        pairs), ``magnitude`` (Spearman's, of sizes), both also before training (``_start``, over all synapses), each
-        with ``_deviation`` over seeds; ``motif`` [network, triad] z of connected triads, as a vector of length 1; and
-        ``curve_density``, ``curve_reciprocity`` [network, share].
+        pairs), ``magnitude`` (Spearman's, of sizes), ``angle`` (between the whole network and its transpose), all also
+        before training (``_start``, over all synapses), each with ``_deviation`` over seeds; ``angle_null`` (in graphs
+        with the same degrees, weights dealt out anew); ``motif`` [network, triad] z of connected triads, as a vector of
+        length 1; and ``curve_density``, ``curve_reciprocity`` [network, share].
     """
     if not 0 < share <= 1:
         raise ExperimentError(Problem(place="share", expected="above 0, at most 1", found=repr(share)))
@@ -125,6 +128,7 @@ def _remarks(dataset: xarray.Dataset, share: float, draws: int, said: Sequence[s
         "Chance: density (grey line); within pairs: density of the way back within each pair of populations.",
         "Same degrees: random graphs in which every neuron keeps its counts (of circuits one seed's).",
         "Strengths: over reciprocal pairs, both orders; chance is 0. Before training: hollow.",
+        "Angle: between a network and its transpose; chance is 90° for weights of both signs, less for sizes alone.",
     ]
     if draws and not numpy.isfinite(dataset["z"].values[dataset["kind"].values == "circuit"]).all():
         remarks.append(
@@ -172,6 +176,7 @@ def _of_network(wired: Wired, draws: int) -> dict[str, Any]:
     found: dict[str, Any] = {
         "nodes": wired.nodes, "edges": len(wired.edges), "density": wired.density, "reciprocity": _reciprocity(wired),
         "within": wired.expected, **_strengths(wired), "signed_start": numpy.nan, "magnitude_start": numpy.nan,
+        "angle_start": numpy.nan,
     }  # fmt: skip
     return found | _against_degrees(wired, draws)
 
@@ -182,19 +187,26 @@ def _reciprocity(wired: Wired) -> float:
 
 def _against_degrees(wired: Wired, draws: int) -> dict[str, Any]:
     """Reciprocity and triads beside their values in random graphs with the same degrees."""
-    none = {"null": numpy.nan, "z": numpy.nan, "motif": numpy.full(len(base.TRIADS) - CONNECTED, numpy.nan)}
+    none: dict[str, Any] = dict.fromkeys(("null", "z", "angle_null"), numpy.nan)
+    none |= {"motif": numpy.full(len(base.TRIADS) - CONNECTED, numpy.nan)}
     if draws < 2 or not 1 < len(wired.edges) <= MOST_EDGES:
         return none
 
+    dealt = numpy.random.default_rng(0)
+
     def both(pairs: Array, nodes: int) -> Array:
-        return numpy.array([base.edge_reciprocity(pairs, nodes), *base.edge_triads(pairs, nodes)[CONNECTED:]])
+        shuffled = replace(wired, edges=pairs, weights=dealt.permutation(wired.weights))
+        angle = angle_both_ways(shuffled) if wired.kind != "circuit" else numpy.nan
+        found = (base.edge_reciprocity(pairs, nodes), angle, *base.edge_triads(pairs, nodes)[CONNECTED:])
+        return numpy.array(found)
 
     observed = both(wired.edges, wired.nodes)
     null = base.configuration_null(_sparse(wired), both, draws=draws, tries=SWAPS)
     z = base.z_score(observed, null)
-    motif = numpy.nan_to_num(z[1:])
+    motif = numpy.nan_to_num(z[2:])
     length = float(numpy.linalg.norm(motif))
-    return {"null": float(null[:, 0].mean()), "z": float(z[0]), "motif": motif / length if length else none["motif"]}
+    return {"null": float(null[:, 0].mean()), "z": float(z[0]), "angle_null": float(null[:, 1].mean()),
+            "motif": motif / length if length else none["motif"]}  # fmt: skip
 
 
 def _sparse(wired: Wired) -> Any:
@@ -205,15 +217,15 @@ def _sparse(wired: Wired) -> Any:
 
 
 def _strengths(wired: Wired) -> dict[str, float]:
-    """How like both directions of reciprocal pairs are: Pearson's correlation of signed weights, Spearman's of
-    sizes."""
+    """How like both directions are: of reciprocal pairs Pearson's correlation of signed weights, Spearman's of sizes;
+    and the angle between the network and its transpose."""
     from scipy.stats import rankdata
 
     pairs = strengths_both_ways(wired) if len(wired.edges) else numpy.zeros((0, 2))
     sizes = numpy.abs(pairs)
     ranks = numpy.stack([rankdata(sizes[:, 0]), rankdata(sizes[:, 1])], axis=1) if len(pairs) else pairs
     signed = _correlation(pairs) if wired.signed else numpy.nan
-    return {"signed": signed, "magnitude": _correlation(ranks)}
+    return {"signed": signed, "magnitude": _correlation(ranks), "angle": angle_both_ways(wired)}
 
 
 def _correlation(pairs: Array) -> float:
@@ -230,7 +242,8 @@ def _correlation(pairs: Array) -> float:
 def tabulate(dataset: xarray.Dataset) -> Table:
     """Networks as rows: size, density, reciprocity beside its chance levels, and the likeness of strengths."""
     columns = ("network", "neurons", "connections", "density", "reciprocity", "within pairs", "same degrees", "z",
-               "signed", "magnitude", "signed before", "magnitude before")  # fmt: skip
+               "signed", "magnitude", "angle °", "signed before", "magnitude before", "angle ° before",
+               "angle ° same degrees")  # fmt: skip
     rows = []
     for place in range(dataset.sizes[NETWORK]):
         one = dataset.isel({NETWORK: place})
@@ -241,7 +254,8 @@ def tabulate(dataset: xarray.Dataset) -> Table:
         rows.append((
             str(one[NETWORK].values), number(float(one["nodes"])), number(round(float(one["edges"]))), entry("density"),
             entry("reciprocity"), entry("within"), entry("null"), entry("z", 1), entry("signed", 2),
-            entry("magnitude", 2), entry("signed_start", 2), entry("magnitude_start", 2),
+            entry("magnitude", 2), entry("angle", 1), entry("signed_start", 2), entry("magnitude_start", 2),
+            entry("angle_start", 1), entry("angle_null", 1),
         ))  # fmt: skip
     return Table(
         columns=columns, rows=tuple(rows), title=f"{dataset.attrs['run']}: reciprocity beside real wiring",

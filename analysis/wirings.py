@@ -11,24 +11,12 @@ from typing import Any
 
 import numpy
 
-from neurosal.data.places import FOLDER_VARIABLE, cache_folder
+from neurosal.data.connectomes import FLY, FLY_TITLE, SOURCES, WORM, WORMS, connectome_file
+from neurosal.data.places import FOLDER_VARIABLE
 from neurosal.graph.circuit import Circuit
 from neurosal.lower.plan import Plan, plan
+from neurosal.stats import base
 
-WORM, FLY = "celegans_connectomes", "fly_medulla_fib25"
-SETS = {
-    "white1986": "worm, White 1986",
-    "varshney2011": "worm, Varshney 2011",
-    "cook2019_herm": "worm, Cook 2019",
-    "cook2019_male": "male worm, Cook 2019",
-    **{f"witvliet2020_{number}": f"worm, Witvliet 2020 no. {number}" for number in range(1, 9)},
-}
-SOURCES = {
-    WORM: "worm: White et al. 1986, doi 10.1098/rstb.1986.0056; Varshney et al. 2011, arXiv 0907.2373; Cook et al. "
-    "2019, doi 10.1038/s41586-019-1352-7; Witvliet et al. 2021, doi 10.1038/s41586-021-03778-8 (from cect, MIT)",
-    FLY: "fly medulla, cell types: Takemura et al. 2015, doi 10.1073/pnas.1509820112; Lappalainen et al. 2024, "
-    "doi 10.1038/s41586-024-07939-3 (from flyvis, MIT)",
-}
 Array = numpy.ndarray[Any, Any]
 
 
@@ -76,12 +64,34 @@ class Wired:
 
 def strengths_both_ways(wired: Wired) -> Array:
     """Weights of both directions of each reciprocal pair, [pair, 2], each pair in both orders."""
+    there, back = _answers(wired)
+    return numpy.stack([wired.weights[there], back[there]], axis=1)
+
+
+def angle_both_ways(wired: Wired) -> float:
+    """Degrees between a network and its transpose, each as a vector over all pairs of neurons: 0 where every connection
+    is answered by one as strong. Connections without any way back (from inputs) are left out; NaN if all are."""
+    ways = numpy.isin(wired.blocks, list(wired.back))
+    if not ways.any():
+        return float("nan")
+    there, back = _answers(wired)
+    alone = wired.weights[ways & ~there]
+    nothing = numpy.zeros_like(alone)
+    # All places that have a connection or answer one: the connections, then the empty places opposite those alone.
+    return float(base.angle(numpy.concatenate([wired.weights[ways], nothing]),
+                            numpy.concatenate([back[ways], alone]), axis=0))  # fmt: skip
+
+
+def _answers(wired: Wired) -> tuple[Array, Array]:
+    """Of each edge whether it is answered, and the weight of the answer, 0 where there is none."""
+    if not len(wired.edges):
+        return numpy.zeros(0, bool), numpy.zeros(0)
     post, pre = wired.edges[:, 0].astype(numpy.int64), wired.edges[:, 1].astype(numpy.int64)
     keys, reverse = post * wired.nodes + pre, pre * wired.nodes + post
     order = numpy.argsort(keys)
     place = numpy.minimum(numpy.searchsorted(keys[order], reverse), len(keys) - 1)
     there = keys[order][place] == reverse
-    return numpy.stack([wired.weights[there], wired.weights[order][place][there]], axis=1)
+    return there, numpy.where(there, wired.weights[order][place], 0.0)
 
 
 # Circuits ------------------------------------------------------------------------------------------------------------
@@ -160,7 +170,7 @@ def real(folder: str | Path | None = None) -> tuple[list[Wired], list[str]]:
     """
     found, said = [], []
     for name, read in ((WORM, _worm), (FLY, _fly)):
-        path = _file(name, folder)
+        path = connectome_file(name, folder, shipped=False)
         if path is None:
             said.append(
                 f"No {name}.npz in {folder or f'{FOLDER_VARIABLE}={os.environ.get(FOLDER_VARIABLE, chr(39) * 2)}'}: "
@@ -177,23 +187,18 @@ def real(folder: str | Path | None = None) -> tuple[list[Wired], list[str]]:
     return found, said
 
 
-def _file(name: str, folder: str | Path | None) -> Path | None:
-    places = [folder] if folder is not None else [os.environ.get(FOLDER_VARIABLE), cache_folder()]
-    return next((path for place in places if place and (path := Path(place) / f"{name}.npz").is_file()), None)
-
-
 def _worm(content: Any) -> list[Wired]:
     kinds = (("chem", "chemical", ""), ("gap", "gap", ", gap junctions"))
     return [
         _of_matrix(f"{title}{ending}", kind, content[f"{name}_{part}"].T, signed=False)
         for part, kind, ending in kinds
-        for name, title in SETS.items()
+        for name, title in WORMS.items()
         if f"{name}_{part}" in content
     ]
 
 
 def _fly(content: Any) -> list[Wired]:
-    return [_of_matrix("fly, medulla cell types", "fly", (content["weights"] * content["sign"]).T, signed=True)]
+    return [_of_matrix(FLY_TITLE, "fly", (content["weights"] * content["sign"]).T, signed=True)]
 
 
 def _of_matrix(name: str, kind: str, matrix: Array, *, signed: bool) -> Wired:

@@ -13,6 +13,7 @@ from neurosal.graph import (
     KaimingNormal,
     KaimingUniform,
     LogNormal,
+    OneToOne,
     Orthogonal,
     Projection,
     Uniform,
@@ -36,9 +37,11 @@ def as_many_problems(place: str, edge: Projection, init: Initialiser) -> Iterato
     """Numbers that are given need synapses that are listed, one for each."""
     if not isinstance(init, Given):
         return
+    if isinstance(edge.wiring, OneToOne):
+        return
     if not isinstance(edge.wiring, EdgeList):
         yield Problem(place=place, expected="edges that are listed, of which these are the numbers",
-                      found=edge.wiring.kind, remedy="Take the wiring edge_list.")  # fmt: skip
+                      found=edge.wiring.kind, remedy="Take the wiring edge_list, or one_to_one.")  # fmt: skip
     elif len(init.values) != len(edge.wiring.edges):
         yield Problem(place=place, expected=f"{len(edge.wiring.edges)} values, one for each edge",
                       found=str(len(init.values)))  # fmt: skip

@@ -10,7 +10,8 @@ import pytest
 
 from neurosal import circuits, rules
 from neurosal.analysis import reciprocity
-from neurosal.analysis.wirings import of_circuit, real, strengths_both_ways
+from neurosal.analysis.wirings import Wired, angle_both_ways, of_circuit, real, strengths_both_ways
+from neurosal.data.connectomes import load_connectome
 from neurosal.errors import ExperimentError
 from neurosal.graph import Circuit
 from neurosal.lower.plan import plan
@@ -187,3 +188,53 @@ def test_worm_and_fly_have_the_published_reciprocity() -> None:
     assert set(found["gap"]) == {1.0}
     assert round(found["fly"][0], 2) == 0.44
     assert len(said) == 2
+
+
+def wired(matrix: list[list[float]], back: dict[int, int] | None = None) -> Wired:
+    array = numpy.array(matrix)
+    post, pre = numpy.nonzero(array)
+    return Wired(
+        name="it", kind="chemical", nodes=len(array), edges=numpy.stack([post, pre], axis=1), weights=array[post, pre],
+        signed=True, blocks=numpy.zeros(len(post), int), room={0: 1}, back={0: 0} if back is None else back,
+    )  # fmt: skip
+
+
+def test_the_angle_of_a_network_is_that_to_its_transpose() -> None:
+    for seed in range(3):
+        array = numpy.random.default_rng(seed).normal(size=(9, 9)) * (
+            numpy.random.default_rng(seed + 9).random((9, 9)) < 0.4
+        )
+        array *= 1 - numpy.eye(9)
+        cosine = (array * array.T).sum() / (array**2).sum()
+        assert angle_both_ways(wired(array.tolist())) == pytest.approx(numpy.degrees(numpy.arccos(cosine)))
+    assert angle_both_ways(wired([[0, 2], [2, 0]])) == 0
+    assert angle_both_ways(wired([[0, 2], [0, 0]])) == 90
+    assert angle_both_ways(wired([[0, 2], [-2, 0]])) == 180
+    assert numpy.isnan(angle_both_ways(wired([[0, 2], [0, 0]], back={})))
+
+
+def test_the_angle_of_a_trained_pair_is_that_of_its_weights_and_of_nothing_else() -> None:
+    circuit = rules.fa(circuits.mlp(6, 5, 4))
+    given = random_weights(circuit)
+    forward, back = given["hidden1_to_output"][0], given["output_to_hidden1"][0]
+    both = numpy.concatenate([forward.ravel(), back.T.ravel()]), numpy.concatenate([back.T.ravel(), forward.ravel()])
+    cosine = both[0] @ both[1] / (both[0] @ both[0])
+    found = angle_both_ways(of_circuit("it", circuit, given, share=1.0))
+    assert found == pytest.approx(numpy.degrees(numpy.arccos(cosine)))
+
+
+def test_random_graphs_of_the_same_degrees_agree_with_those_of_networkx() -> None:
+    """Swaps of our own against networkx' for a worm: the same mean reciprocity, far from the worm's."""
+    import networkx
+
+    worm = load_connectome("witvliet2020_1").chemical > 0
+    numpy.fill_diagonal(worm, 0)
+    ours = base.configuration_null(worm, base.edge_reciprocity, draws=40, tries=20)
+    theirs = []
+    for seed in range(8):
+        graph = networkx.from_numpy_array(worm.T, create_using=networkx.DiGraph)
+        networkx.directed_edge_swap(graph, nswap=4000, max_tries=400_000, seed=seed)
+        theirs.append(networkx.reciprocity(graph))
+    spread = (numpy.var(ours) / len(ours) + numpy.var(theirs) / len(theirs)) ** 0.5
+    assert abs(numpy.mean(ours) - numpy.mean(theirs)) < 4 * spread
+    assert float(base.reciprocity(worm)) > numpy.max(ours) + 0.05

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from neurosal import data
+from neurosal.data import connectomes
 from neurosal.data.catalogue import CATALOGUE
 from neurosal.data.embedding import write_fashion_5k
 from neurosal.data.places import EMBEDDED
@@ -46,7 +47,7 @@ def test_the_notice_names_every_embedded_file(name: str) -> None:
 
 
 def test_nothing_is_embedded_without_being_known() -> None:
-    assert {path.stem for path in EMBEDDED.glob("*.npz")} == set(SHIPPED)
+    assert {path.stem for path in EMBEDDED.glob("*.npz")} == {*SHIPPED, *connectomes.SHIPPED}
 
 
 @pytest.mark.parametrize("name", SHIPPED)
