@@ -63,6 +63,13 @@ class _Lower(ast.NodeTransformer):
         assert isinstance(node.value, ast.Name)
         return ast.Name(f"{node.value.id}__{node.attr}", node.ctx)
 
+    def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
+        """``w = w + x``: in place it would also change what was transmitted, which may be the same tensor."""
+        self.generic_visit(node)
+        assert isinstance(node.target, ast.Name)
+        read = ast.Name(node.target.id, ast.Load())
+        return ast.Assign([node.target], ast.BinOp(read, node.op, node.value))
+
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
         self.generic_visit(node)
         operator = ast.BitAnd() if isinstance(node.op, ast.And) else ast.BitOr()

@@ -14,7 +14,7 @@ from typing import Any
 from neurosal.errors import CircuitError, Problem
 from neurosal.graph import Circuit, Constant, Dynamics, Initialiser, Own, Program, Projection
 from neurosal.graph.dynamics import Timed, names_in
-from neurosal.lower.brian2.naming import PLAIN, Names, identifier, unit
+from neurosal.lower.brian2.naming import PLAIN, TAKEN, Names, identifier, unit
 from neurosal.lower.brian2.texts import in_group, in_synapse
 from neurosal.lower.spiking import Assembled, assemble, program_of
 
@@ -174,7 +174,7 @@ def _group(circuit: Circuit, population: str, assembled: Assembled, dt_ms: float
     single = tuple(name for name, value in dynamics.constants.items() if isinstance(value, Initialiser))
     numbers = {name: float(value) for name, value in dynamics.constants.items() if name not in single}  # type: ignore[arg-type]
     sums = tuple(assembled.lands[name] for name in assembled.hears)
-    names = Names().add((*dynamics.equations, *single, *sums, *dynamics.timed, *numbers))
+    names = Names({*TAKEN, "w"}).add((*dynamics.equations, *single, *sums, *dynamics.timed, *numbers))
     lines = []
     for variable, text in dynamics.equations.items():
         flag = " (unless refractory)" if variable in dynamics.held else ""
@@ -212,7 +212,8 @@ def _joint(circuit: Circuit, name: str, number: int, assembled: Mapping[str, Ass
     pre, post = ((groups[end].names.given if end in groups else {}) for end in ends)
     entry = assembled[edge.target]
     weight = None if program.plastic else _constant(edge)
-    names = Names().add(("w", *program.variables, *program.constants))
+    # A synapse may call nothing as a unit that it joins calls something.
+    names = Names({*TAKEN, *pre.values(), *post.values()} - {"w"}).add(("w", *program.variables, *program.constants))
 
     def said(texts: Iterable[str]) -> tuple[str, ...]:
         return tuple(in_synapse(text, names.given, pre, post) for text in texts)
