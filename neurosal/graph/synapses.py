@@ -9,6 +9,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from neurosal.graph.initialisers import Initialiser
+from neurosal.graph.dynamics import unit_of
 from neurosal.graph.value import Kinded
 
 
@@ -177,4 +178,6 @@ class Continuous(Synapse):
     port: str = "drive"
 
     def joined(self, name: str) -> Joined:
-        return Joined(lands=f"s_{name}", adds={self.port: f"s_{name}"}, continuous=self.variable)
+        unit = unit_of(self.port)
+        total = f"s_{name}_{unit}" if unit else f"s_{name}"
+        return Joined(lands=total, adds={self.port: total}, continuous=self.variable)
