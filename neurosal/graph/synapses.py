@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from neurosal.graph.initialisers import Initialiser
 from neurosal.graph.dynamics import unit_of
+from neurosal.graph.initialisers import Initialiser
 from neurosal.graph.value import Kinded
 
 

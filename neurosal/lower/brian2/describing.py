@@ -216,7 +216,7 @@ def _joint(circuit: Circuit, name: str, number: int, assembled: Mapping[str, Ass
     names = Names({*TAKEN, *pre.values(), *post.values()} - {"w"}).add(("w", *program.variables, *program.constants))
 
     def said(texts: Iterable[str]) -> tuple[str, ...]:
-        return tuple(in_synapse(text, names.given, pre, post) for text in texts)
+        return tuple(in_synapse(text, names.given, pre, post, program.variables) for text in texts)
 
     _refuse_unknown(name, program, pre, post)
     lines = [] if weight is not None else ["w : 1"]
@@ -243,7 +243,7 @@ def _joint(circuit: Circuit, name: str, number: int, assembled: Mapping[str, Ass
         lines.append(f"{post[lands]}_post = {heard} : {unit(lands).dimension} (summed)")
         on_pre = ()
     else:
-        sent = in_synapse(program.transmits, names.given, pre, post)
+        sent = in_synapse(program.transmits, names.given, pre, post, program.variables)
         sent = sent if sent.isidentifier() else f"({sent})"
         sent = sent.strip("()") if unit(lands) is PLAIN and sent.strip("()").isidentifier() else sent
         sent = sent if unit(lands) is PLAIN else f"{sent}*{unit(lands).quantity}"

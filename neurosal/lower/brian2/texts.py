@@ -7,7 +7,7 @@ it where it is read: ``post.v_mv`` is ``(v_post/mV)``.
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from neurosal.lower.brian2.naming import PLAIN, unit
 
@@ -64,11 +64,14 @@ def in_group(text: str, names: Mapping[str, str]) -> str:
     return translated(text, lambda name: names[name])
 
 
-def in_synapse(text: str, own: Mapping[str, str], pre: Mapping[str, str], post: Mapping[str, str]) -> str:
+def in_synapse(
+    text: str, own: Mapping[str, str], pre: Mapping[str, str], post: Mapping[str, str], plain: Collection[str] = ()
+) -> str:
     """An expression or statement at a synapse.
 
     Args:
         own: names of its variables and constants; pre, post: of state and constants of the units that it joins.
+        plain: variables of the synapse, which are plain numbers whatever their names end in.
 
     Example:
         >>> own, post = {"w": "w", "tau_ms": "tau"}, {"v_mv": "v"}
@@ -81,7 +84,7 @@ def in_synapse(text: str, own: Mapping[str, str], pre: Mapping[str, str], post: 
             return "(dt/ms)"
         end, _, variable = name.rpartition(".")
         text = own[name] if not end else f"{(pre if end == 'pre' else post)[variable]}_{end}"
-        of = unit(name)
+        of = PLAIN if name in plain else unit(name)
         return text if of is PLAIN else f"({text}/({of.quantity}))"
 
     return translated(text, read, lambda name: own[name], plain=True)
