@@ -6,20 +6,21 @@ their target spikes, reset, what synapses do in every step. docs/spiking.md says
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 
-from neurosal.engine.clock.integrating import update_of
+from neurosal.engine.clock.blocks import Block, Sources, grouped
+from neurosal.engine.clock.laws import law_of
 from neurosal.engine.clock.projecting import Projecting
-from neurosal.engine.clock.texts import assigned, function, lowered
-from neurosal.graph import Dynamics, Timed
+from neurosal.engine.clock.wires import Wire, Wires
+from neurosal.engine.compiled import missing_compiler
+from neurosal.errors import ExperimentError, Problem
+from neurosal.graph.dynamics import names_in
 from neurosal.lower.spiking import Realised
-from neurosal.lower.spiking.realising import BLOCK
 
-NEVER = -(2**40)  # step of the last spike of a unit that has not spiked
+Spikes = dict[str, tuple[Tensor, Tensor, Tensor]]
 
 
 class Clock:
@@ -29,11 +30,15 @@ class Clock:
         realised: one for each replica, of the same circuit and time step.
         dtype: of state and weights.
         device: where they live.
+        compiled: whether the update of state is compiled to one pass; that takes seconds, once.
 
     Attributes:
         step_number: of the step that comes next; the time is that times dt.
         state: population → variable → [R, units].
         projections: by name, see `Projecting`.
+
+    Raises:
+        ExperimentError: where there is no compiler and one is asked for.
 
     Example:
         >>> from neurosal.graph import Circuit, LIF, Population
@@ -46,210 +51,243 @@ class Clock:
     """
 
     def __init__(self, realised: Sequence[Realised], *, dtype: torch.dtype = torch.float64,
-                 device: str | torch.device = "cpu") -> None:  # fmt: skip
+                 device: str | torch.device = "cpu", compiled: bool = False) -> None:  # fmt: skip
         self.realised, self.replicas = list(realised), len(realised)
         self.circuit, self.dt_ms = realised[0].circuit, realised[0].dt_ms
-        self.dtype, self.device = dtype, torch.device(device)
+        self.dtype, self.device, self.compiled = dtype, torch.device(device), compiled
+        if compiled and (missing := missing_compiler(self.device)):
+            raise ExperimentError(Problem(place="compiled", expected=missing, found="none",
+                                          remedy="Install it (for another C++ compiler set CXX), or leave "
+                                                 "compiled=False."))  # fmt: skip
         self.step_number = 0
         self.units = {name: realised[0].units(name) for name in self.circuit.populations}
+        self._assembled = realised[0].populations
         self.state: dict[str, dict[str, Tensor]] = {}
-        self.projections = {name: self._projecting(name) for name in self.circuit.projections}
-        self._populations = {
-            name: _Population(self, name, entry.dynamics)
-            for name, entry in realised[0].populations.items()
+        self._offsets: dict[tuple[str, str], int] = {}  # of variables in all state
+        self._opens: dict[str, Tensor] = {}  # of populations, [R * units]
+        self._laws = {
+            name: law_of(entry.dynamics, [entry.lands[edge] for edge in entry.hears], self.dt_ms, f"populations.{name}")
+            for name, entry in self._assembled.items()
             if entry.dynamics is not None
         }
-        self._sources = [name for name, entry in realised[0].populations.items() if entry.dynamics is None]
-        self._blocks: dict[str, tuple[int, list[Tensor]]] = {}
+        self._blocks = self._lay()
+        names = [name for name, entry in self._assembled.items() if entry.dynamics is None]
+        self._sources = [Sources(names, self.realised, self.device)] if names else []
+        self._groups: list[Block | Sources] = [*self._blocks, *self._sources]
+        self._home = {name: group for group in self._groups for name in group.first}
+        self.projections: dict[str, Projecting] = {}
+        self._arrivals = self._wired()
+        self._on_post = [p for p in self.projections.values() if p.program.on_post]
+        self._in_steps = [p for p in self.projections.values() if p.program.each_step or p.program.at_intervals]
 
-    def _projecting(self, name: str) -> Projecting:
+    # What it is made of ----------------------------------------------------------------------------------------------
+
+    def _lay(self) -> list[Block]:
+        """Place all state in one tensor, block by block and variable by variable, and fill in first values."""
+        alone = {
+            name for name, entry in self._assembled.items() if entry.hears or (entry.dynamics and entry.dynamics.timed)
+        }
+        groups = grouped(self._laws, alone)
+        sizes = [self.replicas * sum(self.units[name] for name in names) for names in groups]
+        begins, total = [], 0
+        for names, size in zip(groups, sizes, strict=True):
+            begins.append(total)
+            total += -(-size * self._laws[names[0]].form.states // 64) * 64
+        self._everything = torch.zeros(total, dtype=self.dtype, device=self.device)
+        for names, size, begin in zip(groups, sizes, begins, strict=True):
+            first = 0
+            for name in names:
+                count = self.replicas * self.units[name]
+                self.state[name] = {}
+                for row, variable in enumerate(self._laws[name].state):
+                    place = begin + row * size + first
+                    here = self._everything[place : place + count].view(self.replicas, -1)
+                    for replica, entry in enumerate(self.realised):
+                        here[replica] = torch.as_tensor(entry.state[name][variable], dtype=self.dtype)
+                    self._offsets[name, variable], self.state[name][variable] = place, here
+                first += count
+        return self._made(groups, sizes, begins)
+
+    def _made(self, groups: list[list[str]], sizes: list[int], begins: list[int]) -> list[Block]:
+        """The blocks of state that was laid."""
+        kind = self.dtype if self.compiled else torch.bool
+        lost = {(end, variable) for end, entry in self._assembled.items() for edge, variable in entry.lands.items()
+                if edge not in entry.hears and entry.dynamics and variable in entry.dynamics.held
+                and self._laws[end].form.refractory}  # fmt: skip
+        self._gates = torch.ones(len(self._everything), dtype=kind, device=self.device) if lost else None
+        blocks = []
+        for names, size, begin in zip(groups, sizes, begins, strict=True):
+            form = self._laws[names[0]].form
+            rows = [begin + row * size for row in range(form.states)]
+            opens = [self._gates[at : at + size] for row, at in enumerate(rows) if self._gates is not None
+                     and any((name, self._laws[name].state[row]) in lost for name in names)]  # fmt: skip
+            if form.refractory and not opens:
+                opens = [torch.ones(size, dtype=kind, device=self.device)]
+            state = self._everything[begin : begin + form.states * size].view(form.states, size)
+            block = Block({name: self._laws[name] for name in names}, self.realised, state, opens, self.compiled)
+            for name, first in block.first.items() if opens else ():
+                self._opens[name] = opens[0][first : first + self.replicas * self.units[name]]
+            blocks.append(block)
+        return blocks
+
+    def _wired(self) -> list[Callable[[int], None]]:
+        """Make all projections; what is to be done in the slot of arrivals, in order.
+
+        Synapses that never change are put together, block by block, unless something between them looks at what they
+        do: programs that read the state of units see what projections before them did, and not what those behind did.
+        """
+        found: list[Callable[[int], None]] = []
+        waiting: dict[str, Wire] = {}
+        for name, edge in self.circuit.projections.items():
+            program, ends = self.realised[0].programs[name], (edge.source, edge.target)
+            if name in self._assembled[edge.target].hears:
+                self._project(name, None)
+            elif not program.plastic and program.transmits == "w":
+                units = (self.units[ends[0]], self.units[ends[1]])
+                lands = self._offsets[ends[1], self._assembled[ends[1]].lands[name]]
+                edges = [entry.edges[name] for entry in self.realised]
+                waiting[name] = Wire(self._home[ends[0]].first[ends[0]], units, lands, edges)
+            else:
+                texts = (*program.before, program.transmits, *program.on_pre)
+                if any("." in read for text in texts for read in names_in(text)):
+                    found += self._joined(waiting)
+                    waiting = {}
+                found.append(self._arrival(self._project(name, None)))
+        found += self._joined(waiting)
+        self.projections = {name: self.projections[name] for name in self.circuit.projections}
+        return found
+
+    def _project(self, name: str, weights: Tensor | None) -> Projecting:
         edge = self.circuit.projections[name]
         ends = (edge.source, edge.target)
-        return Projecting(
-            [entry.edges[name] for entry in self.realised],
-            self.realised[0].programs[name],
-            [entry.variables[name] for entry in self.realised],
-            ends,
-            (self.units[edge.source], self.units[edge.target]),
-            self.dt_ms,
-            self.dtype,
-            self.device,
-        )
+        self.projections[name] = made = Projecting(
+            [entry.edges[name] for entry in self.realised], self.realised[0].programs[name],
+            [entry.variables[name] for entry in self.realised], ends, (self.units[ends[0]], self.units[ends[1]]),
+            self.dt_ms, self.dtype, self.device, weights,
+        )  # fmt: skip
+        return made
+
+    def _joined(self, waiting: Mapping[str, Wire]) -> Iterable[Callable[[int], None]]:
+        """Projections whose synapses never change, one thing to do for each block that they leave."""
+        for group in self._groups:
+            mine = {
+                name: wire for name, wire in waiting.items() if self.circuit.projections[name].source in group.first
+            }
+            if not mine:
+                continue
+            wires = Wires(group.size, mine, self._everything, self._gates)
+            for name in mine:
+                self._project(name, wires.weights_of(name))
+            group.remember(wires.longest)
+            yield lambda now, wires=wires, group=group: wires.arrive(group.history)  # type: ignore[misc]
+
+    def _arrival(self, projecting: Projecting) -> Callable[[int], None]:
+        """What a projection whose synapses change does with what arrives."""
+        source, target = projecting.ends
+        name = next(name for name, entry in self.projections.items() if entry is projecting)
+        here, there = self._home[source], self._home[target]
+        here.remember(projecting.connect((here.first[source], here.size), (there.first[target], there.size)))
+        assembled = self._assembled[target]
+        variable = assembled.lands[name]
+        lands = self.state[target][variable].view(-1)
+        assert assembled.dynamics is not None
+        open_ = self._opens.get(target) if variable in assembled.dynamics.held else None
+
+        def arrive(now: int) -> None:
+            repeats = isinstance(here, Sources) and here.repeats
+            projecting.arrive(here.history, repeats, now, self.state, lands, open_)
+
+        return arrive
+
+    # One step --------------------------------------------------------------------------------------------------------
+
+    def _advance(self) -> None:
+        now = self.step_number
+        sums = [self._sums(block) for block in self._blocks]
+        for block, heard in zip(self._blocks, sums, strict=True):
+            block.update(now, heard)
+        for source in self._sources:
+            source.update(now)
+        for arrive in self._arrivals:
+            arrive(now)
+        for projecting in self._on_post:
+            projecting.fire(self._home[projecting.ends[1]].history[0], now, self.state)
+        for block in self._blocks:
+            block.reset()
+        for projecting in self._in_steps:
+            projecting.pass_step(now, self.state)
+        self.step_number = now + 1
 
     def step(self) -> dict[str, Tensor]:
         """One step; the spikes of every population, as ``replica * units + unit``, sorted."""
-        now = self.step_number
-        sums = {name: self._sums(name) for name in self._populations}
-        for name, population in self._populations.items():
-            population.update(now, sums[name])
-        spikes = {name: self._emitted(name, now) for name in self._sources}
-        for name, population in self._populations.items():
-            spikes[name] = population.fire(now)
-        for name, projecting in self.projections.items():
-            source, target = projecting.ends
-            if source not in spikes or self.realised[0].populations[target].hears.get(name):
-                continue
-            if (edges := projecting.arrivals(spikes[source])) is not None:
-                variable = self.realised[0].populations[target].lands[name]
-                open_ = self._populations[target].open if variable in self._populations[target].held else None
-                projecting.arrive(edges, now, self.state, self.state[target][variable].view(-1), open_)
-        for projecting in self.projections.values():
-            if projecting.program.on_post:
-                projecting.fire(spikes[projecting.ends[1]], now, self.state)
-        for name, population in self._populations.items():
-            population.reset(spikes[name])
-        for projecting in self.projections.values():
-            projecting.pass_step(now, self.state)
-        self.step_number = now + 1
-        return spikes
+        self._advance()
+        found = {}
+        for name in self.units:
+            group, count = self._home[name], self.replicas * self.units[name]
+            spikes, first = group.history[0], group.first[name]
+            if len(group.first) > 1:
+                spikes = spikes[(spikes >= first) & (spikes < first + count)]
+            found[name] = spikes - first
+        return found
 
-    def run(self, steps: int) -> dict[str, tuple[Tensor, Tensor, Tensor]]:
+    def run(self, steps: int) -> Spikes:
         """Some steps; for every population its spikes as (step [L], replica [L], unit [L])."""
-        found: dict[str, list[tuple[int, Tensor]]] = {name: [] for name in self.units}
+        found: list[list[tuple[int, Tensor]]] = [[] for _ in self._groups]
         for _ in range(steps):
             now = self.step_number
-            for name, spikes in self.step().items():
-                if len(spikes):
-                    found[name].append((now, spikes))
-        result = {}
-        for name, entries in found.items():
-            spikes = torch.cat([some for _, some in entries]) if entries else torch.empty(0, dtype=torch.int64)
+            self._advance()
+            for entries, group in zip(found, self._groups, strict=True):
+                if len(spikes := group.history[0]):
+                    entries.append((now, spikes))
+        result: Spikes = {}
+        for entries, group in zip(found, self._groups, strict=True):
+            empty = torch.empty(0, dtype=torch.int64, device=self.device)
+            spikes = torch.cat([empty, *(some for _, some in entries)])
             counts = torch.tensor([len(some) for _, some in entries], dtype=torch.int64)
             step = torch.repeat_interleave(torch.tensor([now for now, _ in entries], dtype=torch.int64), counts)
-            result[name] = (step, spikes // self.units[name], spikes % self.units[name])
-        return result
+            step = step.to(self.device)
+            for name, first in group.first.items():
+                place = spikes - first
+                mine = (place >= 0) & (place < self.replicas * self.units[name])
+                place = place[mine]
+                result[name] = (step[mine], place // self.units[name], place % self.units[name])
+        return {name: result[name] for name in self.units}
+
+    def _sums(self, block: Block) -> dict[int, Tensor]:
+        """What a block hears all the time, from the state at the start of the step, by number of its input."""
+        found: dict[int, Tensor] = {}
+        for population, law in block.laws.items():
+            assembled = self._assembled[population]
+            for name, variable in assembled.hears.items():
+                projecting = self.projections[name]
+                if assembled.lands[name] in law.inputs:
+                    signal = self.state[projecting.ends[0]][variable]
+                    found[law.inputs.index(assembled.lands[name])] = projecting.summed(signal)
+        return found
+
+    # Keeping ---------------------------------------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Tensor]:
         """All that a simulation goes on from: state of units and synapses, refractory time, spikes on their way. Not
-        copied, but for spikes on their way. Sources need nothing: their spikes follow from seed and step."""
+        copied, but for spikes on their way. Sources need nothing else: their spikes follow from seed and step."""
         found = {"step_number": torch.tensor(self.step_number)}
-        for name, population in self._populations.items():
-            for variable, value in {**population.state, **population.kept}.items():
-                found[f"populations.{name}.{variable}"] = value
+        for name, state in self.state.items():
+            found |= {f"populations.{name}.{variable}": value for variable, value in state.items()}
         for name, projecting in self.projections.items():
             found |= {f"projections.{name}.{key}": value for key, value in projecting.state_dict().items()}
+        for number, group in enumerate(self._groups):
+            found |= {f"blocks.{number}.{key}": value for key, value in group.state_dict().items()}
         return found
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """Go on from what `state_dict` gave, to the same bits."""
         self.step_number = int(state["step_number"])
-        for name, population in self._populations.items():
-            for variable, value in {**population.state, **population.kept}.items():
+        for name, values in self.state.items():
+            for variable, value in values.items():
                 value.copy_(state[f"populations.{name}.{variable}"])
-        for name, projecting in self.projections.items():
-            start = f"projections.{name}."
-            projecting.load_state_dict({k.removeprefix(start): v for k, v in state.items() if k.startswith(start)})
-
-    def _sums(self, population: str) -> dict[str, Tensor]:
-        """What a population hears all the time, from the state at the start of the step."""
-        found = {}
-        assembled = self.realised[0].populations[population]
-        for name, variable in assembled.hears.items():
-            projecting = self.projections[name]
-            total = projecting.summed(self.state[projecting.ends[0]][variable])
-            found[assembled.lands[name]] = total.view(self.replicas, -1)
-        return found
-
-    def _emitted(self, source: str, now: int) -> Tensor:
-        """The spikes of a source in this step."""
-        block, place = divmod(now, BLOCK)
-        if self._blocks.get(source, (-1, []))[0] != block:
-            steps, spikes = [], []
-            for replica, realised in enumerate(self.realised):
-                step_L, unit_L = realised.spikes(source, block)
-                steps.append(torch.as_tensor(step_L) - block * BLOCK)
-                spikes.append(torch.as_tensor(unit_L) + replica * self.units[source])
-            step, order = torch.sort(torch.cat(steps), stable=True)
-            counts = torch.bincount(step, minlength=BLOCK).tolist()
-            self._blocks[source] = block, list(torch.cat(spikes)[order].to(self.device).split(counts))
-        return self._blocks[source][1][place]
-
-
-class _Population:
-    """The units of one population with equations."""
-
-    def __init__(self, clock: Clock, name: str, dynamics: Dynamics) -> None:
-        self._clock, self._dynamics, self.held = clock, dynamics, dynamics.held
-        self._summed = [clock.realised[0].populations[name].lands[edge]
-                        for edge in clock.realised[0].populations[name].hears]  # fmt: skip
-        self._free, self._resting, self._inputs = update_of(dynamics, self._summed, clock.dt_ms, f"populations.{name}")
-
-        def stacked(rows: list[Any]) -> Tensor:
-            return torch.stack([torch.as_tensor(row, dtype=clock.dtype) for row in rows]).to(clock.device)
-
-        self.state = {v: stacked([entry.state[name][v] for entry in clock.realised]) for v in dynamics.equations}
-        clock.state[name] = self.state
-        self._single = {c: stacked([entry.constants[name][c] for entry in clock.realised])
-                        for c in clock.realised[0].constants[name]}  # fmt: skip
-        shape = (clock.replicas, clock.units[name])
-        self._refractory = round(dynamics.refractory_ms / clock.dt_ms)
-        self._last = torch.full(shape, NEVER, dtype=torch.int64, device=clock.device)
-        self._ready = torch.ones(shape, dtype=torch.bool, device=clock.device)
-        self._timed = {key: _table(entry, clock) for key, entry in dynamics.timed.items()}
-        numbers = {key: float(v) for key, v in dynamics.constants.items() if isinstance(v, (int, float))}
-        arguments = [*self.state, *self._single, *self._timed]
-        self._threshold = dynamics.threshold and function("threshold", arguments,
-            [f"fired = {lowered(dynamics.threshold)}"], ["fired"], numbers)  # fmt: skip
-        self._changed = assigned(dynamics.reset)
-        self._reset = function("reset", arguments, dynamics.reset, self._changed, numbers)
-        self._now: dict[str, Any] = {}
-
-    def update(self, now: int, sums: dict[str, Tensor]) -> None:
-        """State from the start of the step to its end."""
-        self._now = {key: table(now) for key, table in self._timed.items()}
-        known = {**self._single, **self._now, **sums}
-        inputs = [known[name] for name in self._inputs]
-        fresh = self._free(*self.state.values(), *inputs)
-        if self._refractory and self.held:
-            self._ready = now - self._last >= self._refractory
-            resting = self._resting(*self.state.values(), *inputs)
-            fresh = tuple(torch.where(self._ready, new, old) for new, old in zip(fresh, resting, strict=True))
-        elif self._refractory:
-            self._ready = now - self._last >= self._refractory
-        for name, value in zip(self.state, fresh, strict=True):
-            self.state[name].copy_(value)
-
-    def fire(self, now: int) -> Tensor:
-        """Which units spike, as ``replica * units + unit``."""
-        if not self._threshold:
-            return torch.empty(0, dtype=torch.int64, device=self._last.device)
-        (fired,) = self._threshold(*self.state.values(), *self._single.values(), *self._now.values())
-        if self._refractory:
-            fired = fired & self._ready
-        spikes = torch.nonzero(fired.view(-1))[:, 0]
-        self._last.view(-1)[spikes] = now
-        self._spikes = spikes
-        return spikes
-
-    @property
-    def kept(self) -> dict[str, Tensor]:
-        """What else of the units lasts from step to step."""
-        return {"last_spike_step": self._last}
-
-    @property
-    def open(self) -> Tensor:
-        """Which units take what arrives at held variables: those not in refractory time that have not just spiked."""
-        ready = self._ready.clone().view(-1)
-        if self._refractory:
-            ready[self._spikes] = False
-        return ready
-
-    def reset(self, spikes: Tensor) -> None:
-        """State of units that have just spiked."""
-        if not len(spikes) or not self._changed:
-            return
-        some = [tensor.view(-1)[spikes] for tensor in (*self.state.values(), *self._single.values())]
-        timed = [value.expand(self._last.shape).reshape(-1)[spikes] if isinstance(value, Tensor) else value
-                 for value in self._now.values()]  # fmt: skip
-        for name, value in zip(self._changed, self._reset(*some, *timed), strict=True):
-            self.state[name].view(-1)[spikes] = value
-
-
-def _table(timed: Timed, clock: Clock) -> Any:
-    """The value of a timed constant at a step."""
-    every = round(timed.every_ms / clock.dt_ms)
-    values = torch.tensor(timed.values, dtype=clock.dtype, device=clock.device)
-    if values.ndim == 1:
-        numbers = values.tolist()
-        return lambda now: numbers[min(now // every, len(numbers) - 1)]
-    return lambda now: values[min(now // every, len(values) - 1)]
+        parts: list[tuple[str, Projecting | Block | Sources]] = [
+            *((f"projections.{name}.", projecting) for name, projecting in self.projections.items()),
+            *((f"blocks.{number}.", group) for number, group in enumerate(self._groups)),
+        ]
+        for start, part in parts:
+            part.load_state_dict({k.removeprefix(start): v for k, v in state.items() if k.startswith(start)})

@@ -7,53 +7,35 @@ refractory time have the rows of their held variables of M at 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import scipy.linalg
 import sympy
 
-from neurosal.engine.clock.texts import function
 from neurosal.errors import CircuitError, Problem
 from neurosal.graph import Dynamics
 from neurosal.graph.dynamics import names_in
-
-Update = Callable[..., tuple[Any, ...]]
 
 _SYMBOLIC = {"exp": sympy.exp, "log": sympy.log, "sqrt": sympy.sqrt, "tanh": sympy.tanh, "abs": sympy.Abs,
              "minimum": sympy.Min, "maximum": sympy.Max,
              "clip": lambda value, low, high: sympy.Min(sympy.Max(value, low), high)}  # fmt: skip
 
 
-def inputs_of(dynamics: Dynamics, summed: Iterable[str]) -> list[str]:
-    """Names in the equations that are neither state nor numbers: constants of single units, timed ones, sums."""
-    used = frozenset().union(*map(names_in, dynamics.equations.values()))
-    single = [name for name, value in dynamics.constants.items() if not isinstance(value, (int, float))]
-    return [name for name in (*single, *dynamics.timed, *summed) if name in used]
-
-
-def update_of(dynamics: Dynamics, summed: Iterable[str], dt_ms: float, place: str) -> tuple[Update, Update, list[str]]:
-    """The step of units that are free, and of those in refractory time.
+def statements_of(dynamics: Dynamics, held: frozenset[str], inputs: Sequence[str], dt_ms: float,
+                  place: str) -> list[str]:  # fmt: skip
+    """Statements that give ``new_x`` for every state variable x.
 
     Args:
-        summed: names that stand for continuous sums.
+        held: variables that stand still.
+        inputs: names in the equations that are neither state nor numbers.
         place: of the population, for messages.
-
-    Returns:
-        two functions of (state variables, inputs) by position, each giving the new state variables, and the names of
-        those inputs.
     """
-    state, inputs = list(dynamics.equations), inputs_of(dynamics, summed)
     numbers = {name: float(v) for name, v in dynamics.constants.items() if isinstance(v, (int, float))}
     make = {"exact": _exact, "exponential_euler": _exponential_euler, "euler": _euler, "rk4": _rk4}[dynamics.method]
-
-    def made(held: frozenset[str]) -> Update:
-        statements = make(dynamics, held, inputs, numbers, dt_ms, place)
-        return function("update", [*state, *inputs], statements, [f"new_{name}" for name in state],
-                        {**numbers, "dt_ms": dt_ms})  # fmt: skip
-
-    return made(frozenset()), made(dynamics.held), inputs
+    used = frozenset().union(*map(names_in, dynamics.equations.values()))
+    return make(dynamics, held, [name for name in inputs if name in used], numbers, dt_ms, place)
 
 
 def _symbolic(text: str, numbers: dict[str, float], names: Iterable[str]) -> Any:

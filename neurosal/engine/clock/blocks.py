@@ -1,0 +1,357 @@
+"""Units that are updated together: populations with the same equations, in all replicas, or all sources of spikes.
+
+Units of a block are numbered population by population, then replica by replica: ``first[population] + replica * units
++ unit``. On a processor the update costs what its bytes cost: linear equations are updated in place, one pass for each
+term; compiled, all in one pass, which also leaves the largest of every `SPAN` flags, so that spikes, which are few, are
+found without reading all flags.
+
+Letters: R replicas, M units of a block in all replicas, V state variables, L spikes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neurosal.engine.clock.laws import Form, Law, linear
+from neurosal.engine.clock.texts import assigned, function
+from neurosal.graph import Timed
+from neurosal.lower.spiking import Realised
+from neurosal.lower.spiking.realising import BLOCK
+
+SPAN = 64
+LARGE = 16384  # units from which flags are read eight at a time
+Value = float | Tensor
+
+
+class Block:
+    """Populations with the same equations.
+
+    Args:
+        laws: of its populations.
+        realised: one for each replica.
+        state: where its state lies, [V, M].
+        opens: 1 for units that are not in refractory time and have not just spiked, [M]; equal tensors, in places where
+            they are wanted; none where no unit ever is.
+        compiled: whether the update is one graph.
+
+    Attributes:
+        laws: as above.
+        first: population → its first unit.
+        history: spikes of the last step, of the one before, …, each [L], sorted.
+    """
+
+    def __init__(self, laws: Mapping[str, Law], realised: Sequence[Realised], state: Tensor, opens: Sequence[Tensor],
+                 compiled: bool) -> None:  # fmt: skip
+        self.laws, self._realised = laws, realised
+        self._form: Form = next(iter(laws.values())).form
+        self.size, self.dt_ms = state.shape[1], realised[0].dt_ms
+        self.first, first = {}, 0
+        for name in laws:
+            self.first[name] = first
+            first += len(realised) * realised[0].units(name)
+        self._state, self._opens, self._compiled = list(state), list(opens), compiled
+        self._open = self._opens[0] if opens else None
+        self._none = torch.empty(0, dtype=torch.int64, device=state.device)
+        self.history: deque[Tensor] = deque(maxlen=max(1, self._form.refractory))
+        self._inputs: list[Value] = self._first_inputs(state)
+        numbers = {f"k{k}": self._merged(k, state) for k in range(self._form.numbers)}
+        self._numbers = {k: value for k, value in numbers.items() if isinstance(value, float)}
+        self._single = {k: value for k, value in numbers.items() if isinstance(value, Tensor)}
+        self._steps = {key: _table(entry, self.dt_ms, state) for key, entry in self._timed().items()}
+        self._make(state)
+
+    # What it is made of ----------------------------------------------------------------------------------------------
+
+    def _timed(self) -> dict[int, Timed]:
+        """Number of an input → how it changes with time. Populations with such inputs stand alone."""
+        name, law = next(iter(self.laws.items()))
+        dynamics = self._realised[0].populations[name].dynamics
+        assert dynamics is not None
+        return {place: dynamics.timed[key] for place, key in enumerate(law.inputs) if key in dynamics.timed}
+
+    def _first_inputs(self, state: Tensor) -> list[Value]:
+        """Constants of single units, [M]; 0 for what changes, until it is known."""
+        found: list[Value] = []
+        for place in range(self._form.inputs):
+            parts = [entry.constants[name][law.inputs[place]] for name, law in self.laws.items()
+                     for entry in self._realised if law.inputs[place] in entry.constants[name]]  # fmt: skip
+            known = torch.as_tensor(np.concatenate(parts), dtype=state.dtype, device=state.device) if parts else 0.0
+            found.append(known)
+        return found
+
+    def _merged(self, number: int, state: Tensor) -> Value:
+        """A number of the equations: one for all, or, where populations differ, one for each unit."""
+        values = [law.numbers[number] for law in self.laws.values()]
+        if len(set(values)) == 1:
+            return values[0]
+        counts = [len(self._realised) * self._realised[0].units(name) for name in self.laws]
+        return torch.as_tensor(np.repeat(values, counts), dtype=state.dtype, device=state.device)
+
+    def _make(self, state: Tensor) -> None:
+        form = self._form
+        xs, cs, ks = [f"x{k}" for k in range(form.states)], [f"c{k}" for k in range(form.inputs)], list(self._single)
+        names = [*xs, *cs, *ks]
+        self._places = {x: k for k, x in enumerate(xs)}
+        everything = [f"new_{x}" for x in xs]
+        free = function("free", names, form.free, everything, self._numbers)
+        resting = function("resting", names, form.resting, [f"new_{x}" for x in form.differs], self._numbers) \
+            if form.differs else None  # fmt: skip
+        threshold = function("threshold", names, [f"fired = {form.threshold}"], ["fired"], self._numbers) \
+            if form.threshold else None  # fmt: skip
+        self._free, self._resting, self._threshold = free, resting, threshold
+        self._changed = assigned(form.reset)
+        self._reset = function("reset", names, form.reset, self._changed, self._numbers)
+        self._in_place = None if ks else linear(form, self._numbers)
+        self._span = next((span for span in (SPAN, 32, 16, 8) if self.size % span == 0), 1)
+        if self._compiled and form.threshold:
+            self._fused = _fused(form, names, free, resting, threshold, state.dtype)
+
+    # One step --------------------------------------------------------------------------------------------------------
+
+    def update(self, now: int, sums: Mapping[int, Tensor]) -> None:
+        """State from the start of the step to its end, and the spikes at that end.
+
+        Args:
+            sums: number of an input → what units hear, [M].
+        """
+        form = self._form
+        for place, table in self._steps.items():
+            self._inputs[place] = table(now)
+        for place, total in sums.items():
+            self._inputs[place] = total
+        if self._opens and len(self.history) >= form.refractory:
+            self._gate(self.history[form.refractory - 1], 1)
+        if self._compiled and form.threshold:
+            spikes = self._run_fused()
+        else:
+            if self._in_place is not None:
+                self._run_linear()
+            else:
+                self._run_any()
+            spikes = self._fired()
+        if self._opens:
+            self._gate(spikes, 0)
+        self.history.appendleft(spikes)
+
+    def _gate(self, spikes: Tensor, open_: int) -> None:
+        if len(spikes):
+            for gate in self._opens:
+                gate.index_fill_(0, spikes, open_)
+
+    def _run_linear(self) -> None:
+        assert self._in_place is not None
+        for x, terms, constant in self._in_place:
+            old = self._state[self._places[x]]
+            still = self._open is not None and x in self._form.held
+            own = next((factor for factor, name in terms if name == x), 0.0)
+            new = old * own if still else old if own == 1 else old.mul_(own)
+            for factor, name in terms:
+                if name != x:
+                    value = self._state[self._places[name]] if name in self._places else self._inputs[int(name[1:])]
+                    if isinstance(value, Tensor):
+                        new.add_(value, alpha=factor)
+                    else:
+                        constant += factor * value
+            if constant:
+                new.add_(constant)
+            if still:
+                assert self._open is not None
+                torch.where(self._open, new, old, out=old)
+
+    def _run_any(self) -> None:
+        given = (*self._state, *self._inputs, *self._single.values())
+        fresh = list(self._free(*given))
+        if self._open is not None and self._resting is not None:
+            for x, value in zip(self._form.differs, self._resting(*given), strict=True):
+                place = self._places[x]
+                fresh[place] = torch.where(self._open, fresh[place], value)
+        for old, new in zip(self._state, fresh, strict=True):
+            old.copy_(new) if isinstance(new, Tensor) else old.fill_(new)
+
+    def _fired(self) -> Tensor:
+        """Which units spike, [L]."""
+        if self._threshold is None:
+            return self._none
+        (fired,) = self._threshold(*self._state, *self._inputs, *self._single.values())
+        if self._open is not None:
+            fired.logical_and_(self._open)
+        if self.size < LARGE or self.size % 8:
+            return fired.nonzero().squeeze(1)
+        return _found(fired, fired.view(torch.int64), 8)
+
+    def _run_fused(self) -> Tensor:
+        def shaped(value: Value) -> Tensor:
+            if isinstance(value, Tensor):
+                return value.view(-1, self._span)
+            return torch.tensor(value, dtype=self._state[0].dtype, device=self._state[0].device)
+
+        given = [shaped(value) for value in (*self._state, *self._inputs, *self._single.values())]
+        if self._open is not None:
+            given.append(self._open.view(-1, self._span))
+        with torch.no_grad():
+            flags, largest = self._fused(*given)
+        return _found(flags, largest, self._span)
+
+    def reset(self) -> None:
+        """State of units that have just spiked."""
+        spikes = self.history[0]
+        if not self._changed or not len(spikes):
+            return
+        given = [value.index_select(0, spikes) if isinstance(value, Tensor) else value
+                 for value in (*self._state, *self._inputs, *self._single.values())]  # fmt: skip
+        for x, value in zip(self._changed, self._reset(*given), strict=True):
+            state = self._state[self._places[x]]
+            if isinstance(value, Tensor):
+                state.index_copy_(0, spikes, value)
+            else:
+                state.index_fill_(0, spikes, value)
+
+    def remember(self, steps: int) -> None:
+        """Keep spikes for so many steps at least."""
+        self.history = deque(self.history, maxlen=max(steps + 1, self.history.maxlen or 1))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Spikes on their way, which also say who is in refractory time."""
+        return _kept(self.history, self._none)
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """What `state_dict` gave."""
+        _load(self.history, state, self._none)
+        for gate in self._opens:
+            gate.fill_(1)
+        for spikes in list(self.history)[: self._form.refractory]:
+            self._gate(spikes, 0)
+
+
+class Sources:
+    """All populations that send spikes that are drawn or given.
+
+    Attributes:
+        first: population → its first unit.
+        history: spikes of the last step, of the one before, …, each [L]; a unit may be there more than once.
+        repeats: whether one ever was.
+    """
+
+    def __init__(self, names: Sequence[str], realised: Sequence[Realised], device: torch.device) -> None:
+        self._realised, self._device = realised, device
+        self.first, self.size = {}, 0
+        for name in names:
+            self.first[name] = self.size
+            self.size += len(realised) * realised[0].units(name)
+        self._none = torch.empty(0, dtype=torch.int64, device=device)
+        self._block, self._spikes, self.repeats = -1, [self._none], False
+        self.history: deque[Tensor] = deque(maxlen=1)
+
+    def update(self, now: int) -> None:
+        """The spikes of this step."""
+        block, place = divmod(now, BLOCK)
+        if block != self._block:
+            self._block, self._spikes = block, self._drawn(block)
+        self.history.appendleft(self._spikes[place])
+
+    def _drawn(self, block: int) -> list[Tensor]:
+        steps, spikes = [], []
+        for name, first in self.first.items():
+            for replica, realised in enumerate(self._realised):
+                step_L, unit_L = realised.spikes(name, block)
+                steps.append(np.asarray(step_L) - block * BLOCK)
+                spikes.append(np.asarray(unit_L) + (first + replica * realised.units(name)))
+        step_L, spike_L = np.concatenate(steps), np.concatenate(spikes)
+        order = np.argsort(step_L, kind="stable")
+        step_L, spike_L = step_L[order], spike_L[order]
+        self.repeats |= bool(((step_L[1:] == step_L[:-1]) & (spike_L[1:] == spike_L[:-1])).any())
+        counts = np.bincount(step_L, minlength=BLOCK).tolist()
+        return list(torch.from_numpy(spike_L.astype("int64")).to(self._device).split(counts))
+
+    def remember(self, steps: int) -> None:
+        """Keep spikes for so many steps at least."""
+        self.history = deque(self.history, maxlen=max(steps + 1, self.history.maxlen or 1))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Spikes on their way."""
+        return _kept(self.history, self._none) | {"repeats": torch.tensor(self.repeats)}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """What `state_dict` gave."""
+        _load(self.history, state, self._none)
+        self.repeats = bool(state["repeats"])
+
+
+def _kept(history: Iterable[Tensor], none: Tensor) -> dict[str, Tensor]:
+    counts = torch.tensor([len(spikes) for spikes in history], dtype=torch.int64)
+    return {"spikes": torch.cat([none, *history]), "counts": counts}
+
+
+def _load(history: deque[Tensor], state: Mapping[str, Tensor], none: Tensor) -> None:
+    history.clear()
+    history.extend(state["spikes"].to(none.device, copy=True).split(state["counts"].tolist()))
+
+
+def _fused(form: Form, names: list[str], free: Any, resting: Any, threshold: Any, dtype: torch.dtype) -> Any:
+    """Update, refractory time and threshold as one graph. It changes x in place and gives flags [M / SPAN, SPAN], 1
+    where a unit spikes, and the largest of each row."""
+    rests = bool(form.refractory)
+    given, body = ", ".join(names), []
+    body.append(f"fresh = list(free({given}))")
+    if rests and resting is not None:
+        body.append(f"slow = resting({given})")
+        for k, x in enumerate(form.differs):
+            body.append(f"fresh[{x[1:]}] = torch.where(open_ > 0, fresh[{x[1:]}], slow[{k}])")
+    later = ", ".join([f"fresh[{k}]" for k in range(form.states)] + names[form.states :])
+    body.append(f"(fired,) = threshold({later})")
+    if rests:
+        body.append("fired = fired & (open_ > 0)")
+    body.append("flags = torch.where(fired, one, zero)")
+    body += [f"x{k}.copy_(fresh[{k}])" for k in range(form.states)]
+    source = "\n".join(
+        [
+            f"def fused({', '.join([*names, *(['open_'] if rests else [])])}):",
+            *(f"    {line}" for line in body),
+            "    return flags, flags.amax(-1)",
+        ]
+    )
+    namespace: dict[str, Any] = {"torch": torch, "free": free, "resting": resting, "threshold": threshold,
+                                 "one": 1.0, "zero": 0.0}  # fmt: skip
+    exec(compile(source, "<fused>", "exec"), namespace)
+    return torch.compile(namespace["fused"], dynamic=False, fullgraph=True)
+
+
+def _found(flags: Tensor, rows: Tensor, width: int) -> Tensor:
+    """Where flags are set, in order, when few are.
+
+    Args:
+        rows: not 0 for those runs of that many flags in which one is set.
+    """
+    if width == 1:
+        return flags.view(-1).nonzero().squeeze(1)
+    some = rows.nonzero().squeeze(1)
+    place = flags.view(-1, width).index_select(0, some).nonzero()
+    return torch.add(place[:, 1], some.index_select(0, place[:, 0]), alpha=width)
+
+
+def _table(timed: Timed, dt_ms: float, like: Tensor) -> Callable[[int], Value]:
+    """The value of a timed constant at a step."""
+    every = max(round(timed.every_ms / dt_ms), 1)
+    values = torch.tensor(timed.values, dtype=like.dtype, device=like.device)
+    if values.ndim == 1:
+        numbers = values.tolist()
+        return lambda now: numbers[min(now // every, len(numbers) - 1)]
+    return lambda now: values[min(now // every, len(values) - 1)].repeat(like.shape[1] // values.shape[1])
+
+
+def grouped(laws: Mapping[str, Law], alone: set[str]) -> list[list[str]]:
+    """Populations that are updated together.
+
+    Args:
+        alone: those that are not to be put together with others.
+    """
+    found: dict[Any, list[str]] = {}
+    for name, law in laws.items():
+        found.setdefault((law.form, name if name in alone else ""), []).append(name)
+    return list(found.values())
