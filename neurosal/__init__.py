@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from neurosal.engine.network import compile
     from neurosal.engine.storing import load
     from neurosal.library import load_experiment
+    from neurosal.lower.brian2 import to_brian2
     from neurosal.record.run import open_run
     from neurosal.record.simulated import Simulated
     from neurosal.runner import run, simulate, train, tune
@@ -90,6 +91,7 @@ __all__ = [
     "run",
     "simulate",
     "stats",
+    "to_brian2",
     "train",
     "tune",
 ]
@@ -104,6 +106,7 @@ _LAZY = {
     "Simulated": "neurosal.record.simulated",
     "simulate": "neurosal.runner",
     "stats": "",
+    "to_brian2": "neurosal.lower.brian2",
     "train": "neurosal.runner",
     "tune": "neurosal.runner",
     "circuits": "",

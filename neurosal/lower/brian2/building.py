@@ -145,13 +145,25 @@ def _neurons(built: Built, group: Group) -> Any:
         more |= {"threshold": group.threshold, "reset": "\n".join(group.reset)}
     if group.refractory is not None:
         more["refractory"] = group.refractory * dt_ms * brian2.ms
-    made = brian2.NeuronGroup(group.size, "\n".join(group.equations), method=group.method, namespace=known,
+    made = brian2.NeuronGroup(group.size, "\n".join(group.equations), method=method_of(group), namespace=known,
                               clock=built.clock, name=group.name, **more)  # fmt: skip
     for name in (*group.state, *group.single):
         where = realised.state if name in group.state else realised.constants
         values = np.concatenate([where[population][name] for population in group.populations])
         setattr(made, f"{group.names[name]}_", values * unit(name).size)
     return made
+
+
+def method_of(group: Group) -> Any:
+    """What Brian2 takes as a method: a name, or a function that gives the statements of a step."""
+    if group.steps is None:
+        return group.method
+    text = "\n".join(group.steps)
+
+    def exact_in_numbers(equations: Any, variables: Any = None, method_options: Any = None) -> str:
+        return text
+
+    return exact_in_numbers
 
 
 def _source(built: Built, population: str, sources: str, duration_ms: float | None) -> Any:
@@ -249,10 +261,26 @@ def _connect(built: Built, joint: Joint) -> None:
         made.pre.order = joint.number - len(built.realised.circuit.projections)
     if joint.on_post:
         made.post.order = joint.number + 1
-    if joint.each_step:
-        made.run_regularly("\n".join(joint.each_step), when="end", order=joint.number, clock=built.clock)
+    _pass_steps(built, joint, made, target)
     for name, (start, stop) in places.items():
         built.synapses[name] = (made, start, stop)
+
+
+def _pass_steps(built: Built, joint: Joint, made: Any, target: Any) -> None:
+    """What synapses do at the end of steps: projection after projection, each in the order of its statements."""
+    import brian2
+
+    first = 10 * joint.number
+    interval = joint.apart * built.description.dt_ms * brian2.ms
+    if joint.each_step:
+        made.run_regularly("\n".join(joint.each_step), when="end", order=first, clock=built.clock)
+    if joint.at_intervals:
+        if joint.summed:
+            target.run_regularly(f"{joint.summed} = 0", when="end", order=first + 1, dt=interval)
+            made.run_regularly(f"{joint.summed}_post += w", when="end", order=first + 2, dt=interval)
+        made.run_regularly("\n".join(joint.at_intervals), when="end", order=first + 3, dt=interval)
+    if joint.late:
+        made.run_regularly("\n".join(joint.late), when="end", order=first + 4, clock=built.clock)
 
 
 def _ends(built: Built, joint: Joint) -> tuple[Array, Array, dict[str, tuple[int, int]]]:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
-from neurosal.errors import CircuitError, Problem
-from neurosal.graph import Circuit, Constant, Dynamics, Initialiser, Own, Program, Projection
+from neurosal.graph import Circuit, Constant, Initialiser, Own, Projection
 from neurosal.graph.dynamics import Timed, names_in
+from neurosal.lower.brian2.linear import inputs_of, steps_of
 from neurosal.lower.brian2.naming import PLAIN, TAKEN, Names, identifier, unit
 from neurosal.lower.brian2.texts import in_group, in_synapse
 from neurosal.lower.spiking import Assembled, assemble, program_of
@@ -36,6 +36,7 @@ class Group:
         threshold, reset: statements.
         refractory: steps, None where there is nothing of the kind.
         method: "exact", "exponential_euler", "euler" or "rk4".
+        steps: statements that make an exact step where Brian2's method cannot.
     """
 
     name: str
@@ -50,7 +51,7 @@ class Group:
     reset: tuple[str, ...]
     refractory: int | None
     method: str
-    dynamics: Dynamics
+    steps: tuple[str, ...] | None
 
     @property
     def size(self) -> int:
@@ -69,7 +70,10 @@ class Joint:
         equations: lines.
         variables: beside w.
         on_pre, on_post: statements.
-        each_step: statements at the end of every step, then decays of variables that these use.
+        each_step: statements at the end of every step.
+        at_intervals: statements at the end of every ``apart``-th step, from step 0 on.
+        late: decays of variables that these use, up to the next step.
+        summed: variable of the target that holds sums of weights for `at_intervals`, "" where none is read.
         decays: of variables; eventual: those of them that are worked out from event to event.
         weight: the number that all weights are and stay, or None.
         delay: steps, or None where each synapse has its own.
@@ -86,6 +90,10 @@ class Joint:
     on_pre: tuple[str, ...]
     on_post: tuple[str, ...]
     each_step: tuple[str, ...]
+    at_intervals: tuple[str, ...]
+    late: tuple[str, ...]
+    apart: int
+    summed: str
     weight: float | None
     weight_unit: str
     delay: int | None
@@ -144,6 +152,9 @@ def describe(circuit: Circuit, *, dt_ms: float, merge: bool = False) -> Descript
     joints: list[Joint] = []
     for number, name in enumerate(circuit.projections):
         joint = _joint(circuit, name, number, assembled, groups, group_of, dt_ms)
+        if joint.summed:
+            group = groups[joint.ends[1]]
+            groups[joint.ends[1]] = replace(group, equations=(*group.equations, f"{joint.summed} : 1"))
         place = next((k for k, other in enumerate(joints) if _together(joint, other)), None) if merge else None
         if place is None:
             joints.append(joint)
@@ -156,7 +167,7 @@ def describe(circuit: Circuit, *, dt_ms: float, merge: bool = False) -> Descript
 def _same(first: Group, second: Group) -> bool:
     if any(isinstance(timed.values[0], tuple) for timed in first.timed.values()):
         return False  # values of single units are counted from the first unit of a group
-    keys = ("equations", "single", "timed", "constants", "threshold", "reset", "refractory", "method")
+    keys = ("equations", "single", "timed", "constants", "threshold", "reset", "refractory", "method", "steps")
     return all(getattr(first, key) == getattr(second, key) for key in keys)
 
 
@@ -178,13 +189,15 @@ def _group(circuit: Circuit, population: str, assembled: Assembled, dt_ms: float
     lines = []
     for variable, text in dynamics.equations.items():
         flag = " (unless refractory)" if variable in dynamics.held else ""
-        lines.append(f"d{names[variable]}/dt = {in_group(text, names.given)} : {unit(variable).dimension}{flag}")
+        dimension, slope = unit(variable).dimension, in_group(text, names.given)
+        slope = slope if slope != "0.0" else f"0*{dimension}/second"
+        lines.append(f"d{names[variable]}/dt = {slope} : {dimension}{flag}")
     lines += [f"{names[name]} : {unit(name).dimension} (constant)" for name in single]
     lines += [f"{names[name]} : {unit(name).dimension}" for name in sums]
     for name, timed in dynamics.timed.items():
         index = "t, i" if timed.values and isinstance(timed.values[0], tuple) else "t"
         lines.append(f"{names[name]} = {names[name]}_values({index}) : {unit(name).dimension} (constant over dt)")
-    steps = round(dynamics.refractory_ms / dt_ms)
+    refractory = round(dynamics.refractory_ms / dt_ms)
     return Group(
         name=identifier(population),
         populations={population: (0, prod(circuit.populations[population].extent))},
@@ -196,9 +209,11 @@ def _group(circuit: Circuit, population: str, assembled: Assembled, dt_ms: float
         constants={names[name]: (value, name) for name, value in numbers.items()},
         threshold=in_group(dynamics.threshold, names.given) if dynamics.threshold else "",
         reset=tuple(in_group(text, names.given) for text in dynamics.reset),
-        refractory=steps if dynamics.threshold and (steps or dynamics.held) else None,
+        refractory=refractory if dynamics.threshold and (refractory or dynamics.held) else None,
         method=dynamics.method,
-        dynamics=dynamics,
+        steps=steps_of(dynamics, inputs_of(dynamics, sums), names.given, dt_ms, f"populations.{population}")
+        if dynamics.method == "exact"
+        else None,
     )
 
 
@@ -215,12 +230,14 @@ def _joint(circuit: Circuit, name: str, number: int, assembled: Mapping[str, Ass
     # A synapse may call nothing as a unit that it joins calls something.
     names = Names({*TAKEN, *pre.values(), *post.values()} - {"w"}).add(("w", *program.variables, *program.constants))
 
-    def said(texts: Iterable[str]) -> tuple[str, ...]:
-        return tuple(in_synapse(text, names.given, pre, post, program.variables) for text in texts)
+    used = frozenset().union(*map(names_in, (*program.each_step, *program.at_intervals, "0")))
+    summed = f"sum_in_{identifier(name)}" if "sum_in" in used else ""
+    own_names = {**names.given, "sum_in": f"{summed}_post", "count_in": "N_incoming"}
 
-    _refuse_unknown(name, program, pre, post)
+    def said(texts: Iterable[str]) -> tuple[str, ...]:
+        return tuple(in_synapse(text, own_names, pre, post, program.variables) for text in texts)
+
     lines = [] if weight is not None else ["w : 1"]
-    used = frozenset().union(*map(names_in, program.each_step)) if program.each_step else frozenset()
     steady = [variable for variable in program.decays if variable in used]
     late = []
     for variable in program.variables:
@@ -253,7 +270,8 @@ def _joint(circuit: Circuit, name: str, number: int, assembled: Mapping[str, Ass
         name=identifier(name), number=number, projections=(name,), ends=ends, names=names, equations=tuple(lines),
         variables=tuple(program.variables),
         constants={names[key]: (float(value), key) for key, value in program.constants.items()},
-        on_pre=on_pre, on_post=said(program.on_post), each_step=(*said(program.each_step), *late),
+        on_pre=on_pre, on_post=said(program.on_post), each_step=said(program.each_step),
+        at_intervals=said(program.at_intervals), late=tuple(late), apart=program.steps_apart(dt_ms), summed=summed,
         weight=weight, weight_unit=unit(lands).quantity, delay=delay, decays=program.decays,
         eventual=tuple(variable for variable in program.decays if variable not in steady), plastic=program.plastic,
     )  # fmt: skip
@@ -267,17 +285,3 @@ def _constant(edge: Projection) -> float | None:
     if edge.sign is not None:
         value = max(value, 0.0) if edge.sign == "excitatory" else min(value, 0.0)
     return value
-
-
-def _refuse_unknown(name: str, program: Program, pre: Mapping[str, str], post: Mapping[str, str]) -> None:
-    """A program that reads what the units it joins do not have."""
-    texts = (*program.before, *program.on_pre, *program.on_post, *program.each_step, program.transmits)
-    read = frozenset().union(*map(names_in, texts))
-    known = {f"pre.{key}" for key in pre} | {f"post.{key}" for key in post}
-    missing = sorted(key for key in read if "." in key and key not in known)
-    if missing:
-        raise CircuitError(
-            Problem(place=f"projections.{name}.plasticity", expected="state of the units that it joins",
-                    found=", ".join(missing),
-                    remedy="Give the population a projection, or a model, with that variable.")
-        )  # fmt: skip

@@ -103,9 +103,13 @@ class Names:
         return self
 
     def _free(self, name: str) -> str:
-        for candidate in (bare(name), name, *(f"{name}_{count}" for count in range(2, 100))):
+        import sympy
+
+        for candidate in (bare(name), name, f"{name}_value", *(f"{name}_{count}" for count in range(2, 100))):
             legal = candidate.isidentifier() and not candidate.startswith("_") and not candidate.endswith("_")
-            if legal and candidate not in self.taken and not candidate.endswith(("_pre", "_post")):
+            # Brian2 hands names of variables to sympy as text, which takes `trace` for its own function.
+            legal = legal and candidate not in self.taken and not hasattr(sympy, candidate)
+            if legal and not candidate.endswith(("_pre", "_post")):
                 return candidate
         raise AssertionError(name)
 

@@ -13,7 +13,7 @@ from neurosal.lower.brian2.naming import PLAIN, unit
 
 
 class _Translate(ast.NodeTransformer):
-    """Names replaced; ``minimum`` and ``maximum``, which Brian2 has not, said by what it has."""
+    """Names replaced, terms of nothing left out, ``minimum`` and ``maximum``, which Brian2 has not, said otherwise."""
 
     def __init__(self, read: Callable[[str], str], written: Callable[[str], str], plain: bool) -> None:
         self._read, self._written, self._plain = read, written, plain
@@ -25,6 +25,20 @@ class _Translate(ast.NodeTransformer):
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         assert isinstance(node.value, ast.Name)
         return ast.parse(self._read(f"{node.value.id}.{node.attr}"), mode="eval").body
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        """Without zeros, which have no unit: ports that nothing reaches."""
+        left, right, operator = self.visit(node.left), self.visit(node.right), node.op
+        nothing, none_right = _zero(left), _zero(right)
+        if (isinstance(operator, ast.Mult) and none_right) or (isinstance(operator, ast.Mult | ast.Div) and nothing):
+            return ast.Constant(0.0)
+        if isinstance(operator, ast.Add | ast.Sub) and none_right:
+            return left
+        if isinstance(operator, ast.Add) and nothing:
+            return right
+        if isinstance(operator, ast.Sub) and nothing:
+            return ast.UnaryOp(ast.USub(), right)
+        return ast.BinOp(left, operator, right)
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         assert isinstance(node.func, ast.Name)
@@ -38,6 +52,10 @@ class _Translate(ast.NodeTransformer):
             text = f"int(({first}) {sense} ({second}))*({first}) + int(not (({first}) {sense} ({second})))*({second})"
             return ast.parse(text, mode="eval").body
         return ast.Call(ast.Name(node.func.id), arguments, [])
+
+
+def _zero(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and node.value == 0
 
 
 def translated(
