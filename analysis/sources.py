@@ -133,7 +133,9 @@ def _of_tree(tree: xarray.DataTree) -> list[ArmRecord]:
 
 
 def _is_record(tree: xarray.DataTree) -> bool:
-    return any(name in tree.children for name in ("graph", "metrics", "stats", "projections", "probes"))
+    return any(
+        name in tree.children for name in ("graph", "metrics", "stats", "projections", "probes", "spikes", "traces")
+    )
 
 
 def _of_run(run: Any) -> list[ArmRecord]:

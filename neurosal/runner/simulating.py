@@ -179,15 +179,15 @@ class Simulator:
         return engine
 
     def _go(self, engine: Engine, records: Records, recorder: Recorder | None) -> None:
-        plan, saved, windows = self.plan, time.monotonic(), 0
+        plan, saved, summed = self.plan, time.monotonic(), self.plan.window * SUMMED_EVERY
         every_ms = self.simulation.checkpoint_every_ms
         while self.step < plan.steps and not records.broken.all():
             start = self.step
             self.step = min((start // engine.piece + 1) * engine.piece, plan.steps)
             seen = engine.advance(self.step - start)
             records.put(start, self.step, seen)
-            windows += 1
-            if windows % SUMMED_EVERY == 0 and self.step < plan.steps:
+            # Told by the step and not by windows since the beginning: a resumed run sums up where the whole one does.
+            if self.step // summed > start // summed and self.step < plan.steps:
                 records.sum_up(self.step)
             if self.progress is not None:
                 self.progress(self.step, plan.steps, self.circuit.name)
