@@ -39,6 +39,7 @@ from neurosal.graph import (
 from neurosal.lower.streams import number
 
 Array = np.ndarray[Any, Any]
+DRAWN_AT_ONCE = 4_000_000  # numbers, so that what is drawn is small beside what is kept
 
 
 @dataclass(frozen=True)
@@ -176,13 +177,12 @@ def wired(
             pre_S = post_S = np.arange(pre, dtype="int32")
             return pre_S, post_S
         case Sparse():
-            count = random.binomial(post - own, wiring.density, size=pre)
-            return _rows(count, post, own, random)
+            return _sparse(pre, post, own, wiring.density, random)
         case FixedOutDegree():
             return _rows(np.full(pre, wiring.outputs), post, own, random)
         case FixedInDegree():
             post_S, pre_S = _rows(np.full(post, wiring.inputs), pre, own, random)
-            order = np.lexsort((post_S, pre_S))
+            order = np.argsort(pre_S, kind="stable")  # by post they are sorted already
             return pre_S[order], post_S[order]
         case Dense():
             pre_S = np.repeat(np.arange(pre, dtype="int32"), post)
@@ -195,13 +195,58 @@ def wired(
     return pre_S, post_S
 
 
-def _rows(count: Array, columns: int, own: bool, random: np.random.Generator) -> tuple[Array, Array]:
-    """For each row that many different columns, sorted, its own left out if `own`."""
+def _sparse(rows: int, columns: int, own: bool, density: float, random: np.random.Generator) -> tuple[Array, Array]:
+    """Each pair with that probability: gaps between pairs that are there are geometric, so that the time goes with the
+    synapses. A row's own column is left out if `own`."""
     free = columns - own
-    row_S = np.repeat(np.arange(len(count), dtype="int32"), count)
-    chosen = [random.choice(free, size=int(some), replace=False, shuffle=False) for some in count]
-    column_S = np.concatenate(chosen).astype("int32") if chosen else np.empty(0, "int32")
-    if own:
-        column_S += column_S >= row_S
-    order = np.lexsort((column_S, row_S))
-    return row_S, column_S[order]
+    pairs, at = rows * free, -1
+    row_S, column_S = [np.empty(0, "int32")], [np.empty(0, "int32")]
+    while density > 0 and at < pairs - 1:
+        expected = (pairs - 1 - at) * density
+        count = int(min(expected + 4 * expected**0.5 + 16, DRAWN_AT_ONCE))
+        place_S = at + np.cumsum(random.geometric(density, count))
+        at = int(place_S[-1])
+        row, column = np.divmod(place_S[: np.searchsorted(place_S, pairs)], free)
+        row_S.append(row.astype("int32"))
+        column_S.append((column + (column >= row) if own else column).astype("int32"))
+    return np.concatenate(row_S), np.concatenate(column_S)
+
+
+def _rows(count: Array, columns: int, own: bool, random: np.random.Generator) -> tuple[Array, Array]:
+    """For each row that many different columns, sorted, its own left out if `own`.
+
+    Columns are drawn, and those that are there already are drawn again until all of a row differ: by symmetry every set
+    of columns is as likely. Rows that take more than half draw those that they leave out.
+    """
+    free = columns - own
+    column_S = np.empty(int(count.sum()), "int32")
+    ends = np.cumsum(count)
+    for most in np.unique(count).tolist():
+        drawn_, chosen = min(most, free - most), np.nonzero(count == most)[0]
+        height = max(DRAWN_AT_ONCE // max(most, 2 * drawn_, free if drawn_ < most else 1), 1)
+        for begin in range(0, len(chosen), height):
+            here = chosen[begin : begin + height]
+            some = _different(len(here), drawn_, free, random)
+            if drawn_ < most:
+                keep = np.ones((len(here), free), bool)
+                np.put_along_axis(keep, some, False, axis=1)
+                some = np.nonzero(keep)[1].reshape(len(here), most)
+            if own:
+                some = some + (some >= here[:, None])
+            place = (ends[here] - most)[:, None] + np.arange(most)
+            column_S[place.ravel()] = some.ravel()
+    return np.repeat(np.arange(len(count), dtype="int32"), count), column_S
+
+
+def _different(rows: int, count: int, free: int, random: np.random.Generator) -> Array:
+    """In each row that many different numbers below `free`, sorted, [rows, count]."""
+    found = np.sort(random.integers(0, free, (rows, count), dtype="int32"), axis=1)
+    while True:
+        again = np.zeros(found.shape, bool)
+        again[:, 1:] = found[:, 1:] == found[:, :-1]
+        some = np.nonzero(again.any(axis=1))[0]
+        if not len(some):
+            return found
+        part = found[some]
+        part[again[some]] = random.integers(0, free, int(again.sum()), dtype="int32")
+        found[some] = np.sort(part, axis=1)
