@@ -121,7 +121,7 @@ def list_members(
 def show(
     source: SourceArgument,
     form: Annotated[
-        str, typer.Option("--format", metavar="table|yaml|dot|picture|memory", help="How to show it.")
+        str, typer.Option("--format", metavar="table|yaml|dot|picture|memory|brian2", help="How to show it.")
     ] = "table",
     out: Annotated[Path | None, typer.Option("--out", help="Write it to this file.")] = None,
     rule: Annotated[str | None, typer.Option("--rule", help="Show a circuit after this rule.")] = None,
@@ -131,11 +131,17 @@ def show(
     arm: Annotated[str | None, typer.Option("--arm", help="Show the circuit of this arm of an experiment.")] = None,
     batch: Annotated[int, typer.Option("--batch", min=1, help="Samples a step, for --format memory.")] = 32,
     recompute: Annotated[int, typer.Option("--recompute", min=1, help="Segments, for --format memory.")] = 1,
+    duration_ms: Annotated[
+        float, typer.Option("--duration-ms", min=0, help="Of the simulation, for --format brian2.")
+    ] = 1000.0,
+    dt_ms: Annotated[float, typer.Option("--dt-ms", min=1e-6, help="Time step, for --format brian2.")] = 0.1,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of what is drawn, for --format brian2.")] = 0,
 ) -> None:
     """Show a circuit or an experiment."""
     from neurosal.cli.showing import show_source
 
-    show_source(source, form, out=out, rule=rule, options=option or [], arm=arm, batch=batch, recompute=recompute)
+    show_source(source, form, out=out, rule=rule, options=option or [], arm=arm, batch=batch, recompute=recompute,
+                duration_ms=duration_ms, dt_ms=dt_ms, seed=seed)  # fmt: skip
 
 
 @app.command()

@@ -18,6 +18,7 @@ from neurosal.checks.spiking import in_time, refuse_time
 from neurosal.cli.in_time import in_short, time_tables
 from neurosal.cli.keeping import show_stored, stored
 from neurosal.cli.listing import WIDTH, console, in_words, table
+from neurosal.cli.scripts import show_script
 from neurosal.cli.sources import FAMILIES, assigned, look_up
 from neurosal.errors import CircuitError, ExperimentError, NeurosalError, Problem, near
 from neurosal.graph.circuit import Circuit
@@ -28,7 +29,7 @@ from neurosal.lower.holding import memory
 from neurosal.settings.experiment import Experiment
 from neurosal.settings.phases import Phase
 
-FORMATS = ("table", "yaml", "dot", "picture", "memory")
+FORMATS = ("table", "yaml", "dot", "picture", "memory", "brian2")
 
 
 def show_source(
@@ -41,11 +42,15 @@ def show_source(
     arm: str | None,
     batch: int = 32,
     recompute: int = 1,
+    duration_ms: float = 1000.0,
+    dt_ms: float = 0.1,
+    seed: int = 0,
 ) -> None:
     """Print a circuit or an experiment in one of `FORMATS`, or write it to a file.
 
     Args:
         batch, recompute: samples and segments of the training step whose memory is shown.
+        duration_ms, dt_ms, seed: of the simulation that a script for Brian2 makes.
 
     Raises:
         NeurosalError: for anything that is wrong with it, or with what was asked.
@@ -67,7 +72,7 @@ def show_source(
         )
     if rule is not None or options:
         value = _with_rule(value, rule, options)
-    if isinstance(value, Experiment) and form in ("dot", "picture", "memory"):
+    if isinstance(value, Experiment) and form in ("dot", "picture", "memory", "brian2"):
         remedy = f"Choose one of its arms with --arm: {', '.join(value.arms)}."
         found = f"the experiment {source!r}"
         raise ExperimentError(Problem(place=f"--format {form}", expected="a circuit", found=found, remedy=remedy))
@@ -78,6 +83,9 @@ def show_source(
         assert isinstance(value, Circuit)
         refuse_time(value)
         _write(f"{memory(check(value), samples=batch, recompute=recompute)}\n", out)
+    elif form == "brian2":
+        assert isinstance(value, Circuit)
+        show_script(check(value), out, _write, duration_ms=duration_ms, dt_ms=dt_ms, seed=seed)
     elif form == "table":
         _print(list(tables(value)), out)
     else:

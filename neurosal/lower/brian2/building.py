@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from neurosal.errors import CircuitError, ExperimentError, Problem
-from neurosal.graph import Circuit, PoissonSource, SpikeTrain
+from neurosal.graph import Circuit, InhomogeneousPoisson, PoissonSource, SpikeTrain
 from neurosal.lower.brian2.describing import Description, Group, Joint, Namespace, describe
+from neurosal.lower.brian2.emitting import sending
 from neurosal.lower.brian2.naming import identifier, unit
 from neurosal.lower.spiking import Realised, realise
 from neurosal.lower.spiking.realising import BLOCK
@@ -30,6 +31,7 @@ class Built:
         groups: group → `NeuronGroup`.
         sources: population → its group of spikes.
         lanes: population → how often one of its units may spike in a step; unit ``k * N + i`` is unit i once more.
+        inputs: projection → `PoissonInput`, for sources that have no units in Brian2.
         synapses: projection → (`Synapses`, first synapse, synapse after the last); absent where there are none.
         spikes: group or source → `SpikeMonitor`.
     """
@@ -41,6 +43,7 @@ class Built:
     groups: dict[str, Any] = field(default_factory=dict)
     sources: dict[str, Any] = field(default_factory=dict)
     lanes: dict[str, int] = field(default_factory=dict)
+    inputs: dict[str, Any] = field(default_factory=dict)
     synapses: dict[str, tuple[Any, int, int]] = field(default_factory=dict)
     spikes: dict[str, Any] = field(default_factory=dict)
 
@@ -99,7 +102,8 @@ def build(realised: Realised, *, sources: str = "shared", duration_ms: float | N
     for group in description.groups.values():
         built.groups[group.name] = _neurons(built, group)
     for name in description.sources:
-        built.sources[name] = _source(built, name, sources, duration_ms)
+        if (source := _source(built, name, sources, duration_ms)) is not None:
+            built.sources[name] = source
     for joint in description.joints:
         _connect(built, joint)
     recorded = [*realised.populations] if spikes is True else list(spikes or ())
@@ -107,7 +111,7 @@ def build(realised: Realised, *, sources: str = "shared", duration_ms: float | N
         spiking = built.groups.get(name, built.sources.get(name))
         if spiking is not None and (name in built.sources or description.groups[name].threshold):
             built.spikes[name] = brian2.SpikeMonitor(spiking, name=f"spikes_{identifier(name)}")
-    parts = (built.groups, built.sources, {k: v for k, (v, _, _) in built.synapses.items()}, built.spikes)
+    parts = (built.groups, built.sources, built.inputs, {k: v for k, (v, _, _) in built.synapses.items()}, built.spikes)
     built.network.add(*{id(value): value for part in parts for value in part.values()}.values())
     return built
 
@@ -173,13 +177,27 @@ def _source(built: Built, population: str, sources: str, duration_ms: float | No
     model = realised.circuit.populations[population].model
     units = realised.units(population)
     built.lanes[population] = 1
-    if sources == "own" and isinstance(model, PoissonSource) and model.merged == 1:
-        return brian2.PoissonGroup(units, rates=model.rate_hz * brian2.Hz, clock=built.clock, name=name)
+    how = sending(realised.circuit, built.description, population) if sources == "own" else "given"
+    if how == "inputs":
+        return None
+    if how in ("group", "lanes"):
+        assert isinstance(model, PoissonSource)
+        built.lanes[population] = model.merged
+        rate = np.broadcast_to(np.asarray(model.rate_hz, float), units)
+        rates = model.rate_hz if isinstance(model.rate_hz, float) else np.tile(rate, model.merged)
+        return brian2.PoissonGroup(units * model.merged, rates=rates * brian2.Hz, clock=built.clock, name=name)
+    if how == "timed":
+        assert isinstance(model, InhomogeneousPoisson)
+        timed = model.rate_hz.timed()
+        values = np.maximum(np.asarray(timed.values, float), 0.0)
+        known = {"rates_of_time": brian2.TimedArray(values * brian2.Hz, dt=timed.every_ms * brian2.ms)}
+        text = f"rates_of_time({'t' if values.ndim == 1 else 't, i'})"
+        return brian2.PoissonGroup(units, rates=text, namespace=known, clock=built.clock, name=name)
     if sources == "fed":
         lanes = built.lanes[population] = 1 if duration_ms is None else lanes_of(realised, population, duration_ms)
         empty = np.empty(0, "int64")
         return brian2.SpikeGeneratorGroup(units * lanes, empty, empty * brian2.ms, clock=built.clock, name=name)
-    if duration_ms is None and not isinstance(model, SpikeTrain):
+    if duration_ms is None and not (isinstance(model, SpikeTrain) and model.times_ms):
         raise ExperimentError(
             Problem(place="duration_ms", expected="how long shared spikes last", found="None",
                     remedy=f"The source {population!r} sends spikes that are known before the simulation.")
@@ -235,6 +253,9 @@ def _connect(built: Built, joint: Joint) -> None:
         return
     realised, dt_ms = built.realised, built.description.dt_ms
     source, target = (built.groups.get(end, built.sources.get(end)) for end in joint.ends)
+    if source is None:
+        _add_inputs(built, joint)
+        return
     known = namespace(joint.constants)
     if joint.weight is not None:
         known["w"] = joint.weight
@@ -264,6 +285,25 @@ def _connect(built: Built, joint: Joint) -> None:
     _pass_steps(built, joint, made, target)
     for name, (start, stop) in places.items():
         built.synapses[name] = (made, start, stop)
+
+
+def _add_inputs(built: Built, joint: Joint) -> None:
+    """Trains of a source that has no units in Brian2, each unit's onto one unit of the target."""
+    import brian2
+
+    for name in joint.projections:
+        edge = built.realised.circuit.projections[name]
+        model = built.realised.circuit.populations[edge.source].model
+        group = built.description.groups[joint.ends[1]]
+        start, stop = group.populations[edge.target]
+        target = built.groups[group.name]
+        variable = built.realised.populations[edge.target].lands[name]
+        assert isinstance(model, PoissonSource)
+        assert joint.weight is not None
+        built.inputs[name] = brian2.PoissonInput(
+            target if stop - start == group.size else target[start:stop], group.names[variable], N=model.merged,
+            rate=model.rate_hz * brian2.Hz, weight=joint.weight * size(variable),
+        )  # fmt: skip
 
 
 def _pass_steps(built: Built, joint: Joint, made: Any, target: Any) -> None:

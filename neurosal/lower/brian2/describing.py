@@ -75,6 +75,7 @@ class Joint:
         late: decays of variables that these use, up to the next step.
         summed: variable of the target that holds sums of weights for `at_intervals`, "" where none is read.
         decays: of variables; eventual: those of them that are worked out from event to event.
+        drawn: variables whose first values are drawn.
         weight: the number that all weights are and stay, or None.
         delay: steps, or None where each synapse has its own.
     """
@@ -99,6 +100,7 @@ class Joint:
     delay: int | None
     decays: Mapping[str, Any] = field(default_factory=dict)
     eventual: tuple[str, ...] = ()
+    drawn: tuple[str, ...] = ()
     plastic: bool = False
 
     def constant(self, name: str) -> float:
@@ -144,7 +146,7 @@ def describe(circuit: Circuit, *, dt_ms: float, merge: bool = False) -> Descript
         made = _group(circuit, name, entry, dt_ms)
         like = next((other for other in groups.values() if _same(made, other)), None) if merge else None
         if like is None:
-            groups[name], group_of[name] = made, name
+            groups[made.name], group_of[name] = made, made.name
         else:
             span = (like.size, like.size + made.size)
             groups[like.name] = replace(like, populations={**like.populations, name: span})
@@ -273,7 +275,9 @@ def _joint(circuit: Circuit, name: str, number: int, assembled: Mapping[str, Ass
         on_pre=on_pre, on_post=said(program.on_post), each_step=said(program.each_step),
         at_intervals=said(program.at_intervals), late=tuple(late), apart=program.steps_apart(dt_ms), summed=summed,
         weight=weight, weight_unit=unit(lands).quantity, delay=delay, decays=program.decays,
-        eventual=tuple(variable for variable in program.decays if variable not in steady), plastic=program.plastic,
+        eventual=tuple(variable for variable in program.decays if variable not in steady),
+        drawn=tuple(variable for variable, value in program.variables.items() if isinstance(value, Initialiser)),
+        plastic=program.plastic,
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ Brian2 checks dimensions, so every equation of a circuit is checked by them once
 
 from __future__ import annotations
 
+import keyword
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -51,6 +52,11 @@ _TAKEN = (
     "resetter set_states"
 )
 TAKEN = frozenset(_TAKEN.split())
+_SCRIPTS = (
+    "run seed random beside numbers drawn truncated chosen trains order synapses defaultclock np Path print len ms "
+    "mV pA nS pF Hz Gohm dict enumerate range zip"
+)
+SCRIPTS = frozenset(_SCRIPTS.split())
 
 
 def unit(name: str) -> Unit:
@@ -115,6 +121,12 @@ class Names:
 
 
 def identifier(name: str) -> str:
-    """The name of a population or projection as Brian2 takes it."""
+    """The name of a population or projection as Brian2 takes it; names that scripts use get an ending.
+
+    Example:
+        >>> identifier("layer-4"), identifier("random")
+        ('layer_4', 'random_group')
+    """
     text = name.replace("-", "_")
-    return text if text.isidentifier() and text[0].isalpha() else f"n_{text}"
+    text = text if text.isidentifier() and text[0].isalpha() else f"n_{text}"
+    return f"{text}_group" if text in SCRIPTS or keyword.iskeyword(text) else text

@@ -1,0 +1,172 @@
+"""Scripts for Brian2 run by themselves and make the spikes that neurosal makes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from neurosal.graph import (
+    LIF,
+    AdaptiveLIF,
+    AlphaCurrent,
+    Circuit,
+    Constant,
+    Continuous,
+    Decay,
+    ExponentialDrive,
+    FixedInDegree,
+    LeakyRate,
+    OneToOne,
+    Own,
+    Plasticity,
+    PoissonSource,
+    Population,
+    Program,
+    Projection,
+    Sine,
+    Sparse,
+    SpikeTrain,
+    TruncatedNormal,
+    TsodyksMarkram,
+    Uniform,
+)
+from neurosal.lower.brian2 import numbers, script
+from neurosal.lower.spiking import realise
+from neurosal.runner.brian2_running import run_brian2
+
+pytest.importorskip("brian2")
+pytestmark = pytest.mark.filterwarnings("ignore:.* deprecated(,| -) use:DeprecationWarning")  # how Brian2 parses
+
+DURATION, DT = 60.0, 0.1
+
+
+class Renewed(Plasticity):
+    """Uses all that a script can say of a synapse: traces, every step, intervals, sums."""
+
+    kind = "renewed_brian2"
+
+    def program(self) -> Program:
+        return Program(
+            variables={"trace": 0.0, "late": 0.25},
+            decays={"trace": Decay("tau_ms"), "late": Decay("tau_ms")},
+            constants={"tau_ms": 12.0, "total": 30.0},
+            on_pre=("trace += 1", "w = maximum(w - 0.01 * late, 0)"),
+            on_post=("late += 1", "w += 0.02 * trace"),
+            each_step=("w += 0.001 * trace * dt_ms",),
+            at_intervals=("w = w * total / sum_in",),
+            every_ms=5.0,
+        )
+
+
+def chance() -> Circuit:
+    """Much is drawn: edges, weights, delays, first values, constants of units, Poisson spikes."""
+    cells = LIF(bias_mv=Uniform(low=14, high=17), start_mv=TruncatedNormal(mean=-65, std=5, high=-50))
+    return Circuit(
+        name="chance",
+        populations={
+            "random": Population(size=20, model=PoissonSource(rate_hz=300.0)),
+            "e": Population(size=30, model=cells),
+            "i-cells": Population(size=10, model=LIF(bias_mv=15.0)),
+        },
+        projections={
+            "random_to_e": Projection(source="random", target="e", synapse=ExponentialDrive(receptor="exc"),
+                                      wiring=Sparse(density=0.5), delay_ms=1.5, plasticity=Renewed(),
+                                      weights=Own(init=Uniform(low=1, high=3))),
+            "e_to_i": Projection(source="e", target="i-cells", synapse=AlphaCurrent(), wiring=FixedInDegree(inputs=9),
+                                 delay_ms=Uniform(low=0, high=3), weights=Own(init=Uniform(low=0, high=600))),
+            "a_i_to_e": Projection(source="i-cells", target="e", synapse=ExponentialDrive(tau_ms=10.0), delay_ms=0.3,
+                                   weights=Own(init=Constant(value=-4.0)), sign="inhibitory"),
+            "e_to_e": Projection(source="e", target="e", synapse=ExponentialDrive(receptor="exc"), delay_ms=1.0,
+                                 weights=Own(init=Constant(value=0.5)), short_term=TsodyksMarkram()),
+        },
+    )  # fmt: skip
+
+
+def certain() -> Circuit:
+    """Nothing is drawn; steps with numbers, waveforms, sums of rates."""
+    times = [float(t) for t in range(1, 50, 2)]
+    model = AdaptiveLIF(bias_mv=24.0, coupling_ns=30.0, current_step_pa=30.0, tau_current_ms=20.0,
+                        injected_pa=Sine(amplitude=50.0, frequency_hz=40.0))  # fmt: skip
+    return Circuit(
+        populations={
+            "input": Population(size=2, model=SpikeTrain(times_ms=times, units=[k % 2 for k in range(len(times))])),
+            "cells": Population(size=3, model=model),
+            "merged": Population(size=3, model=PoissonSource(rate_hz=0.0, merged=50)),
+            "rates": Population(size=2, model=LeakyRate(bias=0.5)),
+            "readout": Population(size=1, model=LeakyRate(activation="tanh")),
+        },
+        projections={
+            "input_to_cells": Projection(source="input", target="cells", synapse=ExponentialDrive(tau_ms=20.0),
+                                         weights=Own(init=Constant(value=9.0)), plasticity=Renewed()),
+            "background": Projection(source="merged", target="cells", synapse=ExponentialDrive(receptor="back"),
+                                     wiring=OneToOne(), weights=Own(init=Constant(value=0.1))),
+            "read": Projection(source="rates", target="readout", synapse=Continuous(),
+                               weights=Own(init=Constant(value=0.4))),
+        },
+    )  # fmt: skip
+
+
+RUN = """
+import runpy, sys
+import numpy as np
+for name in sys.argv[1:]:
+    made = runpy.run_path(name)
+    found = {key[7:]: np.array([np.rint(m.t_ / 1e-4).astype(int), np.array(m.i)])
+             for key, m in made.items() if key.startswith("spikes_")}
+    if "readout" in made:
+        found["r"] = np.array(made["readout"].r)
+    np.savez(name + ".out.npz", **found)
+"""
+
+
+def test_scripts_make_the_spikes_of_the_circuit(tmp_path: Path) -> None:
+    """With the numbers beside it where something is drawn, and by itself where nothing is."""
+    (tmp_path / "brian_preferences").write_text("codegen.target = 'numpy'\n")
+    circuits = {"chance": chance(), "certain": certain()}
+    for name, circuit in circuits.items():
+        (tmp_path / f"{name}.py").write_text(script(circuit, DURATION, DT, seed=5))
+    np.savez(tmp_path / "chance.npz", **numbers(circuits["chance"], DURATION, DT, seed=5))
+    (tmp_path / "alone.py").write_text(script(circuits["chance"], DURATION, DT, seed=5))
+    files = ["chance.py", "certain.py", "alone.py"]
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, *files], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert "WARNING" not in done.stderr
+    names = {"chance": {"random": "random_group", "e": "e", "i-cells": "i_cells"}, "certain": {"cells": "cells"}}
+    for name, circuit in circuits.items():
+        expected = run_brian2(realise(circuit, seed=5, dt_ms=DT), round(DURATION / DT))
+        found = np.load(tmp_path / f"{name}.py.out.npz")
+        for population, own in names[name].items():
+            step_L, unit_L = expected.spikes[population]
+            assert len(step_L) >= 10, population
+            np.testing.assert_array_equal(found[own], [step_L, unit_L], err_msg=population)
+        if name == "certain":
+            np.testing.assert_allclose(found["r"], expected.state["readout"]["r"], rtol=1e-12)
+    alone = np.load(tmp_path / "alone.py.out.npz")
+    sent = 20 * 300.0 * DURATION * 1e-3
+    assert alone["random_group"].shape[1] == pytest.approx(sent, abs=5 * sent**0.5)
+    assert alone["random_group"].shape != np.load(tmp_path / "chance.py.out.npz")["random_group"].shape
+    assert alone["e"].shape[1] > 10
+
+
+def test_a_script_says_units_equations_and_where_its_numbers_come_from() -> None:
+    text = script(chance(), DURATION, DT, seed=5)
+    for line in (
+        '"""The circuit chance in Brian2, written by neurosal.',
+        "seed(5)",
+        "defaultclock.dt = 0.1*ms",
+        '"e_leak": -70.0*mV',
+        "    dd_exc/dt = -d_exc / tau_exc : volt",
+        "bias : volt (constant)",
+        '    method="exact",',
+        "    delay=1.5*ms,",
+        "    random_to_e.connect(p=0.5)",
+        "run(60.0*ms)",
+    ):
+        assert line in text, line
+    assert max(map(len, text.splitlines())) < 160
