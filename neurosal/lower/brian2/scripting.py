@@ -299,8 +299,8 @@ class _Script:
             fields.append(f"delay={time_of(joint.delay, self.dt_ms)}")
         if constants:
             fields.append(f"namespace={namespace_of(constants, {})}")
-        model = [text_of(joint.equations, always=True)] if joint.equations else []
-        self._make(joint.name, "Synapses", [f"{source}, {joint.ends[1]}", *model, *fields])
+        equations = [text_of(joint.equations, always=True)] if joint.equations else []
+        self._make(joint.name, "Synapses", [f"{source}, {joint.ends[1]}", *equations, *fields])
         self._connect(joint, name, edge)
         self._first(joint, name, edge)
         self._steps(joint)
