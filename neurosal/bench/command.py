@@ -24,6 +24,7 @@ from neurosal.bench import (
     recording,
     reports,
     scale,
+    spikes,
     statistics,
 )
 from neurosal.bench.machine import machine
@@ -45,12 +46,13 @@ COMPARISONS: dict[str, Comparison] = {
     "convolution": convolution.compare,
     "kernels": lambda console, effort: [areas.kernel_fraction(console, effort), *kernels.compare(console, effort)],
     "recording": lambda console, effort: [recording.compare(console, effort)],
+    "spikes": lambda console, effort: [spikes.compare(console, effort)],
     "statistics": lambda console, effort: [statistics.compare(console, effort)],
     "report": lambda console, effort: [reports.compare(console, effort)],
     "reading": lambda console, effort: [reading.compare(console, effort)],
 }
 PLAIN_WIDTH = 120  # where there is no terminal
-GROUPS = {"record": ("recording", "statistics", "report", "reading")}  # the cost of records, as one
+GROUPS = {"record": ("recording", "spikes", "statistics", "report", "reading")}  # the cost of records, as one
 
 
 def main(
@@ -72,8 +74,9 @@ def main(
             "kernels" (grouped products, and the choices that products make), "depth" (steps of residual nets),
             "convolution" (steps of ResNet-20, in bfloat16 and with four seeds too, and its memory), "memory" (the peak
             of deep nets), "scale" (up to a billion parameters), "record" (all of "recording", what it adds to
-            training, its rate, and what a kill loses; "statistics", those of symmetry beside the steps between them;
-            "report", of a million recorded steps; and "reading", a record through time as it was recorded and packed).
+            training, its rate, and what a kill loses; "spikes", what recording every spike of CUBA adds to simulating
+            it; "statistics", those of symmetry beside the steps between them; "report", of a million recorded steps;
+            and "reading", a record through time as it was recorded and packed).
         out: file for the figures as JSON; it is written anew after each comparison.
         compare: file that an earlier bench wrote; what got slower or faster beyond the spread is said. The exit code
             stays 0: timings alone are no error.

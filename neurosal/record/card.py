@@ -20,6 +20,7 @@ STYLE = (
 COLOURS = {"done": "#0a7d55", "running": "#0072b2"}
 ALARM = "#c14a00"
 LONGEST = 24  # arms of an experiment that a card lists
+POPULATIONS = 6  # of a simulation whose rates it says
 
 
 def standing(status: Status) -> str:
@@ -51,7 +52,10 @@ def _card(run: Run) -> str:
         lines.append(f'<table style="margin:.3em 0;text-align:left">{"".join(rows)}</table>')
     else:
         lines.append(f"<div>{_text(_circuit(run))}</div>")
-        lines.append(f"<div>step {run.status.step:,}, epoch {run.status.epoch:.4g}{_listed(_last(run))}</div>")
+        far = f"step {run.status.step:,}"
+        if "simulation" not in run.settings:  # which has no epochs
+            far += f", epoch {run.status.epoch:.4g}"
+        lines.append(f"<div>{far}{_listed(_last(run))}</div>")
     lines.append(f'<div style="opacity:.7">{_text(run.folder)}</div>')
     return f'<div style="{STYLE}">{"".join(lines)}</div>'
 
@@ -84,10 +88,13 @@ def _circuit(run: Run) -> str:
 
 
 def _last(run: Run) -> Iterator[str]:
-    """The last evaluation, mean ± sd over replicas; training's loss where there is none."""
+    """The last evaluation, mean ± sd over replicas; training's loss where there is none; rates of a simulation."""
     import numpy
 
     tree: Any = run.tree
+    if "simulation" in run.settings:
+        yield from _rates(run)
+        return
     for path in (schema.EVALUATION, schema.TRAIN):
         node = tree
         for part in path.split("/"):
@@ -107,6 +114,17 @@ def _last(run: Run) -> Iterator[str]:
             yield f"{str(name).replace('_', ' ')} {scale * values.mean():.{digits}f}{spread}{unit}"
         if found:
             return
+
+
+def _rates(run: Run) -> Iterator[str]:
+    """How fast the first populations fire, mean ± sd over replicas."""
+    from neurosal.record.simulated import Simulated
+
+    rates = Simulated.of(run).rates()
+    for place, name in enumerate(rates[schema.POPULATION].values.tolist()[:POPULATIONS]):
+        values = rates.values[:, place]
+        spread = f" ± {values.std(ddof=1):.2f}" if values.size > 1 else ""
+        yield f"{name} {values.mean():.2f}{spread} Hz"
 
 
 def _accurate(node: Any) -> bool:

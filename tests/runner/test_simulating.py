@@ -94,6 +94,10 @@ def test_a_store_holds_the_same_bits_as_memory_whatever_the_window(held: Simulat
         compared += len(one.data_vars)
     assert compared >= 15
     assert examine(tmp_path / "run").healthy
+    card = ns.open_run(tmp_path / "run")._repr_html_()
+    rate = held.rates().sel(population="cells")
+    assert f"cells {float(rate.mean()):.2f} ± {float(rate.std(ddof=1)):.2f} Hz" in card
+    assert "epoch" not in card
     again = Simulated.of(tmp_path / "run")
     assert again.lines() == stored.lines()
     assert again.seconds.keys() == {"build", "compile", "simulate", "write"}
@@ -242,3 +246,27 @@ def test_a_run_stops_where_no_replica_is_left() -> None:
     with pytest.warns(NetworkWarning, match="from 100 ms on at the latest"):
         found = ns.simulate(exploding(), 300.0, DT, seeds=(starts.index(max(starts)),))
     assert found.tree["windows/cells"].sizes["window"] == 1
+
+
+# Brian2 -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore:.* deprecated(,| -) use:DeprecationWarning")  # how Brian2 parses
+def test_brian2_leaves_the_same_record_as_torch(tmp_path: Path) -> None:
+    record = (
+        "spikes", ns.record_state("cells", "v_mv", every_ms=1.5, units=(7, 2)), "state:cells.v_mv@4",
+        "weights:cells_to_cells.x@20",
+    )  # fmt: skip
+    options: dict[str, Any] = {"seeds": (3,), "record": record, "window_ms": 15.0}
+    one = ns.simulate(driven(), 40.0, DT, **options)
+    other = ns.simulate(driven(), 40.0, DT, **options, backend="brian2", mode="numpy", store=tmp_path / "run")
+    assert len(one.spikes["cells"].event) > 3
+    compared = 0
+    for path in one.tree.groups:
+        mine, theirs = (some.tree[path].to_dataset(inherit=False) for some in (one, other))
+        assert set(mine.variables) == set(theirs.variables)
+        for name in mine.data_vars:
+            np.testing.assert_allclose(theirs[name], mine[name], rtol=1e-9, atol=1e-9, err_msg=f"{path}/{name}")
+            compared += 1
+    assert compared >= 15
+    assert other.seconds["build"] > 0
