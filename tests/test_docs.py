@@ -34,7 +34,16 @@ def test_the_code_of_a_page_runs(page: Path, tmp_path: Path) -> None:
 
 
 def test_there_are_pages() -> None:
-    known = ["images", "many_processes", "normalisation", "precision", "records", "size", "write_your_own_rule"]
+    known = [
+        "images",
+        "many_processes",
+        "normalisation",
+        "precision",
+        "records",
+        "simulate",
+        "size",
+        "write_your_own_rule",
+    ]
     assert [page.stem for page in PAGES] == known
 
 

@@ -132,7 +132,7 @@ def test_the_command_line_measures_one_comparison_and_writes_it(tiny: None, tmp_
 
 
 def test_a_group_is_its_comparisons_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    names = ("recording", "statistics", "report", "reading")
+    names = ("recording", "spikes", "statistics", "report", "reading")
     for name in names:
         monkeypatch.setitem(command.COMPARISONS, name, lambda *_, name=name: [{"comparison": name}])
     assert [row["comparison"] for row in command.main("record", quick=True)["results"]] == list(names)

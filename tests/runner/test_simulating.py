@@ -251,7 +251,6 @@ def test_a_run_stops_where_no_replica_is_left() -> None:
 # Brian2 -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.filterwarnings("ignore:.* deprecated(,| -) use:DeprecationWarning")  # how Brian2 parses
 def test_brian2_leaves_the_same_record_as_torch(tmp_path: Path) -> None:
     record = (
         "spikes", ns.record_state("cells", "v_mv", every_ms=1.5, units=(7, 2)), "state:cells.v_mv@4",

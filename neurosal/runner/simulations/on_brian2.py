@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -39,7 +41,8 @@ class OnBrian2:
             return
         began = time.perf_counter()
         options: dict[str, Any] = {"target": mode, "spikes": plan.spiking, "traces": self._traces}
-        self._running = [Running(one, plan.steps, **options) for one in realised]
+        with _quiet():
+            self._running = [Running(one, plan.steps, **options) for one in realised]
         self.seconds["build"] += time.perf_counter() - began
 
     def advance(self, steps: int) -> Seen:
@@ -66,11 +69,12 @@ class OnBrian2:
         )
 
     def _run(self, steps: int) -> list[Ran]:
-        if self._mode == "standalone":
-            options: dict[str, Any] = {"spikes": self._plan.spiking, "traces": self._traces}
-            found = [run_standalone(one, steps, **options) for one in self.realised]
-        else:
-            found = [one.run(steps) for one in self._running]
+        with _quiet():
+            if self._mode == "standalone":
+                options: dict[str, Any] = {"spikes": self._plan.spiking, "traces": self._traces}
+                found = [run_standalone(one, steps, **options) for one in self.realised]
+            else:
+                found = [one.run(steps) for one in self._running]
         for ran in found:
             for part in self.seconds:
                 # What objects cost to make was counted when they were made.
@@ -90,6 +94,14 @@ class OnBrian2:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Nothing to go on from is ever kept."""
         raise AssertionError("Brian2 keeps no state to go on from")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without what Brian2's parser says of names that will change: nobody here can do anything about it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
 
 
 def _refuse_snapshots(plan: Plan) -> None:
