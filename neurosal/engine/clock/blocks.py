@@ -10,6 +10,7 @@ Letters: R replicas, M units of a block in all replicas, V state variables, L sp
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from neurosal.engine.clock.laws import Form, Law, linear
 from neurosal.engine.clock.texts import assigned, function
+from neurosal.errors import ExperimentError, Problem
 from neurosal.graph import Timed
 from neurosal.lower.spiking import Realised
 from neurosal.lower.spiking.realising import BLOCK
@@ -57,6 +59,7 @@ class Block:
             first += len(realised) * realised[0].units(name)
         self._state, self._opens, self._compiled = list(state), list(opens), compiled
         self._open = self._opens[0] if opens else None
+        self._given: list[Tensor] = []
         self._none = torch.empty(0, dtype=torch.int64, device=state.device)
         self.history: deque[Tensor] = deque(maxlen=max(1, self._form.refractory))
         self._inputs: list[Value] = self._first_inputs(state)
@@ -185,17 +188,42 @@ class Block:
             return fired.nonzero().squeeze(1)
         return _found(fired, fired.view(torch.int64), 8)
 
+    def prepare(self) -> None:
+        """Compile, if that is wanted, and leave all as it was.
+
+        Raises:
+            ExperimentError: with what the compiler said.
+        """
+        if not (self._compiled and self._form.threshold):
+            return
+        before = [value.clone() for value in self._state]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # torch's compiler uses what torch has deprecated
+            try:
+                self._run_fused()
+            except Exception as error:
+                if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
+                    raise
+                said = (str(error).strip().splitlines() or [""])[-1]
+                raise ExperimentError(
+                    Problem(place="compiled", expected="equations that torch compiles", found=said[:200],
+                            remedy="Leave compiled=False, which computes the same.")
+                ) from error  # fmt: skip
+        for value, old in zip(self._state, before, strict=True):
+            value.copy_(old)
+
     def _run_fused(self) -> Tensor:
         def shaped(value: Value) -> Tensor:
             if isinstance(value, Tensor):
                 return value.view(-1, self._span)
             return torch.tensor(value, dtype=self._state[0].dtype, device=self._state[0].device)
 
-        given = [shaped(value) for value in (*self._state, *self._inputs, *self._single.values())]
-        if self._open is not None:
-            given.append(self._open.view(-1, self._span))
+        if not self._given or self._steps or any(law.form.inputs for law in self.laws.values()):
+            self._given = [shaped(value) for value in (*self._state, *self._inputs, *self._single.values())]
+            if self._open is not None:
+                self._given.append(self._open.view(-1, self._span))
         with torch.no_grad():
-            flags, largest = self._fused(*given)
+            flags, largest = self._fused(*self._given)
         return _found(flags, largest, self._span)
 
     def reset(self) -> None:

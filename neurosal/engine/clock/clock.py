@@ -6,6 +6,7 @@ their target spikes, reset, what synapses do in every step. docs/spiking.md says
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
@@ -36,6 +37,7 @@ class Clock:
         step_number: of the step that comes next; the time is that times dt.
         state: population → variable → [R, units].
         projections: by name, see `Projecting`.
+        compile_seconds: how long the compiler took.
 
     Raises:
         ExperimentError: where there is no compiler and one is asked for.
@@ -78,6 +80,10 @@ class Clock:
         self.projections: dict[str, Projecting] = {}
         self._arrivals = self._wired()
         self._on_post = [p for p in self.projections.values() if p.program.on_post]
+        began = time.perf_counter()
+        for block in self._blocks:
+            block.prepare()
+        self.compile_seconds = time.perf_counter() - began if compiled else 0.0
         self._in_steps = [p for p in self.projections.values() if p.program.each_step or p.program.at_intervals]
 
     # What it is made of ----------------------------------------------------------------------------------------------

@@ -70,7 +70,8 @@ class OnTorch:
         began = time.perf_counter()
         more = {"compiled": True} if compiled else {}
         self.clock = Clock(realised, dtype=getattr(torch, dtype), device=device, **more)
-        self.seconds = {"build": time.perf_counter() - began, "compile": 0.0, "simulate": 0.0}
+        compiling = self.clock.compile_seconds
+        self.seconds = {"build": time.perf_counter() - began - compiling, "compile": compiling, "simulate": 0.0}
         self._units = {watched: torch.tensor(watched.units, device=self.clock.device) for watched in plan.states}
 
     def advance(self, steps: int) -> Seen:
