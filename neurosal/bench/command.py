@@ -17,6 +17,7 @@ from neurosal.bench import (
     areas,
     comparing,
     convolution,
+    cuba,
     depth,
     kernels,
     memory,
@@ -45,6 +46,7 @@ COMPARISONS: dict[str, Comparison] = {
     "depth": depth.compare,
     "convolution": convolution.compare,
     "kernels": lambda console, effort: [areas.kernel_fraction(console, effort), *kernels.compare(console, effort)],
+    "cuba": cuba.compare,
     "recording": lambda console, effort: [recording.compare(console, effort)],
     "spikes": lambda console, effort: [spikes.compare(console, effort)],
     "statistics": lambda console, effort: [statistics.compare(console, effort)],
@@ -73,10 +75,11 @@ def main(
             (areas beside dense backpropagation and plain torch), "precision" (products in bfloat16 over float32),
             "kernels" (grouped products, and the choices that products make), "depth" (steps of residual nets),
             "convolution" (steps of ResNet-20, in bfloat16 and with four seeds too, and its memory), "memory" (the peak
-            of deep nets), "scale" (up to a billion parameters), "record" (all of "recording", what it adds to
-            training, its rate, and what a kill loses; "spikes", what recording every spike of CUBA adds to simulating
-            it; "statistics", those of symmetry beside the steps between them; "report", of a million recorded steps;
-            and "reading", a record through time as it was recorded and packed).
+            of deep nets), "scale" (up to a billion parameters), "cuba" (4000 spiking neurons on torch and on Brian2),
+            "record" (all of "recording", what it adds to training, its rate, and what a kill loses; "spikes", what
+            recording every spike of CUBA adds to simulating it; "statistics", those of symmetry beside the steps
+            between them; "report", of a million recorded steps; and "reading", a record through time as it was
+            recorded and packed).
         out: file for the figures as JSON; it is written anew after each comparison.
         compare: file that an earlier bench wrote; what got slower or faster beyond the spread is said. The exit code
             stays 0: timings alone are no error.

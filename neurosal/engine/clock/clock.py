@@ -207,6 +207,11 @@ class Clock:
 
     # One step --------------------------------------------------------------------------------------------------------
 
+    def advance(self, steps: int) -> None:
+        """Some steps of which nothing is kept but the state after them."""
+        for _ in range(steps):
+            self._advance()
+
     def _advance(self) -> None:
         now = self.step_number
         sums = [self._sums(block) for block in self._blocks]
