@@ -42,6 +42,7 @@ def test_there_are_pages() -> None:
         "records",
         "simulate",
         "size",
+        "spiking",
         "write_your_own_rule",
     ]
     assert [page.stem for page in PAGES] == known

@@ -441,6 +441,14 @@ def check_learning(view: View, met: Mapping[str, Met]) -> Iterator[Problem]:
                 place=f"{place}.plasticity", expected=f"one that waits for no spikes of {edge.target!r}",
                 found=f"{edge.plasticity.kind}, and the model of {edge.target!r} has no threshold",
             )  # fmt: skip
+        read = frozenset().union(*(names_in(text) for text in (*learning.before, *learning.on_pre, "0")))
+        if target is not None and name in target.joined and f"post.{target.joined[name].lands}" in read:
+            yield Problem(
+                place=f"{place}.plasticity", expected="one that does not read what its own spikes change at once",
+                found=f"{edge.plasticity.kind}, which reads post.{target.joined[name].lands} at an arrival",
+                remedy="Arrivals of a step have no order among each other; read it in each_step, or take a synapse "
+                "with a state of its own.",
+            )  # fmt: skip
         if learning.on_pre and edge.synapse is not None and edge.synapse.joined("x").continuous:
             yield Problem(
                 place=f"{place}.plasticity", expected=f"one that waits for no spikes ({edge.synapse.kind} has none)",

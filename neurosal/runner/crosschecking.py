@@ -82,7 +82,8 @@ class CrossCheck:
         gaps: of state and synapses, at the start of the step of the divergence, or at the end without one.
         changed: projection with plastic weights → share of its weights that changed, on torch and on Brian2.
         compared: distributions over units, where the engines part.
-        faults: why they do not agree; empty where they do.
+        faults: where they differ by more than rounding.
+        missing: evidence without which they are not said to agree.
         seconds: engine → what it took to build and to simulate. Only `timing` gives them.
     """
 
@@ -97,12 +98,13 @@ class CrossCheck:
     changed: Mapping[str, tuple[float, float]]
     compared: tuple[Compared, ...]
     faults: tuple[str, ...]
+    missing: tuple[str, ...]
     seconds: Mapping[str, Mapping[str, float]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def agrees(self) -> bool:
         """Whether the engines do the same, as far as can be told."""
-        return not self.faults
+        return not self.faults and not self.missing
 
     @property
     def timing(self) -> Mapping[str, Mapping[str, float]]:
@@ -185,11 +187,11 @@ def crosscheck(
         for gap in gaps
         if not gap.relative <= tolerance
     ]
-    faults += _without_evidence(counts, changed, spiking, realised, sides)
+    missing = _without_evidence(counts, changed, spiking, realised, sides)
     return CrossCheck(
         circuit=circuit.name, seed=seed, dt_ms=dt_ms, duration_ms=duration_ms, spikes=counts, identical=first is None,
         divergence=divergence, gaps=gaps, changed=changed, compared=distributions, faults=tuple(faults),
-        seconds={side.name: dict(side.seconds) for side in sides},
+        missing=tuple(missing), seconds={side.name: dict(side.seconds) for side in sides},
     )  # fmt: skip
 
 

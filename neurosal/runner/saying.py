@@ -46,6 +46,8 @@ def _lines(found: CrossCheck) -> Iterator[str]:
         yield f"  {engine}: " + ", ".join(f"{what} {value:.2f} s" for what, value in seconds.items())
     for fault in found.faults:
         yield f"  fault: {fault}"
+    for gap in found.missing:
+        yield f"  no evidence: {gap}"
 
 
 def _divergence(first: Divergence) -> Iterator[str]:

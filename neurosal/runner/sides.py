@@ -5,7 +5,7 @@ Only edges, spikes of sources and the first state are shared. Letters: L spikes,
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from time import perf_counter
 from typing import Any, Protocol
@@ -157,6 +157,30 @@ class OnBrian2:
                 for variable in state
             }
         return found
+
+    def watch_state(self) -> Callable[[], Mapping[tuple[str, str], Array]]:
+        """Record all state from here on; what is given says it afterwards: (population, variable) → [steps, units], at
+        the start of each step."""
+        import brian2
+
+        from neurosal.lower.brian2.naming import unit
+
+        monitors = {}
+        for population in self._realised.state:
+            group = self._group(population)
+            names = [group.names[variable] for variable in self._realised.state[population]]
+            monitors[population] = brian2.StateMonitor(
+                self._built.groups[group.name], names, record=True, clock=self._built.clock
+            )
+        self._built.network.add(*monitors.values())
+        return lambda: {
+            (population, variable): np.array(
+                getattr(monitors[population], f"{self._group(population).names[variable]}_")
+            ).T
+            / unit(variable).size
+            for population, variables in self._realised.state.items()
+            for variable in variables
+        }
 
     def before_threshold(self, population: str) -> Mapping[str, float]:
         """State of the watched unit in the last step, after the update and before the threshold."""

@@ -33,6 +33,7 @@ from neurosal.graph import (
     Modulation,
     Orthogonal,
     Own,
+    Plasticity,
     PoissonSource,
     Population,
     Program,
@@ -267,6 +268,21 @@ def test_programs_read_only_names_that_exist() -> None:
         assert slip in text, slip
     assert "pre.v_mv' in" not in text
     assert len(said) == 7
+
+
+class Reading(Plasticity):
+    """Reads the potential at an arrival."""
+
+    kind: ClassVar[str] = "reading_in_tests"
+
+    def program(self) -> Program:
+        return Program(on_pre=("w += post.v_mv",))
+
+
+def test_a_synapse_does_not_read_what_its_own_spikes_change_at_once() -> None:
+    said = problems(PAIR.with_projections(fault=edge(plasticity=Reading())))
+    assert [problem.place for problem in said] == ["projections.fault.plasticity"]
+    check(PAIR.with_projections(fine=edge(plasticity=Reading(), synapse=ExponentialDrive())))
 
 
 def test_two_programs_that_both_say_what_is_transmitted_are_refused() -> None:

@@ -79,6 +79,8 @@ def law_of(dynamics: Dynamics, summed: Iterable[str], dt_ms: float, place: str) 
     }
     free = statements_of(dynamics, frozenset(), inputs, dt_ms, place)
     refractory = round(dynamics.refractory_ms / dt_ms) if dynamics.threshold else 0
+    if dynamics.threshold and dynamics.held:
+        refractory = max(refractory, 1)  # one step is as none, but what arrives in the step of the spike is lost
     differs = _reached(dynamics) if refractory else ()
     resting = statements_of(dynamics, dynamics.held, inputs, dt_ms, place) if differs else []
     short = _Short(state, inputs, known)

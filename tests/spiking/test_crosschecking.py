@@ -1,0 +1,269 @@
+"""Both engines on the same circuits: every member of every family, random circuits, and what happens when one engine is
+wrong."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from neurosal import circuits as library
+from neurosal.errors import CircuitError, ExperimentError
+from neurosal.graph import (
+    LIF,
+    Circuit,
+    ExponentialDrive,
+    Own,
+    PoissonSource,
+    Population,
+    Projection,
+    Sparse,
+    Uniform,
+)
+from neurosal.lower.spiking import Realised
+from neurosal.plasticity import STDP, Fixed
+from neurosal.runner import crosschecking
+from neurosal.runner.crosschecking import CrossCheck, crosscheck, first_difference
+from neurosal.runner.sides import OnBrian2, OnTorch
+from tests.cli.invoking import invoke
+from tests.spiking import members, random_circuits
+
+pytestmark = pytest.mark.filterwarnings("ignore:.* deprecated(,| -) use:DeprecationWarning")  # how Brian2 parses
+EXAMPLES = int(os.environ.get("NEUROSAL_EXAMPLES", "4"))  # of random circuits; many are tried by hand
+ROUNDING = 1e-9
+
+
+@cache
+def of(family: str) -> CrossCheck:
+    """Both engines on all members of a family at once."""
+    match family:
+        case "models":
+            return crosscheck(members.of_models(), duration_ms=35)
+        case "synapses":
+            return crosscheck(members.of_synapses(), duration_ms=25)
+        case "short_term":
+            return crosscheck(members.of_short_term(), duration_ms=40)
+    return crosscheck(members.of_plasticity(tuple(members.PROGRAMS)), duration_ms=25)
+
+
+def largest_gap(found: CrossCheck, *places: str) -> float:
+    """Of the variables of these populations and projections."""
+    return max(gap.relative for gap in found.gaps if gap.place.rpartition(".")[0] in places)
+
+
+@pytest.mark.parametrize("kind", members.MODELS)
+def test_every_model_does_the_same_on_both_engines(kind: str) -> None:
+    found = of("models")
+    assert found.identical, str(found)
+    assert largest_gap(found, kind) < ROUNDING
+    if members.made(kind, members.MODELS[kind]).dynamics().threshold:
+        assert found.spikes[kind][0] > 5
+        assert found.spikes[kind][0] == found.spikes[kind][1]
+
+
+@pytest.mark.parametrize("kind", members.SYNAPSES)
+def test_every_synapse_does_the_same_on_both_engines(kind: str) -> None:
+    found = of("synapses")
+    assert found.identical, str(found)
+    assert largest_gap(found, kind, f"{kind}_to_itself") < ROUNDING
+    assert found.spikes[kind][0] > 5
+
+
+@pytest.mark.parametrize("kind", members.SHORT_TERM)
+def test_every_short_term_plasticity_does_the_same_on_both_engines(kind: str) -> None:
+    found = of("short_term")
+    assert found.identical, str(found)
+    assert largest_gap(found, kind, f"noise_to_{kind}") < ROUNDING
+
+
+@pytest.mark.parametrize("kind", members.PROGRAMS)
+def test_every_plasticity_changes_weights_alike_on_both_engines(kind: str) -> None:
+    found = of("plasticity")
+    assert found.identical, str(found)
+    learns = next(name for name in (f"noise_learns_{kind}", f"{kind}_learns") if name in found.changed)
+    assert found.changed[learns][0] > 0.2
+    assert found.changed[learns][0] == found.changed[learns][1]
+    assert largest_gap(found, kind, learns) < ROUNDING
+
+
+def test_families_agree_as_a_whole() -> None:
+    for family in ("models", "synapses", "short_term", "plasticity"):
+        assert of(family).agrees, str(of(family))
+
+
+@settings(
+    max_examples=EXAMPLES, deadline=None, derandomize="NEUROSAL_EXAMPLES" not in os.environ, database=None,
+    suppress_health_check=list(HealthCheck),
+)  # fmt: skip
+@given(random_circuits.circuits())
+def test_random_circuits_do_the_same_on_both_engines(circuit: Circuit) -> None:
+    found = crosscheck(circuit, duration_ms=15, seeds=(1,))
+    assert all(gap.relative < 1e-7 for gap in found.gaps), f"{found}\n{circuit.to_yaml()}"
+    if found.divergence is not None:  # by rounding only
+        assert found.divergence.margin is not None
+        assert abs(found.divergence.margin) < 1e-7, f"{found}\n{circuit.to_yaml()}"
+
+
+# A mistake in one engine is found -----------------------------------------------------------------------------------
+
+
+def learning() -> Circuit:
+    """Spikes that go round, with delays and STDP."""
+    model = LIF(bias_mv=Uniform(low=18, high=30), start_mv=Uniform(low=-70, high=-50), refractory_ms=1.0)
+    return Circuit(
+        name="learning",
+        populations={
+            "noise": Population(size=20, model=PoissonSource(rate_hz=100.0)), "cells": Population(size=60, model=model)
+        },
+        projections={
+            "noise_to_cells": Projection(
+                source="noise", target="cells", wiring=Sparse(density=0.5), weights=Own(init=Uniform(low=0.5, high=3)),
+                synapse=ExponentialDrive(), plasticity=STDP(a_plus=0.1, a_minus=0.05),
+            ),
+            "cells_to_cells": Projection(
+                source="cells", target="cells", wiring=Sparse(density=0.3), synapse=ExponentialDrive(tau_ms=2.0),
+                weights=Own(init=Uniform(low=-6, high=6)), delay_ms=1.0,
+            ),
+        },
+    )  # fmt: skip
+
+
+class Delayed(OnTorch):
+    """Every spike arrives a step late."""
+
+    def __init__(self, realised: Realised) -> None:
+        edges = {name: replace(some, delay=some.delay + 1) for name, some in realised.edges.items()}
+        super().__init__(replace(realised, edges=edges))
+
+
+class Hasty(OnTorch):
+    """A refractory time that is a step too short."""
+
+    def __init__(self, realised: Realised) -> None:
+        populations = {}
+        for name, entry in realised.populations.items():
+            short = entry.dynamics and replace(entry.dynamics, refractory_ms=entry.dynamics.refractory_ms - 0.1)
+            populations[name] = replace(entry, dynamics=short)
+        super().__init__(replace(realised, populations=populations))
+
+
+class Lasting(OnTorch):
+    """Traces that decay a hundredth too slowly."""
+
+    def __init__(self, realised: Realised) -> None:
+        program = realised.programs["noise_to_cells"]
+        constants = {name: value * (1.01 if "tau" in name else 1) for name, value in program.constants.items()}
+        programs = {**realised.programs, "noise_to_cells": replace(program, constants=constants)}
+        super().__init__(replace(realised, programs=programs))
+
+
+class Swapped(OnBrian2):
+    """Post spikes before arrivals."""
+
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        synapses = self._built.synapses["noise_to_cells"][0]
+        synapses.pre.order, synapses.post.order = 9, -9
+
+
+@pytest.mark.parametrize("wrong", [Delayed, Hasty, Lasting, Swapped])
+def test_a_mistake_in_one_engine_is_found(wrong: type, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(crosschecking, "OnBrian2" if issubclass(wrong, OnBrian2) else "OnTorch", wrong)
+    found = crosscheck(learning(), duration_ms=40, seeds=(1,))
+    assert found.faults, str(found)
+    assert not found.agrees
+    assert found.timing == {}
+    assert "brian2: build" not in str(found)
+
+
+def test_without_a_mistake_they_agree_and_say_how_long_it_took() -> None:
+    found = crosscheck(learning(), duration_ms=40)
+    assert found.agrees, str(found)
+    assert set(found.timing) == {"torch", "brian2"}
+    assert "brian2: build" in str(found)
+    assert found.changed["noise_to_cells"][0] > 0.5
+
+
+class Nudged(OnTorch):
+    """Weights that are off by as much as the tolerance of the test lets through."""
+
+    def __init__(self, realised: Realised) -> None:
+        edges = {name: replace(some, weight=some.weight * 1.0002) for name, some in realised.edges.items()}
+        super().__init__(replace(realised, edges=edges))
+
+
+def test_after_the_first_different_spike_distributions_decide(monkeypatch: pytest.MonkeyPatch) -> None:
+    circuit = learning()
+    edge = circuit.projections["noise_to_cells"].replace(plasticity=Fixed())
+    fixed = circuit.with_projections(noise_to_cells=edge)
+    monkeypatch.setattr(crosschecking, "OnTorch", Nudged)
+    found = crosscheck(fixed, duration_ms=150, tolerance=1e-2, seeds=(1, 2, 3))
+    assert found.agrees, str(found)
+    first = found.divergence
+    assert first is not None
+    assert abs(first.torch - first.brian2) < 0.5
+    assert first.margin is not None
+    assert abs(first.margin) < 0.5
+    assert f"{first.population} unit {first.unit} at {first.time_ms:g} ms" in str(found)
+    assert {row.statistic for row in found.compared} == {"rate (Hz)", "CV", "correlation"}
+    assert all(row.between_seeds > 0 for row in found.compared)
+
+
+# Evidence ------------------------------------------------------------------------------------------------------------
+
+
+def test_few_spikes_and_weights_that_never_change_are_no_evidence() -> None:
+    circuit = learning()
+    still = circuit.projections["noise_to_cells"].replace(plasticity=STDP(rate=0.0))
+    found = crosscheck(circuit.with_projections(noise_to_cells=still), duration_ms=4)
+    assert found.faults == ()
+    assert not found.agrees
+    assert any("fewer than 100" in text for text in found.missing)
+    assert any("no weight of noise_to_cells changed" in text for text in found.missing)
+
+
+def test_rates_without_time_and_odd_settings_are_refused() -> None:
+    with pytest.raises(CircuitError, match=r"ns\.train"):
+        crosscheck(library.mlp(4, 3, 2))
+    with pytest.raises(ExperimentError) as caught:
+        crosscheck(learning(), duration_ms=1.05, target="fortran")
+    assert [problem.place for problem in caught.value.problems] == ["duration_ms", "target"]
+
+
+def spikes(**populations: list[tuple[int, int]]) -> Any:
+    return {name: tuple(np.array(some, "int64").reshape(-1, 2).T) for name, some in populations.items()}
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "found"),
+    [
+        ({"a": [(1, 2)]}, {"a": [(1, 2)]}, None),
+        ({"a": []}, {"a": []}, None),
+        ({"a": [(1, 2), (3, 0)]}, {"a": [(1, 2)]}, (3, "a", 0, True, 0)),
+        ({"a": [(5, 0)]}, {"a": [(4, 1), (5, 0)]}, (4, "a", 1, False, 0)),
+        ({"a": [(5, 0), (5, 3)]}, {"a": [(5, 1), (5, 3)]}, (5, "a", 0, True, 1)),
+        ({"a": [(9, 0)], "b": [(2, 4)]}, {"a": [], "b": []}, (2, "b", 4, True, 0)),
+        ({"a": [(2, 1)], "b": [(2, 4)]}, {"a": [], "b": []}, (2, "a", 1, True, 1)),
+        ({"a": [(2, 1), (2, 1)]}, {"a": [(2, 1)]}, (2, "a", 1, True, 0)),
+    ],
+)
+def test_the_first_different_spike(one: Any, other: Any, found: Any) -> None:
+    assert first_difference(spikes(**one), spikes(**other)) == found
+
+
+# Command line --------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_says_whether_they_agree_by_its_exit_code(tmp_path: Path) -> None:
+    file = tmp_path / "learning.yaml"
+    file.write_text(learning().to_yaml(), encoding="utf-8")
+    assert "torch and Brian2 agree" in invoke("crosscheck", file, "--duration-ms", 40)[0]
+    assert "no evidence" in invoke("crosscheck", file, "--duration-ms", 2, code=6)[0]
+    assert "ns.train" in invoke("crosscheck", "mlp", code=2)[1]
+    assert "experiment" in invoke("crosscheck", "sal_digits", code=2)[1]
