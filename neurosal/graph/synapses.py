@@ -165,6 +165,28 @@ class Modulation(Synapse):
         return Joined(self.variable, {self.variable: f"-{self.variable} / {tau}"}, {tau: self.tau_ms})
 
 
+class ContinuousModulation(Synapse):
+    """A signal at the target that follows ``Σ w x`` of a variable x of its sources: ``τ dm/dt = Σ w x - m``. Plasticity
+    reads it as ``post.NAME``; it moves nothing else.
+
+    Args:
+        variable: the signal's name.
+        of: x.
+        tau_ms: τ.
+    """
+
+    kind: ClassVar[str] = "continuous_modulation"
+    variable: str = "gate"
+    of: str = "r"
+    tau_ms: float = Field(default=10.0, gt=0)
+
+    def joined(self, name: str) -> Joined:
+        tau, heard = f"tau_{self.variable}_ms", f"s_{name}"
+        return Joined(
+            heard, {self.variable: f"({heard} - {self.variable}) / {tau}"}, {tau: self.tau_ms}, continuous=self.of
+        )
+
+
 class Continuous(Synapse):
     """The target hears ``Σ w x`` of a variable x of its sources all the time, as rates do; there are no spikes.
 
