@@ -5,6 +5,7 @@ from neurosal.graph.circuit import Circuit
 from neurosal.graph.convolution import Broadcast, Conv1d, Conv2d, Convolution, Reversed
 from neurosal.graph.dynamics import Decay, Dynamics, Program, Timed
 from neurosal.graph.emitters import InhomogeneousPoisson, PoissonSource, RegularTrain, SpikeTrain
+from neurosal.graph.homeostatic import Homeostatic
 from neurosal.graph.initialisers import (
     Constant,
     Given,
@@ -85,6 +86,7 @@ __all__ = [
     "Given",
     "GlobalAvgPool",
     "GroupNorm",
+    "Homeostatic",
     "InhomogeneousPoisson",
     "Initialiser",
     "Izhikevich",
