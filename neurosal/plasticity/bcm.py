@@ -44,11 +44,11 @@ class BCM(Plasticity):
         Until τ has passed θ is the mean since the start. It changes first, as in `update`.
         """
         return Program(
-            variables={"threshold": 0.0, "elapsed_ms": 0.0},
+            variables={"threshold": 0.0, "elapsed": 0.0},
             constants={"rate": self.rate, "tau_ms": self.time_constant},
             each_step=(
-                "elapsed_ms = minimum(elapsed_ms + dt_ms, tau_ms)",
-                "threshold += dt_ms / elapsed_ms * (post.r * post.r - threshold)",
+                "elapsed = minimum(elapsed + dt_ms, tau_ms)",
+                "threshold += dt_ms / elapsed * (post.r * post.r - threshold)",
                 "w += rate * dt_ms * post.r * (post.r - threshold) * pre.r",
             ),
         )

@@ -88,7 +88,7 @@ def test_the_threshold_of_bcm_is_the_mean_so_far_and_then_a_running_one() -> Non
     from tests.reference.by_event import ByEvent
 
     program = BCM(time_constant=4.0, rate=0.0).program()
-    synapse = ByEvent(program, [0], [0], 1.0, {"w": [1.0], "threshold": [0.0], "elapsed_ms": [0.0]})
+    synapse = ByEvent(program, [0], [0], 1.0, {"w": [1.0], "threshold": [0.0], "elapsed": [0.0]})
     rates, seen = [1.0, 2.0, 0.5, 3.0, 1.5, 0.1], []
     for rate in rates:
         synapse.step(pre=[{"r": 1.0}], post=[{"r": rate}])
