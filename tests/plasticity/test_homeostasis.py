@@ -9,10 +9,9 @@ import neurosal as ns
 from neurosal.graph import LIF, Circuit, EdgeList, Jump, Own, Population, Projection, Uniform
 from neurosal.lower.spiking import realise
 from neurosal.plasticity import STDP, Combined, Delta, Gated, Hebbian, Normalised, Oja, SynapticScaling
-from tests.plasticity.protocols import ENGINES, PARSED, Protocol, weights_after
+from tests.plasticity.protocols import ENGINES, Protocol, weights_after
 from tests.reference.numerics import Array
 
-pytestmark = PARSED
 ENGINE = pytest.mark.parametrize("engine", ENGINES)
 EDGES = ((0, 0), (0, 1), (1, 1), (2, 1), (2, 2), (3, 3))
 POST = np.array([post for _, post in EDGES])

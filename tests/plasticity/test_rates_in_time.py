@@ -21,9 +21,8 @@ from neurosal.graph import (
 )
 from neurosal.lower.spiking import realise
 from neurosal.plasticity import BCM, AntiHebbian, Gated, Hebbian, Oja
-from tests.plasticity.protocols import ENGINES, PARSED, weights_after
+from tests.plasticity.protocols import ENGINES, weights_after
 
-pytestmark = PARSED
 ENGINE = pytest.mark.parametrize("engine", ENGINES)
 X, Y, ETA, W0, DT, N = 0.7, 1.6, 0.02, 0.3, 0.5, 60
 

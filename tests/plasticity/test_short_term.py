@@ -7,9 +7,8 @@ import pytest
 
 from neurosal.graph import TsodyksMarkram
 from neurosal.plasticity import STDP, Fixed
-from tests.plasticity.protocols import ENGINES, PARSED, Protocol
+from tests.plasticity.protocols import ENGINES, Protocol
 
-pytestmark = PARSED
 ENGINE = pytest.mark.parametrize("engine", ENGINES)
 MODELS = {
     "facilitating": TsodyksMarkram.between("excitatory", "inhibitory"),

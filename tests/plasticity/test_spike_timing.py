@@ -15,10 +15,9 @@ import pytest
 import neurosal as ns
 from neurosal.graph import Plasticity
 from neurosal.plasticity import STDP, InhibitorySTDP, RewardSTDP, SpikeAlignment, TripletSTDP
-from tests.plasticity.protocols import ENGINES, PARSED, Protocol
+from tests.plasticity.protocols import ENGINES, Protocol
 from tests.reference.numerics import Array
 
-pytestmark = PARSED
 ENGINE = pytest.mark.parametrize("engine", ENGINES)
 exp = np.exp
 Times = list[int]

@@ -8,9 +8,8 @@ import pytest
 import neurosal as ns
 from neurosal.graph import LIF, Circuit, Constant, Modulation, OneToOne, Own, Population, Projection, SpikeTrain
 from neurosal.plasticity import VoltageSTDP
-from tests.plasticity.protocols import ENGINES, PARSED, Protocol, weights_after
+from tests.plasticity.protocols import ENGINES, Protocol, weights_after
 
-pytestmark = PARSED
 ENGINE = pytest.mark.parametrize("engine", ENGINES)
 
 

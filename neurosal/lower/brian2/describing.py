@@ -233,7 +233,7 @@ def _joint(circuit: Circuit, name: str, number: int, assembled: Mapping[str, Ass
     names = Names({*TAKEN, *pre.values(), *post.values()} - {"w"}).add(("w", *program.variables, *program.constants))
 
     used = frozenset().union(*map(names_in, (*program.each_step, *program.at_intervals, "0")))
-    summed = f"sum_in_{identifier(name)}" if "sum_in" in used else ""
+    summed = f"sum_{identifier(name)}_in" if "sum_in" in used else ""
     own_names = {**names.given, "sum_in": f"{summed}_post", "count_in": "N_incoming"}
 
     def said(texts: Iterable[str]) -> tuple[str, ...]:
