@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,3 +110,22 @@ def test_variables_of_synapses_are_those_of_the_end_of_the_run(realised: Realise
             u, last = u + 0.5 * (1 - u), step
         u *= np.exp(-(STEPS - last) * 0.1 / 100)
         assert ran.variables["e_to_e"]["u"][synapse] == pytest.approx(u, rel=1e-12, abs=1e-15)
+
+
+def test_a_program_in_c_makes_the_same_spikes_and_leaves_nothing_behind(realised: Realised, tmp_path: Path) -> None:
+    tempfile.tempdir = str(tmp_path)
+    try:
+        alone = run_brian2(realised, STEPS, mode="standalone", traces={"i": Trace(("v_mv",), every=100)})
+    finally:
+        tempfile.tempdir = None
+    assert not list(tmp_path.glob("brian2_*"))
+    ran = run_brian2(realised, STEPS, traces={"i": Trace(("v_mv",), every=100)})
+    for name, ends in ran.spikes.items():
+        for side in (0, 1):
+            np.testing.assert_array_equal(alone.spikes[name][side], ends[side])
+    for name in realised.edges:
+        np.testing.assert_allclose(alone.weights[name], ran.weights[name], rtol=1e-12)
+    np.testing.assert_allclose(alone.variables["e_to_e"]["u"], ran.variables["e_to_e"]["u"], rtol=1e-12)
+    np.testing.assert_allclose(alone.traces["i"][1]["v_mv"], ran.traces["i"][1]["v_mv"], rtol=1e-12)
+    assert min(alone.seconds[part] for part in ("build", "compile", "simulate")) > 0
+    assert alone.seconds["compile"] > alone.seconds["simulate"]

@@ -217,7 +217,7 @@ def _source(built: Built, population: str, sources: str, duration_ms: float | No
 def lanes_of(realised: Realised, population: str, duration_ms: float) -> int:
     """How often a unit of a source spikes in one step, at most."""
     model = realised.circuit.populations[population].model
-    if isinstance(model, PoissonSource) and model.merged == 1:
+    if isinstance(model, PoissonSource | InhomogeneousPoisson) and model.merged == 1:
         return 1
     steps = round(duration_ms / realised.dt_ms)
     return max((laned(realised, population, min(BLOCK, steps - first), first)[2] for first in range(0, steps, BLOCK)),
@@ -260,7 +260,7 @@ def _connect(built: Built, joint: Joint) -> None:
     if joint.weight is not None:
         known["w"] = joint.weight
     more: dict[str, Any] = {}
-    if joint.delay:
+    if joint.delay and joint.on_pre:
         more["delay"] = joint.delay * dt_ms * brian2.ms
     if joint.on_pre:
         more["on_pre"] = "\n".join(joint.on_pre)
@@ -274,7 +274,7 @@ def _connect(built: Built, joint: Joint) -> None:
         made.w = np.concatenate([np.tile(realised.edges[name].weight, lanes) for name in joint.projections])
     for name in joint.variables:
         setattr(made, joint.names[name], np.tile(realised.variables[joint.projections[0]][name], lanes))
-    if joint.delay is None:
+    if joint.delay is None and joint.on_pre:
         steps = np.concatenate([np.tile(realised.edges[name].delay, lanes) for name in joint.projections])
         made.pre.delay = steps * dt_ms * brian2.ms
     # Arrivals of all projections in the order of the circuit, then all that happens when targets spike.

@@ -267,12 +267,14 @@ def _joint(circuit: Circuit, name: str, number: int, assembled: Mapping[str, Ass
         sent = sent.strip("()") if unit(lands) is PLAIN and sent.strip("()").isidentifier() else sent
         sent = sent if unit(lands) is PLAIN else f"{sent}*{unit(lands).quantity}"
         on_pre = (*said(program.before), f"{post[lands]}_post += {sent}", *said(program.on_pre))
+    silent = [end in groups and not groups[end].threshold for end in ends]  # they send no spikes
     delay = None if isinstance(edge.delay_ms, Initialiser) else round(edge.delay_ms / dt_ms)
     return Joint(
         name=identifier(name), number=number, projections=(name,), ends=ends, names=names, equations=tuple(lines),
         variables=tuple(program.variables),
         constants={names[key]: (float(value), key) for key, value in program.constants.items()},
-        on_pre=on_pre, on_post=said(program.on_post), each_step=said(program.each_step),
+        on_pre=() if silent[0] else on_pre, on_post=() if silent[1] else said(program.on_post),
+        each_step=said(program.each_step),
         at_intervals=said(program.at_intervals), late=tuple(late), apart=program.steps_apart(dt_ms), summed=summed,
         weight=weight, weight_unit=unit(lands).quantity, delay=delay, decays=program.decays,
         eventual=tuple(variable for variable in program.decays if variable not in steady),

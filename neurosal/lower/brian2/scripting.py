@@ -295,7 +295,7 @@ class _Script:
         source = identifier(edge.source) if edge.source in self.inputs else joint.ends[0]
         fields = [f"on_pre={text_of(joint.on_pre)}"] if joint.on_pre else []
         fields += [f"on_post={text_of(joint.on_post)}"] if joint.on_post else []
-        if joint.delay:
+        if joint.delay and joint.on_pre:
             fields.append(f"delay={time_of(joint.delay, self.dt_ms)}")
         if constants:
             fields.append(f"namespace={namespace_of(constants, {})}")
@@ -366,7 +366,7 @@ class _Script:
                 draw = f"np.{'maximum' if edge.sign == 'excitatory' else 'minimum'}({draw}, 0)"
             lanes = self.inputs.get(edge.source) == "lanes"
             self._say(f"{own}.w = {draw}" if lanes else f'{own}.w = drawn("{own}.w", lambda: {draw})')
-        if joint.delay is None:
+        if joint.delay is None and joint.on_pre:
             assert isinstance(edge.delay_ms, Initialiser)
             draw = f"np.maximum({self._draw(edge.delay_ms, f'len({own})', 1, 1)}, 0)"
             self._say(f'{own}.delay = drawn("{own}.delay", lambda: {draw})*ms')

@@ -290,6 +290,21 @@ def test_refractory_time_is_rounded_to_steps(refractory_ms: float, steps: int) -
     np.testing.assert_array_equal(ran.spikes["cells"][0], np.arange(0, 100, steps))
 
 
+def test_a_population_that_never_spikes_sends_nothing() -> None:
+    """Synapses of spikes may leave and reach it; they stay as they were made."""
+    ran = run(
+        {"quiet": Population(size=2, model=LeakyIntegrator(start_mv=30.0)), "cells": Population(size=2, model=LIF())},
+        {
+            "out": to("cells", Jump(), 5.0, source="quiet", plasticity=Watching()),
+            "back": to("quiet", Jump(), 5.0, source="cells", delay_ms=Uniform(low=1, high=2), plasticity=Watching()),
+        },
+        steps=20,
+    )
+    assert (ran.state["cells"]["v_mv"] == E_LEAK).all()
+    assert (ran.weights["out"] == 5.0).all()
+    assert "quiet" not in ran.spikes
+
+
 class Watching(Plasticity):
     """Remembers what it saw, and when: a program for these tests."""
 
