@@ -3,6 +3,7 @@
 from neurosal.circuits.all_conv import all_conv
 from neurosal.circuits.brunel import brunel, brunel_small
 from neurosal.circuits.connectome import connectome
+from neurosal.circuits.diehl_cook import diehl_cook
 from neurosal.circuits.eprop_digits import eprop_digits
 from neurosal.circuits.foldiak import foldiak
 from neurosal.circuits.lenet5 import lenet5
@@ -23,6 +24,7 @@ __all__ = [
     "coba",
     "connectome",
     "cuba",
+    "diehl_cook",
     "eprop_digits",
     "foldiak",
     "lenet5",

@@ -23,6 +23,7 @@ from neurosal.graph import (
     Initialiser,
     Joined,
     OneToOne,
+    OneToOthers,
     Own,
     Projection,
     SpikeTrain,
@@ -307,7 +308,7 @@ def check_wiring(view: View, met: Mapping[str, Met]) -> Iterator[Problem]:
     for name, edge in view.projections.items():
         place = f"projections.{name}"
         source, target = view.populations.get(edge.source), view.populations.get(edge.target)
-        if not isinstance(edge.wiring, (Dense, OneToOne, FixedTotal)):
+        if not isinstance(edge.wiring, (Dense, OneToOne, OneToOthers, FixedTotal)):
             yield Problem(
                 place=f"{place}.wiring", expected="wiring of single units", found=edge.wiring.kind,
                 remedy=f"There are: {', '.join(KINDS)}.",

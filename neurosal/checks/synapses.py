@@ -16,6 +16,7 @@ from neurosal.graph import (
     LogNormal,
     Normal,
     OneToOne,
+    OneToOthers,
     Sparse,
     TruncatedNormal,
     Uniform,
@@ -46,6 +47,8 @@ def synapse_count(circuit: Circuit, name: str) -> int:
             return len(wiring.edges)
         case OneToOne():
             return source.units
+        case OneToOthers():
+            return source.units * (target.units - 1)
         case Sparse():
             return round(pairs * wiring.density)
         case FixedInDegree():

@@ -260,6 +260,27 @@ def simulate(
 
 
 @app.command()
+def classify(
+    source: SourceArgument,
+    assignment: Annotated[
+        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a field of the circuit.")
+    ] = None,
+    train: Annotated[int, typer.Option("--train", help="Samples to learn from.")] = 10_000,
+    assign: Annotated[int, typer.Option("--assign", help="Training samples that give neurons their labels.")] = 10_000,
+    test: Annotated[int, typer.Option("--test", help="Test samples.")] = 10_000,
+    seed: Annotated[int, typer.Option("--seed", help="Of all random numbers.")] = 0,
+    dt_ms: Annotated[float, typer.Option("--dt-ms", help="Time step, in ms.")] = 0.5,
+    mode: Annotated[str, typer.Option("--mode", metavar="standalone|cython|numpy", help="Of Brian2.")] = "standalone",
+    store: Annotated[Path | None, typer.Option("--store", help="Folder to keep it in; runs/NAME by default.")] = None,
+) -> None:
+    """Let a spiking circuit learn from images without labels, then judge it by labels; goes on where it stopped."""
+    from neurosal.cli.classifying import classify_source
+
+    options = {"train": train, "assign": assign, "test": test, "seed": seed, "dt_ms": dt_ms, "mode": mode}
+    classify_source(source, assignment or [], options, store=store)
+
+
+@app.command()
 def analyse(
     name: Annotated[str, typer.Argument(metavar="NAME", help="An analysis; see neurosal list analyses.")],
     stores: Annotated[

@@ -24,7 +24,7 @@ from neurosal.graph.models import Block, Model, Rate, Relay, Source
 from neurosal.graph.neurons import LIF, AdaptiveLIF, LeakyIntegrator
 from neurosal.graph.nonlinear import AdEx, Izhikevich
 from neurosal.graph.normalisation import BatchNorm, GroupNorm, LayerNorm, Normalisation, RMSNorm
-from neurosal.graph.partial import EdgeList, FixedInDegree, FixedOutDegree, FixedTotal, Sparse
+from neurosal.graph.partial import EdgeList, FixedInDegree, FixedOutDegree, FixedTotal, OneToOthers, Sparse
 from neurosal.graph.plasticity import Local, Plasticity, RouterPlasticity
 from neurosal.graph.pooling import AvgPool2d, Flatten, GlobalAvgPool, MaxPool2d, Shortcut, Unpool
 from neurosal.graph.population import Population
@@ -106,6 +106,7 @@ __all__ = [
     "Normal",
     "Normalisation",
     "OneToOne",
+    "OneToOthers",
     "Orthogonal",
     "Own",
     "Plasticity",

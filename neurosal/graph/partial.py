@@ -68,6 +68,23 @@ class FixedTotal(Wiring):
         return max(round(self.synapses / prod(post)), 1), max(round(self.synapses / prod(pre)), 1)
 
 
+class OneToOthers(Wiring):
+    """Unit i to every unit but number i: of a population and its partners of the same size, as for inhibition of all
+    competitors. For circuits in continuous time only.
+    """
+
+    kind: ClassVar[str] = "one_to_others"
+
+    def weight_shape(self, post: Extent, pre: Extent) -> tuple[int, ...]:
+        return prod(post), prod(pre)
+
+    def fans(self, post: Extent, pre: Extent) -> tuple[int, int]:
+        return prod(pre) - 1, prod(post) - 1
+
+    def mismatch(self, post: Extent, pre: Extent) -> str | None:
+        return None if prod(post) == prod(pre) else f"as many units at both ends, found {prod(pre)} and {prod(post)}"
+
+
 class EdgeList(Dense):
     """The synapses that are listed, and no other: ``edges=((pre, post), ...)``, units counted from 0."""
 

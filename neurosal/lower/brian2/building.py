@@ -5,7 +5,7 @@ Nothing global changes: objects have a clock of their own, and all names that th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -85,7 +85,8 @@ def to_brian2(circuit: Circuit | Realised, seed: int = 0, dt_ms: float = 0.1, *,
 
 
 def build(realised: Realised, *, sources: str = "shared", duration_ms: float | None = None,
-          spikes: bool | Iterable[str] = True, merge: bool = False) -> Built:  # fmt: skip
+          spikes: bool | Iterable[str] = True, merge: bool = False, given: Mapping[str, Any] | None = None,
+          clock: Any = None) -> Built:  # fmt: skip
     """Objects of Brian2 for one replica.
 
     Args:
@@ -93,16 +94,19 @@ def build(realised: Realised, *, sources: str = "shared", duration_ms: float | N
         duration_ms: how long shared spikes last.
         spikes: whether spikes are recorded, or of which populations.
         merge: see `to_brian2`.
+        given: sources → groups of Brian2 that stand in for them.
+        clock: of all objects; None for a new one.
     """
     import brian2
 
     description = describe(realised.circuit, dt_ms=realised.dt_ms, merge=merge)
-    clock = brian2.Clock(dt=realised.dt_ms * brian2.ms)
+    clock = clock or brian2.Clock(dt=realised.dt_ms * brian2.ms)
     built = Built(brian2.Network(), description, realised, clock)
     for group in description.groups.values():
         built.groups[group.name] = _neurons(built, group)
     for name in description.sources:
-        if (source := _source(built, name, sources, duration_ms)) is not None:
+        source = given[name] if given and name in given else _source(built, name, sources, duration_ms)
+        if source is not None:
             built.sources[name] = source
     for joint in description.joints:
         _connect(built, joint)

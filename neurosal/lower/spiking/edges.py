@@ -27,6 +27,7 @@ from neurosal.graph import (
     LogNormal,
     Normal,
     OneToOne,
+    OneToOthers,
     Own,
     Projection,
     Sparse,
@@ -187,6 +188,10 @@ def wired(
         case Dense():
             pre_S = np.repeat(np.arange(pre, dtype="int32"), post)
             post_S = np.tile(np.arange(post, dtype="int32"), pre)
+        case OneToOthers():
+            pre_S = np.repeat(np.arange(pre, dtype="int32"), post)
+            post_S = np.tile(np.arange(post, dtype="int32"), pre)
+            own = True
         case _:
             raise CircuitError(Problem(place=place, expected="wiring of single units", found=wiring.kind))
     if own:
