@@ -312,10 +312,11 @@ def _against_density(axes: Axes, dataset: xarray.Dataset) -> None:
 
 def _against_null(axes: Axes, dataset: xarray.Dataset) -> None:
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1)
-    axes.text(0.97, 0.94, "chance", color=GREY, fontsize=8, ha="right", va="top")
+    widest = max(0.5, 1.1 * float(dataset["null"].max().fillna(0)))
+    axes.text(0.97 * widest, 0.94 * widest, "chance", color=GREY, fontsize=8, ha="right", va="top")
     for one, style, _ in _networks(dataset):
         axes.plot([float(one["null"])], [float(one["reciprocity"])], linestyle="", **style)
-    axes.set_xlim(-0.02, max(0.5, 1.1 * float(dataset["null"].max().fillna(0))))
+    axes.set_xlim(-0.02, widest)
     axes.set_ylim(-0.03, 1.05)
     axes.set_xlabel(f"mean of {dataset.attrs['draws']} random graphs with the same degrees")
     axes.set_ylabel("reciprocity")

@@ -9,13 +9,15 @@ from neurosal.graph import (
     Constant,
     ExponentialConductance,
     ExponentialDrive,
+    InhomogeneousPoisson,
     Model,
+    OneToOne,
     Own,
     Population,
     Projection,
+    Ramp,
     Sparse,
     Synapse,
-    TruncatedNormal,
     Uniform,
 )
 
@@ -73,19 +75,25 @@ def coba(
     excitatory_ns: float = 6.0,
     inhibitory_ns: float = 67.0,
     delay_ms: float = 0.1,
+    kick_hz: float = 1200.0,
+    kick_ms: float = 100.0,
     name: str = "coba",
 ) -> Circuit:
     """COBA: conductance-based synapses, an asynchronous irregular state that keeps itself up at about 19 Hz.
 
     ``200 pF dv/dt = 10 nS (-60 mV - v) + g_e (0 mV - v) + g_i (-80 mV - v)``, ``5 ms dg_e/dt = -g_e``, ``10 ms dg_i/dt
-    = -g_i``; a spike above -50 mV, reset to -60 mV, 5 ms of refractory time. Activity starts from conductances that are
-    drawn as if the network were active (g_e of 40 ± 15 nS, g_i of 200 ± 120 nS, cut at 0); nothing drives it later.
+    = -g_i``; a spike above -50 mV, reset to -60 mV, 5 ms of refractory time.
+
+    The silent state is stable too, so activity is kicked off: at first every neuron hears Poisson spikes through an
+    excitatory synapse of its own, as many as recurrent ones will bring, and fewer and fewer until `kick_ms`; nothing
+    drives the network later.
 
     Args:
         excitatory, inhibitory: neurons.
         probability: of a synapse between any two.
         excitatory_ns, inhibitory_ns: what a spike adds to g_e and g_i.
         delay_ms: of every synapse.
+        kick_hz, kick_ms: rate of the kick at first, and how long it takes to fade.
         name: of the circuit.
 
     Example:
@@ -103,30 +111,31 @@ def coba(
         v_threshold_mv=-50.0,
         v_reset_mv=-60.0,
         refractory_ms=5.0,
-        start_mv=TruncatedNormal(mean=-65.0, std=5.0, high=-50.0),
+        start_mv=Uniform(low=-60.0, high=-50.0),
         method="exponential_euler",
     )
+    excites = ExponentialConductance(tau_ms=5.0, reversal_mv=0.0, receptor="excitatory")
+    inhibits = ExponentialConductance(tau_ms=10.0, reversal_mv=-80.0, receptor="inhibitory")
     kinds: dict[str, tuple[Synapse, float]] = {
-        "excitatory": (
-            ExponentialConductance(
-                tau_ms=5.0,
-                reversal_mv=0.0,
-                receptor="excitatory",
-                start_ns=TruncatedNormal(mean=40.0, std=15.0, low=0.0),
-            ),
-            excitatory_ns,
-        ),
-        "inhibitory": (
-            ExponentialConductance(
-                tau_ms=10.0,
-                reversal_mv=-80.0,
-                receptor="inhibitory",
-                start_ns=TruncatedNormal(mean=200.0, std=120.0, low=0.0),
-            ),
-            inhibitory_ns,
-        ),
+        "excitatory": (excites, excitatory_ns),
+        "inhibitory": (inhibits, inhibitory_ns),
     }
-    return _recurrent(name, model, excitatory, inhibitory, probability, kinds, delay_ms)
+    circuit = _recurrent(name, model, excitatory, inhibitory, probability, kinds, delay_ms)
+    if not kick_hz:
+        return circuit
+    kick = InhomogeneousPoisson(rate_hz=Ramp(first=kick_hz, last=0.0, end_ms=kick_ms))
+    kicks = {
+        f"kick_{target}_to_{target}": Projection(
+            source=f"kick_{target}",
+            target=target,
+            wiring=OneToOne(),
+            weights=Own(init=Constant(value=excitatory_ns)),
+            synapse=excites,
+        )
+        for target in circuit.populations
+    }
+    sources = {f"kick_{target}": entry.replace(model=kick) for target, entry in circuit.populations.items()}
+    return circuit.replace(populations={**circuit.populations, **sources}, projections={**circuit.projections, **kicks})
 
 
 def _recurrent(

@@ -14,6 +14,7 @@ from neurosal.experiments.plasticity import (
     weight_mirror,
 )
 from neurosal.experiments.precision_mnist import precision_mnist, precision_mnist_sal
+from neurosal.experiments.real_feedback import real_feedback
 from neurosal.experiments.rules_mnist import rules_mnist, rules_mnist_to_input
 from neurosal.experiments.sal_1b import sal_1b
 from neurosal.experiments.sal_areas import sal_areas, sal_areas_satimage, sal_areas_total
@@ -34,6 +35,7 @@ __all__ = [
     "pfa_expansion",
     "precision_mnist",
     "precision_mnist_sal",
+    "real_feedback",
     "rules_mnist",
     "rules_mnist_to_input",
     "sal_1b",
