@@ -4,15 +4,16 @@ from neurosal.circuits.all_conv import all_conv
 from neurosal.circuits.brunel import brunel, brunel_small
 from neurosal.circuits.connectome import connectome
 from neurosal.circuits.diehl_cook import diehl_cook
-from neurosal.circuits.eprop_digits import eprop_digits
 from neurosal.circuits.foldiak import foldiak
 from neurosal.circuits.lenet5 import lenet5
 from neurosal.circuits.microcircuit import microcircuit
 from neurosal.circuits.mlp import mlp
+from neurosal.circuits.pattern_generator import pattern_generator
 from neurosal.circuits.rate_dynamics import rate_dynamics
 from neurosal.circuits.residual_mlp import residual_mlp
 from neurosal.circuits.resnet import resnet20, resnet32, resnet56
 from neurosal.circuits.resnet18 import resnet18
+from neurosal.circuits.row_reader import row_reader
 from neurosal.circuits.song_stdp import song_stdp
 from neurosal.circuits.vgg import vgg
 from neurosal.circuits.vogels_abbott import coba, cuba
@@ -25,17 +26,18 @@ __all__ = [
     "connectome",
     "cuba",
     "diehl_cook",
-    "eprop_digits",
     "foldiak",
     "lenet5",
     "microcircuit",
     "mlp",
+    "pattern_generator",
     "rate_dynamics",
     "residual_mlp",
     "resnet18",
     "resnet20",
     "resnet32",
     "resnet56",
+    "row_reader",
     "song_stdp",
     "vgg",
 ]

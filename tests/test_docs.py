@@ -35,6 +35,7 @@ def test_the_code_of_a_page_runs(page: Path, tmp_path: Path) -> None:
 
 def test_there_are_pages() -> None:
     known = [
+        "eprop",
         "images",
         "many_processes",
         "normalisation",

@@ -19,6 +19,7 @@ from neurosal.bench import (
     convolution,
     cuba,
     depth,
+    eprop,
     kernels,
     memory,
     reading,
@@ -45,6 +46,7 @@ COMPARISONS: dict[str, Comparison] = {
     "scale": scale.compare,
     "depth": depth.compare,
     "convolution": convolution.compare,
+    "eprop": eprop.compare,
     "kernels": lambda console, effort: [areas.kernel_fraction(console, effort), *kernels.compare(console, effort)],
     "cuba": cuba.compare,
     "recording": lambda console, effort: [recording.compare(console, effort)],
@@ -74,6 +76,7 @@ def main(
         what: "rules" (a step under each rule), "replicas" (seeds as one batch against one after another), "areas"
             (areas beside dense backpropagation and plain torch), "precision" (products in bfloat16 over float32),
             "kernels" (grouped products, and the choices that products make), "depth" (steps of residual nets),
+            "eprop" (seeds of spiking units as one batch),
             "convolution" (steps of ResNet-20, in bfloat16 and with four seeds too, and its memory), "memory" (the peak
             of deep nets), "scale" (up to a billion parameters), "cuba" (4000 spiking neurons on torch and on Brian2),
             "record" (all of "recording", what it adds to training, its rate, and what a kill loses; "spikes", what

@@ -12,6 +12,7 @@ from neurosal.data.content import SAFE_NAME, Content
 from neurosal.data.dataset import Dataset
 from neurosal.data.download import INSTALL, fetch
 from neurosal.data.entry import Entry
+from neurosal.data.generated import GENERATED
 from neurosal.data.places import FOLDER_VARIABLE
 from neurosal.data.reading import read
 from neurosal.data.spec import DataSpec, MeanAndDeviation, Split, Subset
@@ -67,8 +68,10 @@ def find_content(name: str, *, folder: str | Path | None = None, download: bool 
     if places.is_path(name):
         return read(name, None, places.at_path(name))
     if not SAFE_NAME.fullmatch(name):
-        remedy = f"{near(name, names())} The path of a file of yours needs a slash: ./{name}."
+        remedy = f"{near(name, [*names(), *GENERATED])} The path of a file of yours needs a slash: ./{name}."
         raise _problem(f"data set {name!r}", "a name of letters a-z, digits, _ and -", repr(name), remedy)
+    if name in GENERATED:
+        return GENERATED[name]()
     entry = CATALOGUE.get(name)
     found = next(places.find(name, entry, folder), None)
     if found is None and download and entry is not None and entry.download:
@@ -115,7 +118,8 @@ def _missing(name: str, entry: Entry | None, folder: str | Path | None) -> DataE
         searched.append(f"{FOLDER_VARIABLE} (not set)")
     if entry is None:
         found = f"no such name, and no {name}.npz in {', '.join(searched)}"
-        return _problem(f"data set {name!r}", "a known data set", found, f"{near(name, names())} See neurosal data.")
+        hint = near(name, [*names(), *GENERATED])
+        return _problem(f"data set {name!r}", "a known data set", found, f"{hint} See neurosal data.")
     searched += [str(root) for root in places.SYSTEM] + [f"the cache {places.cache_folder()}"]
     remedy = "Ways to get it: " + "; ".join(f"({number}) {way}" for number, way in enumerate(ways(name), start=1)) + "."
     return _problem(f"data set {name!r}", "its files", f"nothing in {', '.join(searched)}", remedy)

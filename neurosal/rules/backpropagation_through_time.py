@@ -26,7 +26,7 @@ def bptt(circuit: Circuit, *, keep_feedback: bool = False, only: Collection[str]
 
     Example:
         >>> from neurosal import circuits, rules
-        >>> list(rules.bptt(circuits.eprop_digits()).select(pathway="feedback"))
+        >>> list(rules.bptt(circuits.row_reader()).select(pathway="feedback"))
         ['output_to_hidden', 'hidden_to_hidden_in_time']
 
     Reference:

@@ -56,7 +56,7 @@ def eprop(
 
     Example:
         >>> from neurosal import circuits, rules
-        >>> rules.eprop(circuits.eprop_digits(), feedback="random").projections["output_to_hidden"].pathway
+        >>> rules.eprop(circuits.row_reader(), feedback="random").projections["output_to_hidden"].pathway
         'feedback'
 
     Reference:

@@ -4,6 +4,7 @@ another under autograd, which shares no code with the engine.
 
 from __future__ import annotations
 
+from math import exp
 from typing import Any
 
 import torch
@@ -159,3 +160,50 @@ def gradients(
     total = loss_of(circuit, values, y, loss)
     found = torch.autograd.grad(total, list(leaves.values()))
     return dict(zip(leaves, found, strict=True))
+
+
+def by_traces(
+    circuit: Circuit, weights: dict[str, Tensor], feedback: Tensor, x: Tensor, y: Tensor
+) -> dict[str, Tensor]:
+    """E-prop as the paper writes it, forward in time with a trace for every synapse, for units whose reset subtracts:
+    projection → change with the sign of a gradient.
+
+    Args:
+        feedback: B [units, outputs].
+    """
+    model, source = circuit.populations["hidden"].model, circuit.populations["input"].model
+    readout = circuit.populations["output"].model
+    alpha, kappa = exp(-1.0 / model.tau_m_ms), exp(-1.0 / readout.tau_m_ms)
+    adapts = hasattr(model, "threshold_step_mv")
+    rho = exp(-1.0 / model.tau_threshold_ms) if adapts else 0.0
+    step, theta = (model.threshold_step_mv if adapts else 0.0), model.v_threshold_mv
+    change = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+    for sample, label in zip(x.view(len(x), source.steps, -1), y, strict=True):
+        v, extra, value = torch.zeros(9, dtype=x.dtype), torch.zeros(9, dtype=x.dtype), torch.zeros(3, dtype=x.dtype)
+        wait = torch.zeros(9)
+        pre = {name: torch.zeros(weight.shape[1], dtype=x.dtype) for name, weight in weights.items()}
+        adapting = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+        smooth = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+        low = torch.zeros(9, dtype=x.dtype)
+        for n in range(source.steps):
+            v, extra = alpha * v, rho * extra
+            ready = (wait <= 0).to(x.dtype)
+            psi = ready * readout.damping / theta * torch.clamp(1 - (v - extra - theta).abs() / theta, min=0)
+            z = ready * (v - extra > theta)
+            wait = torch.where(z > 0, model.refractory_ms, wait) - 1
+            value, low = kappa * value + weights["hidden_to_output"] @ z, kappa * low + z
+            error = torch.softmax(value, 0) - torch.nn.functional.one_hot(label, 3)
+            error = error / (len(x) * source.steps)
+            signal = feedback @ error
+            change["hidden_to_output"] += torch.outer(error, low)
+            for name, arriving in (("input_to_hidden", sample[n]), ("hidden_to_hidden", z)):
+                pre[name], adapting[name] = alpha * pre[name], rho * adapting[name]
+                trace = psi[:, None] * (pre[name] - adapting[name])
+                smooth[name] = kappa * smooth[name] + trace
+                change[name] += signal[:, None] * smooth[name]
+                pre[name] = pre[name] + arriving
+                adapting[name] = adapting[name] + step * trace
+            v = v + weights["input_to_hidden"] @ sample[n] + weights["hidden_to_hidden"] @ z
+            v, extra = v - z * (theta - model.v_reset_mv), extra + step * z
+    change["hidden_to_hidden"].fill_diagonal_(0.0)
+    return change

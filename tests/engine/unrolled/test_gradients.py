@@ -8,7 +8,7 @@ import torch
 import neurosal as ns
 from neurosal import rules
 from neurosal.graph import LIF, AdaptiveLIF, FixedInDegree, Sparse
-from tests.engine.unrolled.making import SOFT, circuit, gradients, spikes
+from tests.engine.unrolled.making import SOFT, by_traces, circuit, gradients, spikes
 
 MODELS = {
     "lif": LIF(**SOFT),
@@ -62,6 +62,22 @@ def test_eprop_is_the_gradient_that_passes_no_recurrent_spike(model):
     described = circuit(model)
     x, y = spikes(5, described), torch.tensor([0, 2, 1, 1, 0])
     compared(described, rules.eprop, x, y, through_recurrence=False)
+
+
+@pytest.mark.parametrize("feedback", ["random", "adaptive", "symmetric"])
+@pytest.mark.parametrize("kind", ["lif", "alif", "lif, refractory", "alif, refractory"])
+def test_eprop_is_the_sum_over_running_traces_of_every_synapse(kind, feedback):
+    described = circuit(MODELS[kind])
+    network = ns.compile(rules.eprop(described, feedback=feedback), seeds=(4,), device="cpu", dtype="float64")
+    x, y = spikes(3, described), torch.tensor([0, 2, 1])
+    changes = network.updates(x, y)
+    weights = {name: network.weights[name][0, 0].clone() for name in described.projections}
+    wanted = by_traces(described, weights, network.weights["output_to_hidden"][0, 0], x, y)
+    for name, change in wanted.items():
+        assert change.abs().max() > 1e-4
+        torch.testing.assert_close(changes[name][0, 0], change, rtol=1e-9, atol=1e-12)
+    if feedback == "adaptive":
+        torch.testing.assert_close(changes["output_to_hidden"][0, 0], wanted["hidden_to_output"].T)
 
 
 def test_eprop_and_bptt_differ_where_there_is_recurrence():

@@ -6,7 +6,7 @@ from neurosal.circuits.spiking import one_population
 from neurosal.graph import AdaptiveLIF, Circuit, Population, TimedReadout, TimedSource, Uniform
 
 
-def eprop_digits(
+def row_reader(
     *,
     units: int = 100,
     rows: int = 8,
@@ -16,7 +16,7 @@ def eprop_digits(
     silent_ms: float = 10.0,
     refractory_ms: float = 2.0,
     adaptation_mv: float = 0.1,
-    name: str = "eprop_digits",
+    name: str = "row_reader",
 ) -> Circuit:
     """Recurrent units with adapting thresholds that see the rows of an image one after the other, each pixel as regular
     spikes at up to one a ms, and are asked for its class during the last 20 ms.
@@ -31,7 +31,7 @@ def eprop_digits(
         adaptation_mv: mean of β.
 
     Example:
-        >>> eprop_digits().populations["input"].model.steps
+        >>> row_reader().populations["input"].model.steps
         50
 
     Reference:
