@@ -43,4 +43,5 @@ def pattern_generator(
         readout=Population(size=outputs, model=TimedReadout(tau_m_ms=20.0, targets="step")),
         input_gain=4.0,
         recurrent_gain=1.0,
+        readout_gain=1.0,
     )

@@ -48,4 +48,5 @@ def row_reader(
         readout=Population(size=classes, model=TimedReadout(tau_m_ms=20.0, window_ms=20.0)),
         input_gain=0.4,
         recurrent_gain=0.5,
+        readout_gain=0.1,  # small, so that it can follow feedback that it was not drawn for
     )

@@ -8,13 +8,20 @@ from neurosal.plasticity import Delta
 
 
 def one_population(
-    name: str, *, source: Population, hidden: Population, readout: Population, input_gain: float, recurrent_gain: float
+    name: str,
+    *,
+    source: Population,
+    hidden: Population,
+    readout: Population,
+    input_gain: float,
+    recurrent_gain: float,
+    readout_gain: float,
 ) -> Circuit:
     """The three populations and the projections between them, all of which learn. It has no feedback: a rule adds that.
 
     Args:
-        input_gain, recurrent_gain: weights are normal with mean 0 and this standard deviation, in mV, over the square
-            root of the units that they come from; those of the read-out with 1.
+        input_gain, recurrent_gain, readout_gain: weights are normal with mean 0 and this standard deviation, in mV,
+            over the square root of the units that they come from.
     """
 
     def edge(start: str, end: str, gain: float, units: int, pathway: Pathway = "feedforward") -> Projection:
@@ -29,6 +36,6 @@ def one_population(
         projections={
             "input_to_hidden": edge("input", "hidden", input_gain, source.units),
             "hidden_to_hidden": edge("hidden", "hidden", recurrent_gain, hidden.units, "lateral"),
-            "hidden_to_output": edge("hidden", "output", 1.0, hidden.units),
+            "hidden_to_output": edge("hidden", "output", readout_gain, hidden.units),
         },
     )

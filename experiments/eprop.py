@@ -15,7 +15,7 @@ CONTENDERS: dict[str, tuple[str, str, dict[str, Any], str]] = {
     "adaptive": ("e-prop, adaptive", "eprop", {"feedback": "adaptive"}, "feedback learns as the read-out does"),
     "shallow": ("read-out only (shallow)", "shallow", {}, "input and recurrent weights never change"),
 }
-RATES = (0.001, 0.002, 0.005, 0.01, 0.02)
+RATES = (0.0005, 0.001, 0.002, 0.005)
 # Best rates on validation data: `neurosal tune eprop_digits`; 5 rates, 2 seeds each, the same for every arm.
 TUNED_DIGITS: dict[str, float] = {
     "bptt": 0.005,

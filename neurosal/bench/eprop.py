@@ -7,6 +7,7 @@ elementwise work and its product.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -26,7 +27,7 @@ from neurosal.settings.experiment import Recipe
 from neurosal.settings.optimizers import AdamW
 
 SEEDS, BATCH, LEAST, TOLERANCE = 16, 4, 4.0, 1e-4
-RULES = {
+RULES: dict[str, Callable[[Circuit], Circuit]] = {
     "e-prop, symmetric": partial(eprop, feedback="symmetric"),
     "e-prop, random": partial(eprop, feedback="random"),
     "e-prop, adaptive": partial(eprop, feedback="adaptive"),
