@@ -14,6 +14,7 @@ from torch import Tensor
 
 from neurosal.engine.clock.blocks import Block, Sources, grouped
 from neurosal.engine.clock.laws import law_of
+from neurosal.engine.clock.products import Products, complete
 from neurosal.engine.clock.projecting import Projecting
 from neurosal.engine.clock.wires import Wire, Wires
 from neurosal.engine.compiled import missing_compiler
@@ -181,11 +182,18 @@ class Clock:
             }
             if not mine:
                 continue
-            wires = Wires(group.size, mine, self._everything, self._gates)
-            for name in mine:
-                self._project(name, wires.weights_of(name))
-            group.remember(wires.longest)
-            yield lambda now, wires=wires, group=group: wires.arrive(group.history)  # type: ignore[misc]
+            whole = {name: wire for name, wire in mine.items() if complete(wire)}
+            others = {name: wire for name, wire in mine.items() if name not in whole}
+            parts: list[tuple[Iterable[str], Wires | Products]] = [
+                ((name,), Products(wire, self._everything, self._gates)) for name, wire in whole.items()
+            ]
+            if others:
+                parts.append((others, Wires(group.size, others, self._everything, self._gates)))
+            for names, wires in parts:
+                for name in names:
+                    self._project(name, wires.weights_of(name))
+                group.remember(wires.longest)
+                yield lambda now, wires=wires, group=group: wires.arrive(group.history)  # type: ignore[misc]
 
     def _arrival(self, projecting: Projecting) -> Callable[[int], None]:
         """What a projection whose synapses change does with what arrives."""

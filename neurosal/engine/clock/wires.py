@@ -1,7 +1,7 @@
 """Synapses that never change: those of all projections from one block as one list of edges.
 
 An edge is 4 bytes for where it ends and one weight; nothing is said twice for a unit that it leaves. Where few units
-spike their edges are looked up and added; where many do, see `Products`.
+spike their edges are looked up and added. Where every unit is joined to every other, see `Products`.
 
 Letters: E edges at which spikes arrive, S synapses of all replicas.
 """
