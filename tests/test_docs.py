@@ -44,6 +44,7 @@ def test_there_are_pages() -> None:
         "simulate",
         "size",
         "spiking",
+        "spiking_speed",
         "write_your_own_rule",
     ]
     assert [page.stem for page in PAGES] == known
