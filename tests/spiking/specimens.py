@@ -52,9 +52,9 @@ class Watching(Plasticity):
 
     def program(self) -> Program:
         return Program(
-            variables={"seen_at_spike": 0.0, "seen_at_end": 0.0, "steps": 0.0, "intervals": 0.0, "steps_then": -1.0},
+            variables={"seen_at_spike": 0.0, "ends": 0.0, "steps": 0.0, "intervals": 0.0, "steps_then": -1.0},
             on_post=("seen_at_spike = post.v_mv",),
-            each_step=("seen_at_end = post.v_mv", "steps += 1"),
+            each_step=("ends += post.v_mv", "steps += 1"),
             at_intervals=("intervals += 1", "steps_then = steps"),
             every_ms=0.5,
         )

@@ -207,8 +207,9 @@ def test_synapses_of_a_spiking_unit_see_it_before_its_reset(on: Traced) -> None:
 def test_what_happens_in_every_step_happens_at_its_end_after_the_reset(on: Traced) -> None:
     seen = on.synapses["watched_kick_to_watched"]
     assert seen["steps"][0] == STEPS
-    expected = -70 + 10 * np.exp(-(STEPS - 21) * DT_MS / 10)  # from the reset in step 20 on, without refractory time
-    assert seen["seen_at_end"][0] == pytest.approx(expected, rel=1e-12)
+    # At the end of step 19 it is kicked to 30 mV, at that of step 20 it is reset to -60 mV, whence it falls to -70 mV.
+    ends = [-70.0] * 19 + [30.0] + [-70 + 10 * np.exp(-step * DT_MS / 10) for step in range(STEPS - 20)]
+    assert seen["ends"][0] == pytest.approx(sum(ends), rel=1e-12)
 
 
 def test_what_happens_at_intervals_begins_in_the_first_step_after_what_happens_in_every_step(on: Traced) -> None:
