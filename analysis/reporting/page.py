@@ -16,6 +16,7 @@ from neurosal.analysis.reporting.markup import Markup, script_json, tag
 from neurosal.analysis.reporting.overview import overview
 from neurosal.analysis.reporting.results import curves, results
 from neurosal.analysis.reporting.section import Section
+from neurosal.analysis.reporting.spikes import spikes
 from neurosal.analysis.reporting.statistics import statistics
 from neurosal.analysis.reporting.study import Study
 from neurosal.analysis.style import COLOURS
@@ -56,8 +57,8 @@ def page_of(study: Study) -> Page:
 
 def sections_of(study: Study) -> list[Section]:
     """The parts of the page that there is something to say in."""
-    made = [overview(study), drawings(study), results(study), curves(study), *statistics(study), areas(study),
-            weights(study), tasks(study)]  # fmt: skip
+    made = [overview(study), drawings(study), results(study), curves(study), spikes(study), *statistics(study),
+            areas(study), weights(study), tasks(study)]  # fmt: skip
     return [section for section in made if section is not None]
 
 

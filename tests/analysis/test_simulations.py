@@ -150,3 +150,16 @@ def test_several_stores_stand_side_by_side(run: Path, tmp_path: Path) -> None:
     found = rates([run, other])
     assert found["label"].values.tolist() == ["clocks: cells", "clocks: quiet", "others: cells", "others: quiet"]
     rates.figure(found)
+
+
+def test_the_report_draws_the_rate_of_each_population(run: Path) -> None:
+    from neurosal.analysis.reporting.page import sections_of
+    from neurosal.analysis.reporting.study import study_of
+
+    section = next(one for one in sections_of(study_of(run)) if one.name == "spikes")
+    assert [chart.title for chart in section.charts] == ["cells", "quiet"]
+    time, _, replica = clocks()
+    counts = [[((time >= s) & (time < s + 100) & (replica == r)).sum() for s in (0, 100, 200, 300)] for r in (0, 1)]
+    (line,) = section.charts[0].lines  # type: ignore[attr-defined]
+    np.testing.assert_allclose(line.x, [50, 150, 250, 350])
+    np.testing.assert_allclose(line.y, np.mean(counts, axis=0) / UNITS / 0.1)
