@@ -57,7 +57,6 @@ def test_regularity_leaves_out_intervals_that_are_not_there() -> None:
 
 
 def test_spikes_are_counted_in_the_bin_where_exact_arithmetic_puts_them() -> None:
-    # 0.3 is 3 · 0.1, which floating point puts above 0.3, and 0.7 · 10 lies below 7.
     times = numpy.arange(100) * 0.1
     found = base.spike_counts(times, numpy.zeros(100, int), units=2, bin_ms=0.7, stop_ms=10.0)
     expected = [0] * 14
@@ -66,6 +65,9 @@ def test_spikes_are_counted_in_the_bin_where_exact_arithmetic_puts_them() -> Non
     assert found[0].tolist() == expected
     assert not found[1].any()
     assert found.shape == (2, 14)
+    steps = numpy.arange(400)  # 86 · 0.1 / 0.2 is below 43
+    fine = base.spike_counts(steps * 0.1, numpy.zeros(400, int), units=1, bin_ms=0.2, stop_ms=40.0)
+    assert fine[0].tolist() == [2.0] * 200
     later = base.spike_counts(times, numpy.zeros(100, int), units=1, bin_ms=0.7, start_ms=0.7, stop_ms=10.0)
     assert later[0].tolist() == expected[1:]
 
