@@ -20,6 +20,7 @@ from neurosal.analysis.reporting import report
 from neurosal.analysis.representations import representations
 from neurosal.analysis.series import series
 from neurosal.analysis.states import states
+from neurosal.analysis.stdp_window import stdp_window
 from neurosal.analysis.symmetry import symmetry
 from neurosal.analysis.tuning import tuning
 from neurosal.analysis.weight_distribution import weight_distribution
@@ -44,6 +45,7 @@ __all__ = [
     "representations",
     "series",
     "states",
+    "stdp_window",
     "symmetry",
     "tuning",
     "weight_distribution",

@@ -15,6 +15,8 @@ from neurosal.circuits.resnet import resnet20, resnet32, resnet56
 from neurosal.circuits.resnet18 import resnet18
 from neurosal.circuits.row_reader import row_reader
 from neurosal.circuits.song_stdp import song_stdp
+from neurosal.circuits.spike_alignment import spike_alignment
+from neurosal.circuits.spike_pairs import spike_pairs
 from neurosal.circuits.vgg import vgg
 from neurosal.circuits.vogels_abbott import coba, cuba
 
@@ -39,5 +41,7 @@ __all__ = [
     "resnet56",
     "row_reader",
     "song_stdp",
+    "spike_alignment",
+    "spike_pairs",
     "vgg",
 ]

@@ -46,6 +46,7 @@ def test_there_are_pages() -> None:
         "spiking",
         "spiking_speed",
         "write_your_own_rule",
+        "write_your_own_spiking_rule",
     ]
     assert [page.stem for page in PAGES] == known
 

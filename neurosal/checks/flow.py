@@ -207,6 +207,13 @@ def check_error(view: View) -> Iterator[Problem]:
             )
         elif edge.pathway != "modulatory":
             yield from _missing_signals(view, name, edge)
+            if edge.plasticity.plastic and not edge.plasticity.trains:
+                yield Problem(
+                    place=f"projections.{name}.plasticity",
+                    expected="a plasticity of circuits that are trained",
+                    found=f"{edge.plasticity.kind}, which is for synapses in continuous time",
+                    remedy="Choose delta, hebbian, oja or the like, or models in continuous time for `ns.simulate`.",
+                )
         if edge.plasticity.by_unit and shares_weights(edge.wiring):
             yield Problem(
                 place=f"projections.{name}.plasticity",

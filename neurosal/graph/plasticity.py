@@ -71,6 +71,11 @@ class Plasticity(Kinded):
         """What happens at a synapse of spikes, or of rates in continuous time; None where this is not for those."""
         return None
 
+    @property
+    def trains(self) -> bool:
+        """Whether it has a change for batches of samples, as trained circuits need it."""
+        return self.product is not None or type(self).update is not Plasticity.update
+
     def init(self, weight: Any) -> dict[str, Any]:
         """State beside the weights, as named tensors; most rules need none."""
         return {}
