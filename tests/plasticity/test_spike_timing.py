@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 import neurosal as ns
+from neurosal import circuits, rules
 from neurosal.graph import Plasticity
 from neurosal.plasticity import STDP, InhibitorySTDP, RewardSTDP, SpikeAlignment, TripletSTDP
 from tests.plasticity.protocols import ENGINES, Protocol
@@ -334,3 +335,10 @@ def test_members_round_trip_and_are_found_by_kind() -> None:
                  "synaptic_scaling"):  # fmt: skip
         member = Plasticity.members[kind]()
         assert Plasticity.from_dict(member.to_dict()) == member
+
+
+def test_circuits_that_are_trained_refuse_rules_of_time() -> None:
+    trained = circuits.mlp(4, 5, 3)
+    edge = trained.projections["input_to_hidden1"].replace(plasticity=STDP())
+    with pytest.raises(ns.CircuitError, match="a plasticity of circuits that are trained, found stdp"):
+        ns.check(rules.shallow(trained.with_projections(input_to_hidden1=edge)))
