@@ -44,7 +44,7 @@ def connectome(
     `radius`: below 1 the circuit comes to rest. Neurons stand in the order of ``load_connectome(of).neurons``.
 
     Args:
-        of: which, see `neurosal.data.load_connectome`. The worm's ship with the package, the fly's do not.
+        of: which, see `neurosal.data.connectomes.load_connectome`. The worm's ship with the package, the fly's do not.
         gap_junctions: whether there are g.
         radius: of the spectrum.
         tau_ms: τ.
