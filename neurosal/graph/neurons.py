@@ -23,7 +23,8 @@ class Leaky(Driven):
     Args:
         tau_m_ms, e_leak_mv, capacitance_pf: of the membrane: a number, or an initialiser that draws one a unit.
         start_mv: first v; None for E_L.
-        method: of a step; "exact" where all synapses are linear.
+        method: of a step; "exact" where all synapses are linear and τ_m and C are the same for all units, otherwise
+            "exponential_euler".
     """
 
     rare: ClassVar[frozenset[str]] = Driven.rare | {"method"}
@@ -84,7 +85,8 @@ class LIF(Leaky):
         bias_mv, bias_pa: constant drive and current.
         injected_mv, injected_pa: drive and current over time.
         start_mv: first v; None for E_L.
-        method: of a step; "exact" where all synapses are linear.
+        method: of a step; "exact" where all synapses are linear and τ_m and C are the same for all units, otherwise
+            "exponential_euler".
 
     Example:
         >>> LIF(bias_pa=300.0).dynamics().threshold

@@ -28,6 +28,7 @@ from neurosal.runner.presenting import Presenter, State, shown_by
 Array = np.ndarray[Any, Any]
 Told = Callable[[int, int, str], None]
 PARTS = ("train", "assign", "test")
+FOREVER_MS = 1e100  # in which a threshold that was reached decays
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,7 @@ def still(circuit: Circuit) -> Circuit:
     return circuit.replace(
         projections={name: edge.replace(plasticity=Fixed()) for name, edge in circuit.projections.items()},
         populations={
-            name: population.replace(model=population.model.replace(threshold_step_mv=0.0))
+            name: population.replace(model=population.model.replace(threshold_step_mv=0.0, tau_threshold_ms=FOREVER_MS))
             if isinstance(population.model, AdaptiveLIF) else population
             for name, population in circuit.populations.items()
         },

@@ -243,5 +243,9 @@ class Presenter:
         weights, variables = brian2_running._synapses(self._built, self.periods * self._period)
         for name, values in weights.items():
             state[name] = {"w": values, **variables[name]}
+        for joint in self._built.description.joints:  # what stands still may have been given, not drawn
+            for name in joint.projections if joint.weight is None and not joint.plastic else ():
+                synapses, begin, end = self._built.synapses[name]
+                state[name]["w"] = np.array(synapses.w)[begin:end]
         sample, intensity = (np.array(getattr(self._log, name))[0] for name in ("sample", "intensity"))
         return Heard(sample.astype("int64"), intensity, response, state, seconds)

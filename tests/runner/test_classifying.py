@@ -47,19 +47,25 @@ def test_a_sample_is_shown_again_and_stronger_until_it_is_heard() -> None:
     assert not np.array_equal(weight, first.state["input_to_excitatory"]["w"])
 
 
-def test_bright_pixels_spike_at_their_rate_and_dark_ones_never() -> None:
-    circuit = small()
+def test_what_stands_still_keeps_the_weights_and_thresholds_that_it_was_given() -> None:
     inputs = np.zeros((40, 64))
     inputs[:, :8] = np.linspace(0.3, 1.0, 8)
-    with Presenter(still(circuit), periods=40, mode="numpy", enough=0) as presenter:
-        heard = presenter.show(inputs, seed=0)
-        shown = presenter._built.sources["input"]
-        assert np.array_equal(heard.sample, np.arange(40))
-        assert np.array_equal(heard.intensity, np.ones(40))
-        monitored = presenter._built.network["input"]
-        assert monitored is shown
-    trained = heard.state["input_to_excitatory"]["w"]
-    assert np.array_equal(trained, presenter.realised.edges["input_to_excitatory"].weight)  # nothing learns
+    with Presenter(still(small()), periods=40, mode="numpy", enough=0) as presenter:
+        state = {name: dict(entry) for name, entry in presenter.realised.state.items()}
+        given = 1.5 * presenter.realised.edges["input_to_excitatory"].weight
+        state |= {name: {"w": edges.weight} for name, edges in presenter.realised.edges.items()}
+        state["input_to_excitatory"] = {"w": given}
+        state["excitatory"]["adaptation_mv"] = np.array([19.0, 20.0, 21.0, 22.0, 1e3])
+        heard = presenter.show(inputs, seed=0, state=state)
+        heard = presenter.show(inputs, seed=1, state=heard.state)
+    assert np.array_equal(heard.sample, np.arange(40))
+    assert np.array_equal(heard.intensity, np.ones(40))
+    assert heard.response[:, 0].sum() > 0
+    assert heard.response[:, 4].sum() == 0
+    assert np.array_equal(heard.state["input_to_excitatory"]["w"], given)
+    np.testing.assert_allclose(
+        heard.state["excitatory"]["adaptation_mv"], state["excitatory"]["adaptation_mv"], rtol=1e-15
+    )
 
 
 def test_neurons_get_the_label_that_they_respond_to_and_samples_that_of_their_neurons() -> None:
