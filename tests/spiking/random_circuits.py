@@ -38,7 +38,7 @@ SIZES = {"mv": 6.0, "pa": 250.0, "ns": 4.0}  # of weights, by the unit of the sy
 def models(draw: st.DrawFn) -> Any:
     """A neuron with constants near the usual ones."""
     base = {
-        "bias_mv": draw(st.floats(0, 22)),
+        "bias_mv": draw(st.floats(10, 26)),
         "start_mv": Uniform(low=-70, high=-50),
         "refractory_ms": draw(st.sampled_from([0.0, 0.1, 0.34, 2.0])),
         "method": "exponential_euler",
@@ -100,7 +100,9 @@ def projections(draw: st.DrawFn, source: str, target: str, sizes: dict[str, int]
     )
     sign = draw(st.sampled_from([None, "excitatory", "inhibitory"]))
     init: Any = Uniform(low=-size, high=size)
-    if sign != "inhibitory" and draw(st.booleans()):
+    if source == "noise":  # which is to make spikes
+        sign, init = None, Uniform(low=size, high=3 * size)
+    elif sign != "inhibitory" and draw(st.booleans()):
         init = LogNormal(log_mean=0.0, log_std=0.5)
     delay = draw(st.one_of(st.sampled_from([0.0, 0.1, 0.25, 1.0, 3.0]), st.just(Uniform(low=0.0, high=2.5))))
     return Projection(
@@ -113,7 +115,7 @@ def projections(draw: st.DrawFn, source: str, target: str, sizes: dict[str, int]
 def circuits(draw: st.DrawFn) -> Circuit:
     """A source, one to three populations, and synapses between any of them; each population hears the source."""
     names = ["first", "second", "third"][: draw(st.integers(1, 3))]
-    populations = {"noise": Population(size=5, model=PoissonSource(rate_hz=draw(st.floats(50, 300))))}
+    populations = {"noise": Population(size=5, model=PoissonSource(rate_hz=draw(st.floats(100, 400))))}
     populations |= {name: Population(size=draw(st.integers(3, 7)), model=draw(models())) for name in names}
     sizes = {name: population.units for name, population in populations.items()}
     ends = [("noise", name) for name in names]

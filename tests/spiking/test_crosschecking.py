@@ -103,7 +103,7 @@ def test_families_agree_as_a_whole() -> None:
 )  # fmt: skip
 @given(random_circuits.circuits())
 def test_random_circuits_do_the_same_on_both_engines(circuit: Circuit) -> None:
-    found = crosscheck(circuit, duration_ms=15, seeds=(1,))
+    found = crosscheck(circuit, duration_ms=20, seeds=(1,))
     assert all(gap.relative < 1e-7 for gap in found.gaps), f"{found}\n{circuit.to_yaml()}"
     if found.divergence is not None:  # by rounding only
         assert found.divergence.margin is not None
