@@ -85,7 +85,7 @@ def forward(cell: Cell, arrivals: Tensor, recurrent: Recurrent | None) -> tuple[
         arrivals: from other populations, [R, T, N, U]; it is written over.
         recurrent: adds what spikes of a step bring to the population itself.
     """
-    if cell.soft and not (cell.refractory and cell.clamped):
+    if cell.soft and not cell.clamped:
         return _soft(cell, arrivals, recurrent)
     return _stepwise(cell, arrivals, recurrent)
 
@@ -140,7 +140,7 @@ def _adapt(theta: Tensor, spikes: Tensor, cell: Cell) -> None:
 def _stepwise(cell: Cell, s: Tensor, recurrent: Recurrent | None) -> tuple[Tensor, Trace]:
     """Units that are put to V_r, or stand still in refractory time."""
     steps, alpha, rho = s.shape[1], cell.alpha, cell.rho
-    held = cell.refractory > 0 and cell.clamped
+    held = cell.clamped  # without refractory time, too, units that have just spiked lose what arrives
     z, distance = torch.empty_like(s), torch.empty_like(s)
     v = torch.empty_like(s[:, 0]).copy_(_wide(cell.start, s))
     theta = torch.empty_like(v).copy_(_wide(cell.first, s)) if rho else None

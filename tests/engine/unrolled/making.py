@@ -25,7 +25,14 @@ from neurosal.graph import (
 )
 from neurosal.plasticity import Delta
 
-SOFT = {"e_leak_mv": 0.0, "v_threshold_mv": 1.0, "v_reset_mv": 0.0, "reset": "subtract", "refractory_ms": 0.0}
+SOFT = {
+    "e_leak_mv": 0.0,
+    "v_threshold_mv": 1.0,
+    "v_reset_mv": 0.0,
+    "reset": "subtract",
+    "refractory_ms": 0.0,
+    "clamped": False,
+}
 
 
 def circuit(
@@ -124,7 +131,7 @@ def unrolled(
         arriving = played[:, n] @ weights["input_to_hidden"].T
         if "hidden_to_hidden" in weights:
             arriving = arriving + (z if through_recurrence else z.detach()) @ weights["hidden_to_hidden"].T
-        if model.clamped and model.refractory_ms > 0:
+        if model.clamped:
             arriving = arriving * (ready & (z.detach() == 0))
         v = v + arriving
         fired = z.detach()

@@ -19,9 +19,10 @@ MODELS = {
     "current": LIF(**{**SOFT, "bias_pa": 11.0, "capacitance_pf": 250.0}),
     "adapting": AdaptiveLIF(**SOFT, threshold_step_mv=Uniform(low=0.0, high=0.6), start_adaptation_mv=0.3),
     "refractory": LIF(**{**SOFT, "refractory_ms": 3.0, "clamped": False}),
-    "refractory for one step": LIF(**{**SOFT, "refractory_ms": 1.0}),
-    "clamped": AdaptiveLIF(**{**SOFT, "refractory_ms": 4.0}, threshold_step_mv=0.2),
-    "put back": LIF(**{**SOFT, "reset": "set", "refractory_ms": 2.0, "v_reset_mv": -0.3}),
+    "refractory for one step": LIF(**{**SOFT, "refractory_ms": 1.0, "clamped": True}),
+    "clamped": AdaptiveLIF(**{**SOFT, "refractory_ms": 4.0, "clamped": True}, threshold_step_mv=0.2),
+    "clamped without refractory time": LIF(**{**SOFT, "clamped": True}),
+    "put back": LIF(**{**SOFT, "reset": "set", "refractory_ms": 2.0, "v_reset_mv": -0.3, "clamped": True}),
     "thresholds of each unit": LIF(**{**SOFT, "v_threshold_mv": Uniform(low=0.5, high=1.5)}),
 }
 STEPS = 60

@@ -18,10 +18,12 @@ MODELS = {
     "alif, refractory": AdaptiveLIF(
         **{**SOFT, "refractory_ms": 4.0, "clamped": False}, threshold_step_mv=0.2, tau_threshold_ms=50.0
     ),
-    "lif, clamped": LIF(**{**SOFT, "refractory_ms": 3.0}),
-    "alif, clamped": AdaptiveLIF(**{**SOFT, "refractory_ms": 2.0}, threshold_step_mv=0.2),
+    "lif, clamped": LIF(**{**SOFT, "refractory_ms": 3.0, "clamped": True}),
+    "alif, clamped": AdaptiveLIF(**{**SOFT, "refractory_ms": 2.0, "clamped": True}, threshold_step_mv=0.2),
     "lif, put back": LIF(**{**SOFT, "reset": "set"}),
-    "lif, put back and clamped": LIF(**{**SOFT, "reset": "set", "refractory_ms": 2.0, "v_reset_mv": -0.2}),
+    "lif, put back and clamped": LIF(
+        **{**SOFT, "reset": "set", "refractory_ms": 2.0, "v_reset_mv": -0.2, "clamped": True}
+    ),
     "lif in mV": LIF(e_leak_mv=-70.0, v_threshold_mv=-68.5, v_reset_mv=-71.0, refractory_ms=1.0),
 }
 
