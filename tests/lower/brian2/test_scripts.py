@@ -123,6 +123,11 @@ for name in sys.argv[1:]:
 """
 
 
+def _loaded(file: Path) -> dict[str, np.ndarray]:
+    with np.load(file) as arrays:
+        return dict(arrays)
+
+
 def test_scripts_make_the_spikes_of_the_circuit(tmp_path: Path) -> None:
     """With the numbers beside it where something is drawn, and by itself where nothing is."""
     (tmp_path / "brian_preferences").write_text("codegen.target = 'numpy'\n")
@@ -140,17 +145,17 @@ def test_scripts_make_the_spikes_of_the_circuit(tmp_path: Path) -> None:
     names = {"chance": {"random": "random_group", "e": "e", "i-cells": "i_cells"}, "certain": {"cells": "cells"}}
     for name, circuit in circuits.items():
         expected = run_brian2(realise(circuit, seed=5, dt_ms=DT), round(DURATION / DT))
-        found = np.load(tmp_path / f"{name}.py.out.npz")
+        found = _loaded(tmp_path / f"{name}.py.out.npz")
         for population, own in names[name].items():
             step_L, unit_L = expected.spikes[population]
             assert len(step_L) >= 10, population
             np.testing.assert_array_equal(found[own], [step_L, unit_L], err_msg=population)
         if name == "certain":
             np.testing.assert_allclose(found["r"], expected.state["readout"]["r"], rtol=1e-12)
-    alone = np.load(tmp_path / "alone.py.out.npz")
+    alone = _loaded(tmp_path / "alone.py.out.npz")
     sent = 20 * 300.0 * DURATION * 1e-3
     assert alone["random_group"].shape[1] == pytest.approx(sent, abs=5 * sent**0.5)
-    assert alone["random_group"].shape != np.load(tmp_path / "chance.py.out.npz")["random_group"].shape
+    assert alone["random_group"].shape != _loaded(tmp_path / "chance.py.out.npz")["random_group"].shape
     assert alone["e"].shape[1] > 10
 
 
