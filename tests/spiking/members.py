@@ -59,6 +59,7 @@ MADE: dict[str, dict[str, Any]] = {
     "adaptive_lif": {"threshold_step_mv": 2.0, "coupling_ns": 2.0, "current_step_pa": 20.0},
     "combined": {"parts": (plasticity.STDP(a_plus=0.05, a_minus=0.04), plasticity.Normalised(total=4.0, every_ms=7.0))},
     "gated": {"of": plasticity.STDP(a_plus=0.05, a_minus=0.04), "signal": "attention"},
+    "homeostatic": {"of": LIF(v_threshold_mv=-55.0), "target_hz": 20.0},
     "normalised": {"total": 5.0, "every_ms": 9.0},
     "synaptic_scaling": {"every_ms": 4.0},
     "reward_stdp": {"nu": 0.05},
