@@ -16,6 +16,7 @@ from neurosal.graph import Circuit, InhomogeneousPoisson, PoissonSource, SpikeTr
 from neurosal.lower.brian2.describing import Description, Group, Joint, Namespace, describe
 from neurosal.lower.brian2.emitting import sending
 from neurosal.lower.brian2.naming import identifier, unit
+from neurosal.lower.brian2.quiet import quiet
 from neurosal.lower.spiking import Realised, realise
 from neurosal.lower.spiking.realising import BLOCK
 
@@ -84,6 +85,7 @@ def to_brian2(circuit: Circuit | Realised, seed: int = 0, dt_ms: float = 0.1, *,
     return build(realised, sources=sources, duration_ms=duration_ms, spikes=spikes, merge=merge).network
 
 
+@quiet()
 def build(realised: Realised, *, sources: str = "shared", duration_ms: float | None = None,
           spikes: bool | Iterable[str] = True, merge: bool = False, given: Mapping[str, Any] | None = None,
           clock: Any = None) -> Built:  # fmt: skip

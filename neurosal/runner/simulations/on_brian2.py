@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from neurosal.errors import ExperimentError, Problem
+from neurosal.lower.brian2.quiet import quiet
 from neurosal.lower.spiking import Realised
 from neurosal.runner.brian2_running import Ran, Running, Trace, run_standalone
 from neurosal.runner.simulations.engines import Array, Seen
@@ -41,7 +40,7 @@ class OnBrian2:
             return
         began = time.perf_counter()
         options: dict[str, Any] = {"target": mode, "spikes": plan.spiking, "traces": self._traces}
-        with _quiet():
+        with quiet():
             self._running = [Running(one, plan.steps, **options) for one in realised]
         self.seconds["build"] += time.perf_counter() - began
 
@@ -69,7 +68,7 @@ class OnBrian2:
         )
 
     def _run(self, steps: int) -> list[Ran]:
-        with _quiet():
+        with quiet():
             if self._mode == "standalone":
                 options: dict[str, Any] = {"spikes": self._plan.spiking, "traces": self._traces}
                 found = [run_standalone(one, steps, **options) for one in self.realised]
@@ -94,14 +93,6 @@ class OnBrian2:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Nothing to go on from is ever kept."""
         raise AssertionError("Brian2 keeps no state to go on from")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what Brian2's parser says of names that will change: nobody here can do anything about it."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        yield
 
 
 def _refuse_snapshots(plan: Plan) -> None:
