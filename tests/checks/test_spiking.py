@@ -49,7 +49,7 @@ from neurosal.graph import (
 )
 from neurosal.graph.dynamics import Method
 from neurosal.lower.spiking import assemble, realise
-from neurosal.plasticity import Hebbian
+from neurosal.plasticity import Delta
 
 
 class Stepwise(LIF):
@@ -145,7 +145,7 @@ FAULTS: dict[str, tuple[Projection, str, str]] = {
     "signs of another": (
         edge(source="others", target="cells", weights=SignOf(of="cells_to_others")), "weights", "sign_of"
     ),
-    "plasticity of rates": (edge(plasticity=Hebbian()), "plasticity", "hebbian"),
+    "plasticity of training": (edge(plasticity=Delta()), "plasticity", "delta"),
     "targets, which only rates have": (edge(carries="target"), "carries", "'target'"),
 }  # fmt: skip
 
@@ -159,7 +159,7 @@ def test_a_fault_of_a_projection_is_named_with_its_place_and_nothing_else_is(fau
 
 
 def test_all_faults_are_said_at_once() -> None:
-    both = ("no synapse", "weights of matrices", "a copy of nothing", "plasticity of rates", "wiring of other sizes")
+    both = ("no synapse", "weights of matrices", "a copy of nothing", "plasticity of training", "wiring of other sizes")
     circuit = PAIR.with_projections(**{fault.replace(" ", "_"): FAULTS[fault][0] for fault in both})
     assert len(problems(circuit)) == len(both)
 
