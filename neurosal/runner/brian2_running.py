@@ -18,6 +18,7 @@ import numpy as np
 from neurosal.lower.brian2 import Built, build
 from neurosal.lower.brian2.building import laned
 from neurosal.lower.brian2.naming import unit
+from neurosal.lower.brian2.quiet import quiet
 from neurosal.lower.spiking import Realised
 from neurosal.record.monitors import drain_spikes, drain_trace, steps_of
 
@@ -85,6 +86,7 @@ class Running:
         [0, 1, 0, 1]
     """
 
+    @quiet()
     def __init__(self, realised: Realised, steps: int, *, target: Target = "numpy", spikes: Iterable[str] | None = None,
                  traces: Mapping[str, Trace] | None = None, merge: bool = True) -> None:  # fmt: skip
         self.realised, self.step_number, self._target = realised, 0, target
@@ -94,6 +96,7 @@ class Running:
         self.built = self._recorded.built
         self._build_s = time.perf_counter() - began
 
+    @quiet()
     def run(self, steps: int) -> Ran:
         """Some more steps; what was recorded in them, and the state after them."""
         import brian2
@@ -110,6 +113,7 @@ class Running:
             return self._recorded.read(first, self.step_number, seconds)
 
 
+@quiet()
 def run_standalone(realised: Realised, steps: int, *, spikes: Iterable[str] | None = None,
                    traces: Mapping[str, Trace] | None = None, merge: bool = True, threads: int = 0,
                    folder: str | None = None) -> Ran:  # fmt: skip

@@ -20,6 +20,7 @@ from neurosal.errors import ExperimentError, Problem
 from neurosal.graph import Circuit
 from neurosal.graph.dynamics import names_in
 from neurosal.graph.programs import SLOTS, written
+from neurosal.lower.brian2.quiet import quiet
 from neurosal.lower.spiking import Realised, realise
 from neurosal.runner.distributions import Compared, compared
 from neurosal.runner.sides import OnBrian2, OnTorch, Side, Spikes, Values
@@ -118,6 +119,7 @@ class CrossCheck:
         return said(self)
 
 
+@quiet()
 def crosscheck(
     circuit: Circuit,
     *,

@@ -14,6 +14,7 @@ import numpy as np
 
 from neurosal.graph import Program
 from neurosal.graph.dynamics import names_in
+from neurosal.lower.brian2.quiet import quiet
 from neurosal.lower.spiking import Realised
 
 Array = np.ndarray[Any, Any]
@@ -99,6 +100,7 @@ class OnBrian2:
 
     name = "brian2"
 
+    @quiet()
     def __init__(
         self, realised: Realised, steps: int, target: str = "numpy", watched: tuple[str, int] | None = None
     ) -> None:
@@ -124,6 +126,7 @@ class OnBrian2:
         description = self._built.description
         return description.groups[description.group_of[population]]
 
+    @quiet()
     def advance(self, steps: int) -> None:
         import brian2
 

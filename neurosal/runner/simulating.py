@@ -76,8 +76,8 @@ def simulate(
         >>> circuit = Circuit(name="cells", populations={"cells": cells})
         >>> simulated = ns.simulate(circuit, 200, seeds=(0, 1), record=[ns.record_spikes(), "state:cells.v_mv@1"])
         >>> simulated.rates().values.round(), simulated.state["cells"]["v_mv"].sizes["time_ms"]
-        (array([[40.],
-               [40.]]), 200)
+        (array([[62.],
+               [62.]]), 200)
     """
     if compiled is not None:
         if mode is not None or backend not in (None, "torch"):
