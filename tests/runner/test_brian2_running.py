@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -167,6 +168,38 @@ def test_making_code_is_told_apart_from_running_it(realised):
     assert first.seconds["simulate"] < first.seconds["compile"]
     assert second.seconds["simulate"] > first.seconds["simulate"]
     assert second.seconds["build"] == 0.0
+
+
+def test_what_was_there_before_is_searched_for_garbage_at_most_a_tenth_of_the_time(
+    realised: Realised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched: list[int] = []  # objects that a search leaves out, at each search through all
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        if phase == "start" and info["generation"] == 2:
+            searched.append(gc.get_freeze_count())
+
+    running = Running(realised, 40)
+    frozen = gc.get_freeze_count()
+    gc.unfreeze()
+    monkeypatch.setitem(brian2_running._swept, "took", 0.0)
+    gc.callbacks.append(note)
+    try:
+        running.run(10)  # a first search, and Brian2's through what was made since
+        monkeypatch.setitem(brian2_running._swept, "took", 1e6)
+        running.run(10)
+        left = gc.get_freeze_count()
+        gc.freeze()  # as somebody who imported all that is needed
+        running.run(10)
+        kept = gc.get_freeze_count()
+    finally:
+        gc.callbacks.remove(note)
+        gc.unfreeze()
+        if frozen:
+            gc.freeze()
+    assert [count > 10_000 for count in searched] == [False, True, True, True], searched
+    assert left == 0
+    assert kept > 10_000
 
 
 def test_without_a_compiler_it_is_the_compiler_that_is_asked_for(
