@@ -163,10 +163,19 @@ def _neurons(built: Built, group: Group) -> Any:
     made = brian2.NeuronGroup(group.size, "\n".join(group.equations), method=method_of(group), namespace=known,
                               clock=built.clock, name=group.name, **more)  # fmt: skip
     for name in (*group.state, *group.single):
-        where = realised.state if name in group.state else realised.constants
-        values = np.concatenate([where[population][name] for population in group.populations])
+        values = np.concatenate([_values(realised, population, name) for population in group.populations])
         setattr(made, f"{group.names[name]}_", values * unit(name).size)
     return made
+
+
+def _values(realised: Realised, population: str, name: str) -> Array:
+    """First values of a state variable, or a constant of single units, [U]."""
+    for where in (realised.state[population], realised.constants.get(population, {})):
+        if name in where:
+            return where[name]
+    dynamics = realised.populations[population].dynamics
+    assert dynamics is not None
+    return np.full(realised.units(population), dynamics.constants[name])  # one number here, others elsewhere
 
 
 def method_of(group: Group) -> Any:

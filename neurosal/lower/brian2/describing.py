@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from math import prod
 from typing import Any
 
-from neurosal.graph import Circuit, Constant, Initialiser, Own, Projection
+from neurosal.graph import Circuit, Constant, Dynamics, Initialiser, Own, Projection
 from neurosal.graph.dynamics import Timed, names_in
-from neurosal.lower.brian2.linear import inputs_of, steps_of
+from neurosal.lower.brian2.linear import inputs_of, solvable, steps_of
 from neurosal.lower.brian2.naming import PLAIN, TAKEN, Names, identifier, unit
 from neurosal.lower.brian2.texts import in_group, in_synapse
 from neurosal.lower.spiking import Assembled, assemble, program_of
@@ -131,12 +131,12 @@ def describe(circuit: Circuit, *, dt_ms: float, merge: bool = False) -> Descript
     Args:
         dt_ms: time step.
         merge: whether populations of the same equations share a group, and like projections between groups their
-            synapses.
+            synapses. Constants in which such populations differ are then constants of single units.
 
     Raises:
         CircuitError: for what Brian2 cannot do.
     """
-    assembled = assemble(circuit)
+    assembled = _by_unit(assemble(circuit)) if merge else assemble(circuit)
     groups: dict[str, Group] = {}
     group_of: dict[str, str] = {}
     for name, entry in assembled.items():
@@ -164,6 +164,48 @@ def describe(circuit: Circuit, *, dt_ms: float, merge: bool = False) -> Descript
             joints[place] = replace(joints[place], projections=(*joints[place].projections, name))
     sources = tuple(name for name, entry in assembled.items() if entry.dynamics is None)
     return Description(circuit, dt_ms, groups, sources, tuple(joints), group_of)
+
+
+def _by_unit(assembled: Mapping[str, Assembled]) -> dict[str, Assembled]:
+    """The same, where populations that differ in numbers only say these for each unit, so that they can share a group.
+
+    What an exact step's slopes depend on, such as time constants, stays a number: only numbers can be solved there.
+    """
+    kinds: dict[object, dict[str, Dynamics]] = {}
+    for name, entry in assembled.items():
+        if entry.dynamics is not None:
+            kinds.setdefault(_kind(entry), {})[name] = entry.dynamics
+    found = dict(assembled)
+    for alike in kinds.values():
+        for constant, value in next(iter(alike.values())).constants.items():
+            if isinstance(value, Initialiser) or all(one.constants[constant] == value for one in alike.values()):
+                continue
+            made = {name: _single(one, constant) for name, one in alike.items()}
+            if all(one.method != "exact" or _solvable(found[name], one, name) for name, one in made.items()):
+                alike |= made
+        found |= {name: replace(found[name], dynamics=one) for name, one in alike.items()}
+    return found
+
+
+def _single(dynamics: Dynamics, constant: str) -> Dynamics:
+    """The same, with a number that each unit has for itself."""
+    value = Constant(value=float(dynamics.constants[constant]))  # type: ignore[arg-type]
+    return replace(dynamics, constants={**dynamics.constants, constant: value})
+
+
+def _solvable(entry: Assembled, dynamics: Dynamics, population: str) -> bool:
+    sums = tuple(entry.lands[name] for name in entry.hears)
+    return solvable(dynamics, inputs_of(dynamics, sums), f"populations.{population}")
+
+
+def _kind(entry: Assembled) -> object:
+    """What populations that share a group have in common, numbers left out."""
+    dynamics = entry.dynamics
+    assert dynamics is not None
+    constants = tuple((name, isinstance(value, Initialiser)) for name, value in dynamics.constants.items())
+    sums = tuple(entry.lands[name] for name in entry.hears)
+    return (tuple(dynamics.equations.items()), constants, dynamics.threshold, dynamics.reset, dynamics.refractory_ms,
+            dynamics.held, dynamics.method, tuple(dynamics.timed.items()), sums)  # fmt: skip
 
 
 def _same(first: Group, second: Group) -> bool:

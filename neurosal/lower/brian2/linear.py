@@ -52,6 +52,15 @@ def steps_of(
     return (*statements, *(f"{names[name]} = _{names[name]}" for name in state))
 
 
+def solvable(dynamics: Dynamics, inputs: Sequence[str], place: str) -> bool:
+    """Whether slopes depend on numbers only, and not on constants of single units.
+
+    Args:
+        inputs, place: as of `steps_of`.
+    """
+    return _matrix(dynamics, list(dynamics.equations), inputs, place) is not None
+
+
 def _matrix(dynamics: Dynamics, state: Sequence[str], inputs: Sequence[str], place: str) -> Any:
     """M, with a last column for what is constant; None where a slope depends on constants of single units."""
     import sympy

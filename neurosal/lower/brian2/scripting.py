@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from neurosal.errors import CircuitError, Problem
 from neurosal.graph import (
     Circuit,
     Constant,
@@ -19,6 +20,7 @@ from neurosal.graph import (
     InhomogeneousPoisson,
     Initialiser,
     OneToOne,
+    OneToOthers,
     PoissonSource,
     Projection,
     Sparse,
@@ -30,6 +32,7 @@ from neurosal.lower.brian2.emitting import refuse_learning_from_many, sending
 from neurosal.lower.brian2.naming import PLAIN, identifier, unit
 from neurosal.lower.brian2.writing import HELPERS, array_of, draw, namespace_of, short, text_of, time_of
 from neurosal.lower.spiking import Realised, realise
+from neurosal.lower.spiking.edges import listed
 
 FEW = 400  # numbers that a script says itself; more are only in the file beside it
 
@@ -127,10 +130,12 @@ class _Script:
     def _head(self) -> str:
         name = self.circuit.name
         title = f"The circuit {name} in Brian2" if name else "A circuit in Brian2"
+        many = [source for source, how in self.inputs.items() if how in ("inputs", "lanes")]
+        save = f", save for {', '.join(many)}, which Brian2 draws: rates are alike then, not spikes" if many else ""
         said = textwrap.fill(
             "What is left to chance (connections, first values, Poisson spikes) is drawn here, from the seed below. "
             "Where a file of the name of this script with the ending .npz lies beside it, the numbers in it are taken: "
-            "then the spikes are those of neurosal with the same seed.",
+            f"then the spikes are those of neurosal with the same seed{save}.",
             width=100,
         )
         parts = [
@@ -259,6 +264,12 @@ class _Script:
 
     def _given(self, name: str, population: str, units: int) -> None:
         step_L, unit_L = self.realised.all_spikes(population, round(self.duration_ms / self.dt_ms))
+        if len(np.unique(step_L * units + unit_L)) < len(step_L):
+            raise CircuitError(
+                Problem(place=f"populations.{population}.model",
+                        expected="at most one spike of a unit a step, in a script for Brian2", found="several",
+                        remedy='Take shorter steps, or ns.to_brian2(circuit, sources="shared", duration_ms=...).')
+            )  # fmt: skip
         if len(step_L) > FEW:
             self._say(f"# Its {len(step_L)} spikes are in the file beside this script.")
             which = f'numbers["{name}.units"], numbers["{name}.steps"]'
@@ -313,13 +324,13 @@ class _Script:
         alone = edge.source == edge.target and not getattr(wiring, "allow_autapses", False)
         pre, post = self.realised_units(edge.source), self.realised_units(edge.target)
         lanes = self.inputs.get(edge.source) == "lanes"
-        condition = 'condition="i != j"' if alone else ""
+        condition = 'condition="i != j"' if alone or isinstance(wiring, OneToOthers) else ""
         match wiring:
             case _ if isinstance(edge.weights, Copy | Transpose):
                 other = identifier(edge.weights.of)
                 how = f"i={other}.j[:], j={other}.i[:]"
             case EdgeList():
-                edges = np.asarray(wiring.edges)
+                edges = np.asarray(sorted(wiring.edges))  # the order in which all numbers of synapses stand
                 few = len(edges) <= FEW
                 how = f"i={edges[:, 0].tolist()}, j={edges[:, 1].tolist()}" if few else ""
             case OneToOne():
@@ -364,14 +375,15 @@ class _Script:
                 other = next(j for j in self.description.joints if edge.weights.of in j.projections)
                 draw = f"np.full(len({own}), {other.weight!r})" if other.weight is not None else f"{other.name}.w[:]"
             else:
-                draw = self._draw(edge.weights.init, f"len({own})", *fans)  # type: ignore[attr-defined]
+                init = listed(edge.weights.init, edge.wiring)  # type: ignore[attr-defined]
+                draw = self._draw(init, f"len({own})", *fans)
             if edge.sign is not None:
                 draw = f"np.{'maximum' if edge.sign == 'excitatory' else 'minimum'}({draw}, 0)"
             lanes = self.inputs.get(edge.source) == "lanes"
             self._say(f"{own}.w = {draw}" if lanes else f'{own}.w = drawn("{own}.w", lambda: {draw})')
         if joint.delay is None and joint.on_pre:
             assert isinstance(edge.delay_ms, Initialiser)
-            draw = f"np.maximum({self._draw(edge.delay_ms, f'len({own})', 1, 1)}, 0)"
+            draw = f"np.maximum({self._draw(listed(edge.delay_ms, edge.wiring), f'len({own})', 1, 1)}, 0)"
             self._say(f'{own}.delay = drawn("{own}.delay", lambda: {draw})*ms')
         for variable, value in self.realised.programs[name].variables.items():
             brian = joint.names[variable]

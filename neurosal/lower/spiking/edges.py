@@ -95,7 +95,7 @@ def edges_of(circuit: Circuit, name: str, seed: int, dt_ms: float, like: Edges |
     if like is not None and given_weights:
         return Edges(pre, post, like.weight, _delays(edge, name, len(pre), seed, dt_ms, like))
     fan_in, fan_out = len(pre) / units[1], len(pre) / units[0]
-    weight = drawn(_listed(edge.weights.init, edge.wiring), len(pre), random_of(seed, name, "weight"), fan_in, fan_out)
+    weight = drawn(listed(edge.weights.init, edge.wiring), len(pre), random_of(seed, name, "weight"), fan_in, fan_out)
     if edge.sign is not None:
         weight = np.maximum(weight, 0) if edge.sign == "excitatory" else np.minimum(weight, 0)
     return Edges(pre, post, weight, _delays(edge, name, len(pre), seed, dt_ms, like if given_ends else None))
@@ -133,7 +133,7 @@ def _delays(edge: Projection, name: str, count: int, seed: int, dt_ms: float, li
         return round(edge.delay_ms / dt_ms)
     if like is not None and type(edge.delay_ms) in GIVEN:
         return like.delay
-    delay_ms = drawn(_listed(edge.delay_ms, edge.wiring), count, random_of(seed, name, "delay"), 1.0, 1.0)
+    delay_ms = drawn(listed(edge.delay_ms, edge.wiring), count, random_of(seed, name, "delay"), 1.0, 1.0)
     refuse_long(delay_ms.max(initial=0.0), dt_ms, LONGEST_DELAY, place)
     return np.rint(np.maximum(delay_ms, 0.0) / dt_ms).astype("int32")
 
@@ -195,7 +195,7 @@ def _truncated(init: TruncatedNormal, count: int, random: np.random.Generator) -
     return values
 
 
-def _listed(init: Initialiser | float, wiring: Any) -> Initialiser | float:
+def listed(init: Initialiser | float, wiring: Any) -> Initialiser | float:
     """Given numbers in the order in which synapses are kept: they stand in that of a list of edges."""
     if not (isinstance(init, Given) and isinstance(wiring, EdgeList)) or len(init.values) != len(wiring.edges):
         return init

@@ -19,10 +19,13 @@ from neurosal.graph import (
     Constant,
     Continuous,
     Decay,
+    EdgeList,
     ExponentialDrive,
     FixedInDegree,
+    Given,
     LeakyRate,
     OneToOne,
+    OneToOthers,
     Own,
     Plasticity,
     PoissonSource,
@@ -112,6 +115,31 @@ def certain() -> Circuit:
     )  # fmt: skip
 
 
+def listed() -> Circuit:
+    """Edges in no order, each with a weight and a delay of its own, and units that reach all others."""
+    random = np.random.default_rng(0)
+    edges = random.permutation([(pre, post) for pre in range(6) for post in range(8) if (pre + post) % 2])
+    weights, delays_ms = random.uniform(2, 12, len(edges)), random.uniform(0, 3, len(edges))
+    times = random.permutation(round(DURATION / DT))[:90] * DT  # no two in one step
+    return Circuit(
+        populations={
+            "input": Population(size=6, model=SpikeTrain(times_ms=times, units=random.integers(0, 6, 90))),
+            "cells": Population(size=8, model=LIF(e_leak_mv=-60.0)),
+            "others": Population(size=8, model=LIF(e_leak_mv=-60.0)),
+        },
+        projections={
+            "input_to_cells": Projection(source="input", target="cells", wiring=EdgeList(edges=edges),
+                                         weights=Own(init=Given(values=weights)), delay_ms=Given(values=delays_ms),
+                                         synapse=ExponentialDrive()),
+            "cells_to_others": Projection(source="cells", target="others", wiring=OneToOthers(),
+                                          weights=Own(init=Constant(value=12.0)), synapse=ExponentialDrive()),
+            "others_to_cells": Projection(source="others", target="cells", wiring=OneToOthers(),
+                                          weights=Own(init=Given(values=random.uniform(0, 5, 56))),
+                                          synapse=ExponentialDrive(tau_ms=2.0)),
+        },
+    )  # fmt: skip
+
+
 RUN = """
 import runpy, sys
 import numpy as np
@@ -133,18 +161,20 @@ def _loaded(file: Path) -> dict[str, np.ndarray]:
 def test_scripts_make_the_spikes_of_the_circuit(tmp_path: Path) -> None:
     """With the numbers beside it where something is drawn, and by itself where nothing is."""
     (tmp_path / "brian_preferences").write_text("codegen.target = 'numpy'\n")
-    circuits = {"chance": chance(), "certain": certain()}
+    circuits = {"chance": chance(), "certain": certain(), "listed": listed(), "listed_beside": listed()}
     for name, circuit in circuits.items():
         (tmp_path / f"{name}.py").write_text(script(circuit, DURATION, DT, seed=5))
-    np.savez(tmp_path / "chance.npz", **numbers(circuits["chance"], DURATION, DT, seed=5))
+    for name in ("chance", "listed_beside"):
+        np.savez(tmp_path / f"{name}.npz", **numbers(circuits[name], DURATION, DT, seed=5))
     (tmp_path / "alone.py").write_text(script(circuits["chance"], DURATION, DT, seed=5))
-    files = ["chance.py", "certain.py", "alone.py"]
+    files = [*(f"{name}.py" for name in circuits), "alone.py"]
     done = subprocess.run(
         [sys.executable, "-c", RUN, *files], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-3000:]
     assert "WARNING" not in done.stderr
-    names = {"chance": {"random": "random_group", "e": "e", "i-cells": "i_cells"}, "certain": {"cells": "cells"}}
+    names = {"chance": {"random": "random_group", "e": "e", "i-cells": "i_cells"}, "certain": {"cells": "cells"},
+             **{key: {"cells": "cells", "others": "others"} for key in ("listed", "listed_beside")}}  # fmt: skip
     for name, circuit in circuits.items():
         expected = run_brian2(realise(circuit, seed=5, dt_ms=DT), round(DURATION / DT))
         found = _loaded(tmp_path / f"{name}.py.out.npz")
@@ -205,6 +235,20 @@ def test_synapses_that_learn_from_many_trains_at_once_are_refused_by_all_of_bria
     assert counts.max() > 1
     expected = (counts * np.exp(-(20.0 - times) / 20.0)).sum()
     assert float(run.synapses["p"]["plus"][0, -1, 0]) == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_script_whose_source_spikes_twice_in_a_step_is_refused_with_the_way_out() -> None:
+    twice = Population(size=2, model=SpikeTrain(times_ms=(1.0, 1.02, 1.04), units=(0, 0, 1)))
+    circuit = many().replace(projections={}).with_populations(input=twice)
+    with pytest.raises(CircuitError, match=r"populations\.input\.model: expected at most one spike .* ns\.to_brian2"):
+        script(circuit, DURATION, DT)
+    assert "input = SpikeGeneratorGroup(2, [0, 0, 1], np.array([100, 102, 104]" in script(circuit, DURATION, 0.01)
+
+
+def test_a_script_says_whose_spikes_brian2_draws_whatever_lies_beside_it() -> None:
+    said = " ".join(script(many(), DURATION, DT).split())
+    assert "same seed, save for input, which Brian2 draws: rates are alike then, not spikes." in said
+    assert "same seed." in script(chance(), DURATION, DT)
 
 
 def test_a_script_says_that_a_poisson_input_has_no_delay() -> None:
