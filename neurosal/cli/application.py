@@ -246,6 +246,14 @@ def simulate(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on where the store stops; start it if there is none.")
     ] = False,
+    checkpoint_every_ms: Annotated[
+        float | None,
+        typer.Option(
+            "--checkpoint-every-ms",
+            help="Of the simulation, after which a state to resume from is kept; about once a minute of real time by "
+            "default, 0 for never.",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option("--device", metavar="auto|cpu|cuda", help="Where torch computes.")] = "auto",
     settle_ms: Annotated[float, typer.Option("--settle-ms", help="What the summary leaves out at the start.")] = 0.0,
     option: Annotated[
@@ -257,7 +265,7 @@ def simulate(
     from neurosal.cli.simulating import simulate_source
 
     fields = {"duration_ms": duration_ms, "dt_ms": dt_ms, "backend": backend, "mode": mode, "settle_ms": settle_ms,
-              "graph_seed": graph_seed}  # fmt: skip
+              "graph_seed": graph_seed, "checkpoint_every_ms": checkpoint_every_ms}  # fmt: skip
     given = {name: value for name, value in fields.items() if value is not None}
     simulate_source(source, assignment or [], given, seeds=seeds, record=record or [], options=option or [],
                     store=store, resume=resume, device=device)  # fmt: skip

@@ -11,6 +11,7 @@ from typing import Any
 from neurosal.checks import check
 from neurosal.errors import ExperimentError, Problem
 from neurosal.graph import Circuit
+from neurosal.graph.value import shown
 from neurosal.lower.spiking import realise_all
 from neurosal.record import Recorder, open_run, schema
 from neurosal.record.files import read_yaml_file
@@ -82,6 +83,7 @@ def simulate(
         (array([[62.],
                [62.]]), 200)
     """
+    _refuse_types(simulation, store, progress)
     if compiled is not None:
         if mode is not None or backend not in (None, "torch"):
             raise ExperimentError(Problem(place="compiled", expected="torch, and no mode beside it",
@@ -104,6 +106,23 @@ def simulate(
     if found.remarks and found.state_of_run != "interrupted":
         warnings.warn("\n".join(found.remarks), NetworkWarning, stacklevel=2)
     return found
+
+
+def _refuse_types(simulation: object, store: object, progress: object) -> None:
+    """Refuse what would end in a mistake of Python's far from here."""
+    problems = []
+    if simulation is not None and not isinstance(simulation, Simulation):
+        remedy = "ns.Simulation(duration_ms=...) makes one; its fields can also be given one by one."
+        problems.append(
+            Problem(place="simulation", expected="a Simulation", found=shown(simulation), remedy=remedy)
+        )  # fmt: skip
+    if store is not None and (not isinstance(store, (str, Path)) or not str(store)):
+        remedy = "Without a store all that is recorded stays in memory."
+        problems.append(Problem(place="store", expected="the path of a folder", found=shown(store), remedy=remedy))
+    if progress is not None and not callable(progress):
+        problems.append(Problem(place="progress", expected="a function", found=shown(progress)))
+    if problems:
+        raise ExperimentError(problems)
 
 
 def _listed(record: Any) -> tuple[Any, ...] | None:
@@ -214,8 +233,8 @@ class Simulator:
 
     def _crossed(self, start: int, every_ms: float) -> bool:
         """Whether a moment of keeping lies in the steps that were made."""
-        every = round(every_ms / self.simulation.dt_ms)
-        return every > 0 and self.step // every > start // every
+        every = max(1, round(every_ms / self.simulation.dt_ms))
+        return every_ms > 0 and self.step // every > start // every
 
     def _tell(self, recorder: Recorder, engine: Engine, records: Records) -> None:
         told = {**self.seconds, **engine.seconds, "write": self.seconds["write"] + records.seconds}

@@ -64,6 +64,39 @@ def test_what_is_wrong_with_a_simulation_is_told_without_a_traceback(circuit: Pa
     assert not store.exists()
 
 
+def test_a_store_that_cannot_be_made_is_told_without_a_traceback(circuit: Path, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("nothing", encoding="utf-8")
+    for store in (file, file / "below", Path("/proc/neurosal_run")):  # where root too may not write
+        for more in ((), ("--resume",)):
+            error = invoke("simulate", circuit, "--duration-ms", 10, "--dt-ms", 0.5, "--store", store, *more, code=4)[1]
+            assert f"{store}: expected to be able to make a run there" in error
+            assert "choose another --store" in error or "Choose a --store below a folder" in error
+    assert file.read_text(encoding="utf-8") == "nothing"
+
+
+def test_states_to_go_on_from_are_kept_as_often_as_asked(circuit: Path, tmp_path: Path) -> None:
+    arguments = ("simulate", circuit, "--duration-ms", 100, "--dt-ms", 0.5, "--option", "window_ms=10")
+    kept = {}
+    for name, more in (
+        ("usual", ()), ("never", ("--checkpoint-every-ms", 0)), ("forty", ("--checkpoint-every-ms", 40)),
+        ("always", ("--checkpoint-every-ms", 0.1)),
+    ):  # fmt: skip
+        invoke(*arguments, "--store", tmp_path / name, *more)
+        kept[name] = sorted(int(path.name) for path in (tmp_path / name / "checkpoints").glob("*"))
+    assert kept == {"usual": [], "never": [], "forty": [1, 2], "always": [8, 9]}  # numbers of the newest two
+    assert "--checkpoint-every-ms" in invoke("simulate", "--help")[0]
+    assert "than or equal to 0" in invoke(*arguments, "--checkpoint-every-ms", -1, "--store", tmp_path / "x", code=2)[1]
+
+
+def test_an_analysis_of_training_names_those_that_fit_a_simulation(circuit: Path, tmp_path: Path) -> None:
+    invoke("simulate", circuit, "--duration-ms", 50, "--dt-ms", 0.5, "--store", tmp_path / "run")
+    for name in ("symmetry", "layers", "learning_curves"):
+        error = invoke("analyse", name, tmp_path / "run", code=2)[1]
+        assert f"expected a run that was trained, of which {name} tells, found a simulation" in error
+        assert "Of simulations there are intervals, raster, rates, states, stdp_window, weight_distribution" in error
+
+
 def test_a_network_that_explodes_ends_with_its_exit_code_and_a_silent_one_says_so(tmp_path: Path) -> None:
     file = tmp_path / "circuit.yaml"
     file.write_text(alone(bias_mv=5.0).to_yaml(), encoding="utf-8")

@@ -182,6 +182,12 @@ def test_what_cannot_be_recorded_is_told_before_anything_is_written(record: Any,
         ({"backend": "brian"}, "Did you mean 'brian2'"),
         ({"backend": "brian2", "compiled": True}, "compiled: expected torch"),
         ({"windw_ms": 5}, "Did you mean 'window_ms'"),
+        ({"simulation": 4}, "simulation: expected a Simulation, found 4. ns.Simulation(duration_ms=...) makes one"),
+        ({"simulation": {"duration_ms": 5}}, "simulation: expected a Simulation, found {'duration_ms': 5}"),
+        ({"store": 3}, "store: expected the path of a folder, found 3"),
+        ({"store": ""}, "store: expected the path of a folder, found ''"),
+        ({"progress": True}, "progress: expected a function, found True"),
+        ({"store": 3, "simulation": 4}, "2 problems"),
     ],
 )
 def test_settings_that_do_not_fit_are_told(fields: dict[str, Any], message: str) -> None:
