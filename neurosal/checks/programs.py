@@ -41,8 +41,11 @@ def equation_problems(place: str, dynamics: Dynamics, joined: Mapping[str, Joine
         yield Problem(place=f"{place} (reset)", expected="a threshold, since there is a reset", found="none")
 
 
-def unfit_for_exact(dynamics: Dynamics, joined: Mapping[str, Joined], receptors: Iterable[str]) -> list[str]:
-    """The equations, as text, that are not linear in state and what differs between units and times.
+def unfit_for_exact(
+    dynamics: Dynamics, joined: Mapping[str, Joined], receptors: Iterable[str]
+) -> tuple[list[str], list[str]]:
+    """The equations, as text, that are not linear in state and what differs between units and times; and those whose
+    numbers are so large that nobody can tell.
 
     Args:
         joined: what synapses bring along, by projection.
@@ -66,17 +69,19 @@ def unfit_for_exact(dynamics: Dynamics, joined: Mapping[str, Joined], receptors:
         return float(eval(text, {"__builtins__": {}}, known))
 
     one, two = np.random.default_rng(0).uniform(0.5, 2.0, (2, len(free)))
-    unfit = []
+    unfit, vast = [], []
     for variable, text in equations.items():
         with np.errstate(all="ignore"):
             try:
-                apart = slope(text, one) + slope(text, two)
-                whole = slope(text, one + two) + slope(text, 0 * one)
+                seen = [slope(text, values) for values in (one, two, one + two)]
+                apart, whole = seen[0] + seen[1], seen[2] + slope(text, 0 * one)
             except ZeroDivisionError:
-                apart, whole = 0.0, np.inf
-        if not abs(whole - apart) <= 1e-9 * max(abs(whole), abs(apart), 1.0):
+                seen, apart, whole = [], 0.0, np.inf
+        if not np.isfinite(seen).all():
+            vast.append(f"d{variable}/dt = {text}")
+        elif not abs(whole - apart) <= 1e-9 * max(abs(whole), abs(apart), 1.0):
             unfit.append(f"d{variable}/dt = {text}")
-    return unfit
+    return unfit, vast
 
 
 def program_problems(

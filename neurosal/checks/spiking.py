@@ -166,7 +166,7 @@ def _exact(place: str, edges: Mapping[str, Projection], met: Met) -> Iterator[Pr
         return
     own = [name for name in met.joined if _receptor(edges, edges[name]) == name]
     try:
-        unfit = unfit_for_exact(dynamics, met.joined, own)
+        unfit, vast = unfit_for_exact(dynamics, met.joined, own)
     except NameError:  # a synapse that reads what is not there, which is said where it is
         return
     if unfit:
@@ -174,6 +174,12 @@ def _exact(place: str, edges: Mapping[str, Projection], met: Met) -> Iterator[Pr
             place=f"{place}.model.method", expected="a method for equations that are not linear",
             found=f"'exact', with {'; '.join(unfit)} and what its synapses add",
             remedy="Take exponential_euler, euler or rk4.",
+        )  # fmt: skip
+    if vast:
+        yield Problem(
+            place=f"{place}.model", expected="constants with which its equations can be computed",
+            found=f"{'; '.join(vast)}, which is not finite",
+            remedy="A time constant is far too short, or a number far too large.",
         )  # fmt: skip
 
 

@@ -218,6 +218,14 @@ def test_exact_is_for_linear_equations() -> None:
     check(PAIR.with_projections(more=conductance))
 
 
+def test_of_a_constant_with_which_nothing_can_be_computed_it_is_not_said_that_equations_are_not_linear() -> None:
+    (said,) = problems(PAIR.with_populations(cells=Population(size=6, model=LIF(tau_m_ms=1e-308))))
+    assert said.place == "populations.cells.model"
+    assert said.expected == "constants with which its equations can be computed"
+    assert said.found.endswith("which is not finite")
+    assert "A time constant is far too short" in said.remedy
+
+
 def test_recurrent_wiring_is_sound_whatever_its_pathway() -> None:
     for pathway in ("feedforward", "feedback", "lateral"):
         check(PAIR.with_projections(back=edge(source="others", target="cells", pathway=pathway)))
