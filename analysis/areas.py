@@ -256,4 +256,4 @@ def _labelled(axes: Axes, part: xarray.Dataset, ends: dict[int, tuple[float, flo
         label_lines(axes, ends, dict(zip(part["position"].values.tolist(), part["label"].values.tolist(), strict=True)))
 
 
-areas = Analysis(name="areas", compute=compute, draw=draw, tabulate=tabulate)
+areas = Analysis(name="areas", compute=compute, draw=draw, tabulate=tabulate, about="training")

@@ -89,20 +89,22 @@ def _results(
     known = dict.fromkeys(name for one in shown for name in _measures(one))
     if not known:
         raise nothing_recorded(arms, schema.EVALUATION, "evaluations or statistics", REMEDY)
-    chosen = next((name for name in (*USUAL, *known) if name in known), "") if measure is None else measure
+    usual = [name for name in (*USUAL, *known) if name in known]
+    chosen = next((name for name in usual if _finite(shown, name)), usual[0]) if measure is None else measure
     if chosen not in known:
         raise ExperimentError(
             Problem(place="measure", expected="what some arm recorded", found=repr(chosen), remedy=near(chosen, known))
         )
-    found = {}
-    for one in shown:
-        if chosen in _measures(one):
-            array = _recorded(one, chosen)
-            if numpy.isfinite(array.values).any():
-                found[one.name] = _last(array)
+    found = {name: _last(array) for name, array in _finite(shown, chosen).items()}
     if not found:
         raise nothing_recorded(arms, schema.EVALUATION, f"finite values of {chosen}", REMEDY)
     return chosen, found
+
+
+def _finite(shown: Sequence[Contender], measure: str) -> dict[str, xarray.DataArray]:
+    """What was recorded of it, [seed, step], of those that have a number there."""
+    arrays = {one.name: _recorded(one, measure) for one in shown if measure in _measures(one)}
+    return {name: array for name, array in arrays.items() if numpy.isfinite(array.values).any()}
 
 
 def _measures(one: Contender) -> list[str]:
@@ -130,7 +132,8 @@ def _recorded(one: Contender, measure: str) -> xarray.DataArray:
     array = one.arm.statistic(name)
     assert array is not None, measure
     extra = [dim for dim in array.dims if dim not in (schema.REPLICA, schema.STEP)]
-    return one.of(array.sel({extra[0]: label}) if extra else array)
+    # A label of which nothing is known has no place in the statistic.
+    return one.of(array.reindex({extra[0]: [label]}).isel({extra[0]: 0}) if extra else array)
 
 
 def _last(array: xarray.DataArray) -> xarray.DataArray:

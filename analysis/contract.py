@@ -7,15 +7,16 @@ matplotlib only for drawing.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import xarray
 
+from neurosal import library
 from neurosal.analysis.joining import joined
-from neurosal.analysis.sources import arms_of
+from neurosal.analysis.sources import ArmRecord, arms_of
 from neurosal.analysis.style import styled
 from neurosal.analysis.tables import Table
 from neurosal.errors import ExperimentError, Problem, near
@@ -35,6 +36,8 @@ class Analysis:
         compute: the arms of a run → Dataset; what it takes by keyword are the analysis' options.
         draw: that Dataset → matplotlib Figure.
         tabulate: that Dataset → `Table`.
+        about: "training" refuses simulations, of which it has nothing to say; "simulation" is named to who asks such a
+            one; "" takes what it is given.
 
     Example:
         ``dataset = learning_curves("runs/digits")``, then ``learning_curves.figure(dataset)`` and
@@ -45,6 +48,7 @@ class Analysis:
     compute: Callable[..., xarray.Dataset]
     draw: Callable[[xarray.Dataset], Figure]
     tabulate: Callable[[xarray.Dataset], Table]
+    about: Literal["training", "simulation", ""] = ""
 
     def __post_init__(self) -> None:
         # What `help` and the library's listing show of a member is its own documentation, not that of this class.
@@ -72,7 +76,22 @@ class Analysis:
         """
         self.refuse_unknown(options)
         runs = run if isinstance(run, list | tuple) else [run]
-        return self.compute(joined(record for one in runs for record in arms_of(one)), **options)
+        arms = joined(record for one in runs for record in arms_of(one))
+        if self.about == "training":
+            self._refuse_simulations(arms)
+        return self.compute(arms, **options)
+
+    def _refuse_simulations(self, arms: Sequence[ArmRecord]) -> None:
+        simulated = [arm for arm in arms if arm.simulated]
+        if simulated:
+            members = {name: library.find("analyses", name) for name in library.names("analyses")}
+            fitting = [name for name, member in members.items() if getattr(member, "about", "") == "simulation"]
+            remedy = f"Of simulations there are {', '.join(fitting)}; neurosal report shows all that is known."
+            raise ExperimentError(
+                Problem(place=arm.place, expected=f"a run that was trained, of which {self.name} tells",
+                        found="a simulation", remedy=remedy)
+                for arm in simulated
+            )  # fmt: skip
 
     def refuse_unknown(self, options: Mapping[str, Any]) -> None:
         """Raises `ExperimentError` for options that there are not."""

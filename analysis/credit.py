@@ -230,4 +230,4 @@ def _heat(axes: Axes, dataset: xarray.Dataset, measure: Measure, column: int, sc
     return mesh
 
 
-credit = Analysis(name="credit", compute=compute, draw=draw, tabulate=tabulate)
+credit = Analysis(name="credit", compute=compute, draw=draw, tabulate=tabulate, about="training")

@@ -192,4 +192,4 @@ def _over_time(axes: Axes, dataset: xarray.Dataset, name: str, title: str, label
     label_lines(axes, ends, labels)
 
 
-decorrelation = Analysis(name="decorrelation", compute=compute, draw=draw, tabulate=tabulate)
+decorrelation = Analysis(name="decorrelation", compute=compute, draw=draw, tabulate=tabulate, about="training")

@@ -174,4 +174,4 @@ def _short(task: str) -> str:
     return task.rpartition("_")[2] or task
 
 
-forgetting = Analysis(name="forgetting", compute=compute, draw=draw, tabulate=tabulate)
+forgetting = Analysis(name="forgetting", compute=compute, draw=draw, tabulate=tabulate, about="training")

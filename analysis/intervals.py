@@ -157,4 +157,4 @@ def _edges(middles: numpy.ndarray) -> numpy.ndarray:
     return numpy.concatenate([middles / ratio, middles[-1:] * ratio])
 
 
-intervals = Analysis(name="intervals", compute=compute, draw=draw, tabulate=tabulate)
+intervals = Analysis(name="intervals", compute=compute, draw=draw, tabulate=tabulate, about="simulation")

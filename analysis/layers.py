@@ -242,4 +242,4 @@ def _map(axes: Axes, dataset: xarray.Dataset, arm: int) -> Any:
     return drawn
 
 
-layers = Analysis(name="layers", compute=compute, draw=draw, tabulate=tabulate)
+layers = Analysis(name="layers", compute=compute, draw=draw, tabulate=tabulate, about="training")

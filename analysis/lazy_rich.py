@@ -174,4 +174,4 @@ def _against(axes: Axes, dataset: xarray.Dataset, measure: Measure) -> None:
     axes.set_xlabel(f"{measure.heading}, mean")
 
 
-lazy_rich = Analysis(name="lazy_rich", compute=compute, draw=draw, tabulate=tabulate)
+lazy_rich = Analysis(name="lazy_rich", compute=compute, draw=draw, tabulate=tabulate, about="training")

@@ -259,4 +259,4 @@ def _panel(axes: Axes, dataset: xarray.Dataset, part: str, measure: str) -> None
         label_lines(axes, ends, labels)
 
 
-learning_curves = Analysis(name="learning_curves", compute=compute, draw=draw, tabulate=tabulate)
+learning_curves = Analysis(name="learning_curves", compute=compute, draw=draw, tabulate=tabulate, about="training")

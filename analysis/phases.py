@@ -304,4 +304,4 @@ def _band(axes: Axes, x: Array, y: Array, position: int) -> None:
     curve(axes, x[known], numpy.nanmean(rows, axis=0), deviation, position)
 
 
-phases = Analysis(name="phases", compute=compute, draw=draw, tabulate=tabulate)
+phases = Analysis(name="phases", compute=compute, draw=draw, tabulate=tabulate, about="training")

@@ -142,4 +142,4 @@ def _weights(axes: Axes, part: xarray.Dataset) -> None:
     time_axis(axes, part)
 
 
-plasticity = Analysis(name="plasticity", compute=compute, draw=draw, tabulate=tabulate)
+plasticity = Analysis(name="plasticity", compute=compute, draw=draw, tabulate=tabulate, about="training")

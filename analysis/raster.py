@@ -146,4 +146,4 @@ def draw(dataset: xarray.Dataset) -> Figure:
     return figure
 
 
-raster = Analysis(name="raster", compute=compute, draw=draw, tabulate=tabulate)
+raster = Analysis(name="raster", compute=compute, draw=draw, tabulate=tabulate, about="simulation")

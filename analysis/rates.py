@@ -127,4 +127,4 @@ def draw(dataset: xarray.Dataset) -> Figure:
     return figure
 
 
-rates = Analysis(name="rates", compute=compute, draw=draw, tabulate=tabulate)
+rates = Analysis(name="rates", compute=compute, draw=draw, tabulate=tabulate, about="simulation")

@@ -307,4 +307,4 @@ def _measure(panel: Axes, dataset: xarray.Dataset, x: Any, measure: str) -> None
     panel.set_ylim(bottom=0)
 
 
-relays = Analysis(name="relays", compute=compute, draw=draw, tabulate=tabulate)
+relays = Analysis(name="relays", compute=compute, draw=draw, tabulate=tabulate, about="training")

@@ -173,4 +173,4 @@ def _matrix(axes: Axes, values: Array, labels: Sequence[str], title: str) -> Non
     axes.set_title(title, fontsize=9.5)
 
 
-representations = Analysis(name="representations", compute=compute, draw=draw, tabulate=tabulate)
+representations = Analysis(name="representations", compute=compute, draw=draw, tabulate=tabulate, about="training")

@@ -299,4 +299,4 @@ def _panel(panel: Axes, dataset: xarray.Dataset, measure: str) -> dict[int, tupl
     return ends
 
 
-series = Analysis(name="series", compute=compute, draw=draw, tabulate=tabulate)
+series = Analysis(name="series", compute=compute, draw=draw, tabulate=tabulate, about="training")

@@ -11,11 +11,13 @@ import xarray
 from neurosal.analysis.recorded import nothing_recorded
 from neurosal.analysis.sources import ArmRecord
 from neurosal.errors import ExperimentError, Problem, near
+from neurosal.graph.dynamics import unit_of
 from neurosal.record import schema
 
 Array = numpy.ndarray[Any, Any]
 LABEL = "label"
 MOST = 8  # populations, projections or variables that a figure shows
+SIGNS = {"mv": "mV", "pa": "pA", "ns": "nS", "hz": "Hz", "ms": "ms", "pf": "pF"}
 
 
 def spiking(arms: Sequence[ArmRecord], chosen: Iterable[str] | str | None) -> list[tuple[ArmRecord, str, str]]:
@@ -71,6 +73,21 @@ def finest(arm: ArmRecord, group: str, name: str) -> xarray.Dataset | None:
     growing = {schema.TRACES: schema.SAMPLE, schema.PROJECTIONS: schema.SNAPSHOT}[group]
     found = [one for _, one in arm.schedules(f"{group}/{name}") if schema.TIME_MS in one.coords and one.sizes[growing]]
     return max(found, key=lambda one: one.sizes[growing]) if found else None
+
+
+def weight_unit(arm: ArmRecord, projection: str) -> str:
+    """What weights of a projection are measured in: mV, nS, ..., as what they are added to; "" where they are plain
+    numbers, or nobody knows."""
+    edge = None if arm.circuit is None else arm.circuit.projections.get(projection)
+    if edge is None or edge.synapse is None:
+        return ""
+    added = edge.synapse.joined("x")
+    return "" if unit_of(added.continuous) else SIGNS.get(unit_of(added.lands), "")
+
+
+def labelled(quantity: str, unit: str) -> str:
+    """As axes say it: ``weight (mV)``."""
+    return f"{quantity} ({unit})" if unit else quantity
 
 
 def span(arm: ArmRecord, population: str) -> tuple[float, float]:

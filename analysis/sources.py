@@ -29,6 +29,7 @@ class ArmRecord:
         phases, cycles: what it went through, as plain fields; no phases where the whole data drove it throughout. With
             phases it is they who say how long training is.
         tasks: name → classes.
+        simulated: whether it is a simulation, which has no training.
     """
 
     name: str
@@ -42,6 +43,7 @@ class ArmRecord:
     phases: Sequence[Mapping[str, Any]] = ()
     cycles: int = 1
     tasks: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    simulated: bool = False
 
     @property
     def title(self) -> str:
@@ -148,6 +150,7 @@ def _of_run(run: Any) -> list[ArmRecord]:
                 tree=run.tree,
                 run=name,
                 circuit=run.circuit,
+                simulated="simulation" in run.settings,
                 **_course(run.settings, _training(run.settings)),
             )
         ]

@@ -9,7 +9,7 @@ import numpy
 import xarray
 
 from neurosal.analysis.contract import Analysis
-from neurosal.analysis.simulations import LABEL, MOST, finest, watched
+from neurosal.analysis.simulations import LABEL, MOST, SIGNS, finest, labelled, watched
 from neurosal.analysis.sources import ArmRecord
 from neurosal.analysis.stacking import text
 from neurosal.analysis.style import caption, look, panels, styled
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 UNITS = 3
 SHOWN_MS = 500.0
-SIGNS = {"mv": "mV", "pa": "pA", "ns": "nS", "hz": "Hz", "ms": "ms", "pf": "pF"}
 
 
 def compute(
@@ -102,7 +101,7 @@ def draw(dataset: xarray.Dataset) -> Figure:
                 panel.plot(line["time"].values[known], line.values[known], linewidth=1.0, color=look(unit)["color"])
             sign = SIGNS.get(unit_of(name), "")
             quantity = name.removesuffix(f"_{unit_of(name)}") if unit_of(name) else name
-            panel.set_ylabel(f"{quantity} ({sign})" if sign else quantity)
+            panel.set_ylabel(labelled(quantity, sign))
             panel.set_title(str(dataset[LABEL].values[place]))
         axes[shown - 1, 0].set_xlabel("time (ms)")
         figure.suptitle(str(dataset.attrs["run"]), x=0.01, ha="left", fontweight="bold")
@@ -110,4 +109,4 @@ def draw(dataset: xarray.Dataset) -> Figure:
     return figure
 
 
-states = Analysis(name="states", compute=compute, draw=draw, tabulate=tabulate)
+states = Analysis(name="states", compute=compute, draw=draw, tabulate=tabulate, about="simulation")

@@ -10,7 +10,7 @@ import xarray
 
 from neurosal.analysis.contract import Analysis
 from neurosal.analysis.recorded import nothing_recorded
-from neurosal.analysis.simulations import LABEL, MOST, events, finest, plastic, span
+from neurosal.analysis.simulations import LABEL, MOST, events, finest, labelled, plastic, span, weight_unit
 from neurosal.analysis.sources import ArmRecord
 from neurosal.analysis.stacking import text
 from neurosal.analysis.style import GREY, caption, look, panels, styled
@@ -35,7 +35,8 @@ def compute(arms: Sequence[ArmRecord], *, projections: Sequence[str] | str | Non
 
     Returns:
         Dataset with ``change`` [projection, lag]: last recorded weight less the first, mean over synapses and seeds
-        of that lag, and ``pairs`` [projection], how many pairs each synapse got; coordinate ``lag`` in ms.
+        of that lag, ``pairs`` [projection], how many pairs each synapse got, and ``unit`` [projection] of the weight;
+        coordinate ``lag`` in ms.
 
     Raises:
         ExperimentError: where no weights, or no such pairs, were recorded.
@@ -80,7 +81,7 @@ def _window(arm: ArmRecord, name: str) -> xarray.Dataset | None:
         return None
     lags_ms = sorted(changes)
     values = [numpy.mean(changes[lag]) for lag in lags_ms]
-    return xarray.Dataset({"change": ("lag", values), "pairs": pairs}, {"lag": lags_ms})
+    return xarray.Dataset({"change": ("lag", values), "pairs": pairs, "unit": weight_unit(arm, name)}, {"lag": lags_ms})
 
 
 def _times(arm: ArmRecord, population: str, replica: int) -> dict[int, list[float]]:
@@ -100,7 +101,8 @@ def tabulate(dataset: xarray.Dataset) -> Table:
     for place, label in enumerate(dataset[LABEL].values.tolist()):
         part = dataset["change"].isel({schema.PROJECTION: place})
         cells = (float(part.sel(lag=lag, method="nearest")) for lag in shown)
-        rows.append((label, *(f"{cell:+.5f}" if numpy.isfinite(cell) else "" for cell in cells)))
+        unit = str(dataset["unit"].values[place])
+        rows.append((labelled(label, unit), *(f"{cell:+.5f}" if numpy.isfinite(cell) else "" for cell in cells)))
     columns = ("projection", *(f"{lag:+g} ms" for lag in shown))
     title = f"{dataset.attrs['run']}: change of the weight by the lag of post after pre"
     return Table(columns=columns, rows=tuple(rows), title=title, numbers=frozenset(columns[1:]))
@@ -121,7 +123,8 @@ def draw(dataset: xarray.Dataset) -> Figure:
                            linewidth=1.6, label=label)  # fmt: skip
                 label = None  # one entry of the legend for both sides
         panel.set_xlabel("post less arrival (ms)")
-        panel.set_ylabel("change of the weight")
+        units = dict.fromkeys(dataset["unit"].values.tolist())
+        panel.set_ylabel(labelled("change of the weight", ", ".join(unit for unit in units if unit)))
         panel.legend(frameon=False, fontsize=8.5, labelcolor="linecolor")
         figure.suptitle(str(dataset.attrs["run"]), x=0.01, ha="left", fontweight="bold")
         most = int(dataset["pairs"].max())
@@ -129,4 +132,4 @@ def draw(dataset: xarray.Dataset) -> Figure:
     return figure
 
 
-stdp_window = Analysis(name="stdp_window", compute=compute, draw=draw, tabulate=tabulate)
+stdp_window = Analysis(name="stdp_window", compute=compute, draw=draw, tabulate=tabulate, about="simulation")

@@ -308,4 +308,4 @@ def _angles(axes: Axes, part: xarray.Dataset, *, with_band: bool) -> None:
         )
 
 
-symmetry = Analysis(name="symmetry", compute=compute, draw=draw, tabulate=tabulate)
+symmetry = Analysis(name="symmetry", compute=compute, draw=draw, tabulate=tabulate, about="training")

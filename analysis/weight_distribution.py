@@ -10,7 +10,7 @@ import xarray
 
 from neurosal.analysis.contract import Analysis
 from neurosal.analysis.measured import spaced
-from neurosal.analysis.simulations import LABEL, MOST, finest, plastic
+from neurosal.analysis.simulations import LABEL, MOST, finest, labelled, plastic, weight_unit
 from neurosal.analysis.sources import ArmRecord
 from neurosal.analysis.stacking import text
 from neurosal.analysis.style import COLOURS, GREY, caption, panels, styled
@@ -46,8 +46,8 @@ def compute(
 
     Returns:
         Dataset with ``density`` [projection, time, bin] (share of synapses, over all seeds) with ``low`` and ``high``
-        [projection] of the range; ``mean``, ``at_bottom`` and ``at_top`` (shares of synapses in the lowest and highest
-        tenth of the range) [projection, time, seed].
+        [projection] of the range, and ``unit`` [projection] of weights; ``mean``, ``at_bottom`` and ``at_top`` (shares
+        of synapses in the lowest and highest tenth of the range) [projection, time, seed].
 
     Raises:
         ExperimentError: where no weights of synapses were recorded.
@@ -91,6 +91,7 @@ def _projection(arm: ArmRecord, name: str, top: float | None, bins: int, snapsho
             "at_top": (dims, found[2]),
             "low": low,
             "high": high,
+            "unit": weight_unit(arm, name),
         },
         {"time": weights[schema.TIME_MS].values, schema.SEED: weights[schema.SEED].values},
     )
@@ -106,6 +107,7 @@ def tabulate(dataset: xarray.Dataset) -> Table:
             for name, factor, decimals in (("mean", 1, 4), ("at_bottom", 100, 1), ("at_top", 100, 1)):
                 one = mean_and_deviation(factor * part[name].isel(time=moment), dim=schema.SEED)
                 cells.append(plus_minus(float(one["mean"]), float(one["deviation"]), decimals))
+            cells[0] = f"{cells[0]} {part['unit'].item()}".rstrip()
             rows.append((label, f"{float(part['time'][moment]):g}", *cells))
     columns = ("projection", "time (ms)", "mean weight", "lowest tenth (%)", "highest tenth (%)")
     title = f"{dataset.attrs['run']}: weights, mean ± sd over {dataset.sizes[schema.SEED]} seeds"
@@ -130,16 +132,16 @@ def draw(dataset: xarray.Dataset) -> Figure:
             figure.colorbar(image, ax=left, label="synapses (%)", pad=0.02)
             left.plot(time, part["mean"].mean(schema.SEED), color=COLOURS[1], linewidth=1.5)
             left.set_title(str(part[LABEL].values))
-            left.set_ylabel("weight")
+            left.set_ylabel(labelled("weight", str(part["unit"].values)))
             left.grid(visible=False)
             for moment, colour in ((0, GREY), (-1, COLOURS[0])):
                 right.stairs(100 * part["density"].values[moment], edges, color=colour, linewidth=1.5,
                              label=f"{time[moment]:g} s")  # fmt: skip
             right.set_ylabel("synapses (%)")
             right.set_ylim(bottom=0)
+            right.set_xlabel(labelled("weight", str(part["unit"].values)))
             right.legend(frameon=False, fontsize=8.5, labelcolor="linecolor")
         axes[shown - 1, 0].set_xlabel("time (s)")
-        axes[shown - 1, 1].set_xlabel("weight")
         figure.suptitle(str(dataset.attrs["run"]), x=0.01, ha="left", fontweight="bold")
         remark = "All seeds together; line: mean weight. Right: the first and the last recorded time."
         caption(figure, [remark])
@@ -154,4 +156,6 @@ def _borders(times: numpy.ndarray) -> numpy.ndarray:
     return numpy.concatenate([[2 * times[0] - middles[0]], middles, [2 * times[-1] - middles[-1]]])
 
 
-weight_distribution = Analysis(name="weight_distribution", compute=compute, draw=draw, tabulate=tabulate)
+weight_distribution = Analysis(
+    name="weight_distribution", compute=compute, draw=draw, tabulate=tabulate, about="simulation"
+)

@@ -19,6 +19,7 @@ from neurosal.analysis.reporting.markup import Markup, table, tag
 from neurosal.analysis.reporting.results import curve_chart, phase_marks, rows_of, shown_table
 from neurosal.analysis.reporting.section import NUMBERS, Figures, Section, details
 from neurosal.analysis.reporting.study import Study
+from neurosal.analysis.simulations import labelled, weight_unit
 from neurosal.analysis.stacking import ARM, epochs_of
 from neurosal.analysis.tables import number
 from neurosal.errors import ExperimentError
@@ -131,8 +132,11 @@ def weights(study: Study) -> Section | None:
     rows: list[tuple[str, ...]] = []
     for name in names:
         if found := list(_snapshots(study, name)):
-            charts.append(_distribution(name, found))
-            rows += [(name, one.title, one.when, *(number(float(fact)) for fact in one.facts)) for one in found]
+            units = dict.fromkeys(weight_unit(one.arm, name) for one in study.shown)
+            unit = ", ".join(one for one in units if one)
+            charts.append(_distribution(name, found, unit))
+            told = labelled(name, unit)
+            rows += [(told, one.title, one.when, *(number(float(fact)) for fact in one.facts)) for one in found]
     if not charts:
         return None
     columns = ("projection", "arm", "at", "mean", "sd", "lowest", "highest")
@@ -164,12 +168,14 @@ def _snapshots(study: Study, name: str) -> Iterator[_Snapshot]:
             continue
         for index in sorted({0, array.sizes[schema.STEP] - 1}):
             values = _sample(one, array.isel({schema.STEP: index}))
-            when = f"step {int(array[schema.STEP].values[index]):,}"
+            time_ms = array[schema.TIME_MS].values[index] if one.arm.simulated else numpy.nan
+            step = f"step {int(array[schema.STEP].values[index]):,}"
+            when = f"{float(time_ms):g} ms" if numpy.isfinite(time_ms) else step
             if values.size:
                 yield _Snapshot(place, one.title, when, index < array.sizes[schema.STEP] - 1, values)
 
 
-def _distribution(name: str, found: Sequence[_Snapshot]) -> Lines:
+def _distribution(name: str, found: Sequence[_Snapshot], unit: str) -> Lines:
     reach = max(float(numpy.quantile(numpy.abs(one.values), 0.999)) for one in found) or 1.0
     edges = numpy.linspace(-reach, reach, BINS + 1)
     centres = (edges[1:] + edges[:-1]) / 2
@@ -182,8 +188,8 @@ def _distribution(name: str, found: Sequence[_Snapshot]) -> Lines:
     return Lines(
         name=f"weights-{name}".replace("_", "-"),
         title=name,
-        x=Axis(label="weight"),
-        y=Axis(label="density"),
+        x=Axis(label=labelled("weight", unit)),
+        y=Axis(label=labelled("density", unit and f"1/{unit}")),
         lines=lines,
         alternative=f"Distribution of the weights of {name}; standard deviation at the newest snapshot: {deviations}.",
     )

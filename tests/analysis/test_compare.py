@@ -175,6 +175,15 @@ def test_statistics_are_compared_by_name_and_label_and_a_wrong_name_has_near_one
         compare(run, confidence=95.0)
 
 
+def test_a_label_of_which_nothing_is_known_is_passed_over_and_told_where_it_was_asked_for() -> None:
+    path, dims, values = credit(STEPS, 3, ["a_to_b", "b_to_c"])[:3]
+    values["update_angle"][:, :, 0] = numpy.nan  # type: ignore[index]
+    run = tree((path, dims, values), replicas={"seed": range(3)})
+    assert compare(run).attrs["measure"] == "update_angle@b_to_c"
+    with pytest.raises(ExperimentError, match="finite values of update_angle@a_to_b"):
+        compare(run, measure="update_angle@a_to_b")
+
+
 def test_a_run_without_results_says_what_to_add() -> None:
     empty = xarray.DataTree.from_dict({"/graph": xarray.Dataset(), "/projections": xarray.Dataset()}, name="run")
     with pytest.raises(ExperimentError, match="give it one"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from neurosal.analysis import intervals, raster, rates, states, weight_distribution
 from neurosal.analysis.contract import Analysis
 from neurosal.errors import ExperimentError
-from neurosal.graph import LIF, Circuit, Population
+from neurosal.graph import LIF, Circuit, ExponentialConductance, Jump, Population, Projection
 from neurosal.record import Recorder, SpikeRecord, schema
 
 UNITS, REPLICAS, STOP_MS = 12, 2, 400.0
@@ -34,7 +35,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A record as a simulation leaves it, of two populations, of which one is silent."""
     folder = tmp_path_factory.mktemp("runs") / "clocks"
     population = Population(size=UNITS, model=LIF())
-    circuit = Circuit(name="clocks", populations={"cells": population, "quiet": population})
+    joined = Projection(source="quiet", target="cells", synapse=ExponentialConductance())
+    circuit = Circuit(
+        name="clocks", populations={"cells": population, "quiet": population}, projections={"a_to_b": joined}
+    )
     settings = {"simulation": {"dt_ms": 1.0, "duration_ms": STOP_MS, "seeds": [4, 5], "backend": "torch"}}
     with Recorder.create(folder, circuit=circuit.to_dict(), settings=settings, replicas={"seed": [4, 5]}) as recorder:
         records = {name: SpikeRecord(recorder, name, UNITS) for name in ("cells", "quiet")}
@@ -123,6 +127,29 @@ def test_weights_that_part_are_seen_at_the_bottom_and_at_the_top(run: Path) -> N
     np.testing.assert_allclose(found["density"].sum("bin"), 1)
     wide = weight_distribution(run, top=10.0)
     assert float(wide["at_top"].max()) == 0
+
+
+def test_weights_are_told_with_the_unit_of_what_they_are_added_to(run: Path) -> None:
+    from neurosal.analysis.reporting.page import sections_of
+    from neurosal.analysis.reporting.study import study_of
+    from neurosal.analysis.simulations import weight_unit
+    from neurosal.analysis.sources import arms_of
+
+    found = weight_distribution(run)
+    assert found["unit"].values.tolist() == ["nS"]
+    axes = weight_distribution.figure(found).axes
+    assert {axes[0].get_ylabel(), axes[1].get_xlabel()} == {"weight (nS)"}
+    assert "0.5000 ± 0.0000 nS" in str(weight_distribution.table(found))
+    section = next(one for one in sections_of(study_of(run)) if one.name == "weights")
+    (chart,) = section.charts
+    assert (chart.x.label, chart.y.label) == ("weight (nS)", "density (1/nS)")  # type: ignore[attr-defined]
+    assert [line.name for line in chart.lines] == ["clocks, 0 ms", "clocks, 300 ms"]  # type: ignore[attr-defined]
+    (arm,) = arms_of(run)
+    for synapse, unit in ((Jump(), "mV"), (Jump(variable="reward"), ""), (None, "")):
+        edge = arm.circuit.projections["a_to_b"].replace(synapse=synapse)
+        other = replace(arm, circuit=arm.circuit.with_projections(a_to_b=edge))
+        assert weight_unit(other, "a_to_b") == unit
+    assert weight_unit(replace(arm, circuit=None), "a_to_b") == ""
 
 
 def test_states_show_the_last_part_of_what_was_asked(run: Path) -> None:
