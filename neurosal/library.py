@@ -193,6 +193,25 @@ def load_circuit(source: str | Path) -> Circuit:
     return _made(find("circuits", str(source)), Circuit, str(source))
 
 
+def make_circuit(name: str, arguments: Mapping[str, Any], *, place: str = "arguments") -> Circuit:
+    """The circuit that the library's function of that name makes of these arguments.
+
+    Args:
+        place: of the arguments, for messages.
+
+    Raises:
+        CircuitError: for an unknown name, unfit arguments, and what the function itself refuses.
+
+    Example:
+        >>> make_circuit("microcircuit", {"scale": 0.01}).populations["l23e"].units
+        207
+    """
+    load_plasticity()
+    function = find("circuits", name)
+    called = bound(function, arguments, place=place)
+    return cast(Circuit, _called(function, called.args, called.kwargs, place))
+
+
 def load_experiment(source: str | Path) -> Experiment:
     """The experiment in a YAML file, or the library's of that name.
 

@@ -39,6 +39,7 @@ def test_there_are_pages() -> None:
         "images",
         "many_processes",
         "normalisation",
+        "parts",
         "precision",
         "records",
         "simulate",
@@ -55,3 +56,26 @@ def test_there_are_pages() -> None:
 def test_links_of_a_page_lead_to_files(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target
+
+
+def test_the_page_of_parts_names_all_that_circuits_in_time_are_built_from() -> None:
+    from tests.spiking.members import MODELS, PROGRAMS, SHORT_TERM, SOURCES, SYNAPSES
+
+    text = (DOCS / "parts.md").read_text(encoding="utf-8")
+    families = (MODELS, SOURCES, SYNAPSES, SHORT_TERM, PROGRAMS)
+    named = set(re.findall(r"`([A-Z]\w+)", text))
+    assert (
+        sorted(member.__name__ for family in families for member in family.values() if member.__name__ not in named)
+        == []
+    )
+    wirings = {
+        "Dense",
+        "OneToOne",
+        "OneToOthers",
+        "Sparse",
+        "FixedInDegree",
+        "FixedOutDegree",
+        "FixedTotal",
+        "EdgeList",
+    }
+    assert wirings <= named

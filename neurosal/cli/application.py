@@ -85,6 +85,7 @@ app = typer.Typer(
     help="Neural circuits with separate feedforward and feedback synapses: describe, check, train, record, compare.",
 )  # fmt: skip
 
+CHANGE = "Change an argument of the circuit, e.g. scale=0.05, or a field."
 SourceArgument = Annotated[str, typer.Argument(metavar="NAME|FILE", help="A name of the library, or a YAML file.")]
 
 
@@ -120,6 +121,7 @@ def list_members(
 @app.command()
 def show(
     source: SourceArgument,
+    assignment: Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help=CHANGE)] = None,
     form: Annotated[
         str, typer.Option("--format", metavar="table|yaml|dot|picture|memory|brian2", help="How to show it.")
     ] = "table",
@@ -140,8 +142,10 @@ def show(
     """Show a circuit or an experiment."""
     from neurosal.cli.showing import show_source
 
-    show_source(source, form, out=out, rule=rule, options=option or [], arm=arm, batch=batch, recompute=recompute,
-                duration_ms=duration_ms, dt_ms=dt_ms, seed=seed)  # fmt: skip
+    show_source(
+        source, form, assignment or [], out=out, rule=rule, options=option or [], arm=arm, batch=batch,
+        recompute=recompute, duration_ms=duration_ms, dt_ms=dt_ms, seed=seed,
+    )  # fmt: skip
 
 
 @app.command()
@@ -220,9 +224,7 @@ def tune(
 @app.command()
 def simulate(
     source: SourceArgument,
-    assignment: Annotated[
-        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a field of the circuit.")
-    ] = None,
+    assignment: Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help=CHANGE)] = None,
     duration_ms: Annotated[float, typer.Option("--duration-ms", help="How long, in ms.")] = 1000.0,
     dt_ms: Annotated[float, typer.Option("--dt-ms", help="Time step, in ms.")] = 0.1,
     seeds: Annotated[str, typer.Option("--seeds", metavar="0,1,2|0-9", help="One replica each.")] = "0",
@@ -274,9 +276,7 @@ def simulate(
 @app.command()
 def classify(
     source: SourceArgument,
-    assignment: Annotated[
-        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a field of the circuit.")
-    ] = None,
+    assignment: Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help=CHANGE)] = None,
     train: Annotated[int, typer.Option("--train", help="Samples to learn from.")] = 10_000,
     assign: Annotated[int, typer.Option("--assign", help="Training samples that give neurons their labels.")] = 10_000,
     test: Annotated[int, typer.Option("--test", help="Test samples.")] = 10_000,
@@ -402,9 +402,7 @@ def doctor(
 @app.command()
 def crosscheck(
     source: SourceArgument,
-    assignment: Annotated[
-        list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help="Change a field of the circuit.")
-    ] = None,
+    assignment: Annotated[list[str] | None, typer.Option("--set", metavar="PATH=VALUE", help=CHANGE)] = None,
     duration_ms: Annotated[float, typer.Option("--duration-ms", help="How long to simulate.")] = 1000.0,
     dt_ms: Annotated[float, typer.Option("--dt-ms", help="Time step.")] = 0.1,
     seed: Annotated[int, typer.Option("--seed", min=0, help="Of edges, weights, first state and sources.")] = 0,

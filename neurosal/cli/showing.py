@@ -35,6 +35,7 @@ FORMATS = ("table", "yaml", "dot", "picture", "memory", "brian2")
 def show_source(
     source: str,
     form: str,
+    assignments: list[str],
     *,
     out: Path | None,
     rule: str | None,
@@ -60,10 +61,10 @@ def show_source(
         raise ExperimentError(
             Problem(place="--format", expected=f"one of {', '.join(FORMATS)}", found=shown(form), remedy=remedy)
         )
-    if form == "table" and stored(source):
+    if form == "table" and stored(source) and not assignments:
         show_stored(Path(source))
         return
-    value = look_up(source).readable()
+    value = look_up(source, assignments).readable()
     if isinstance(value, Experiment) and arm is not None:
         value = _circuit_of(value, arm)
     elif arm is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -48,7 +49,10 @@ class Found:
 
 
 def look_up(source: str, assignments: Iterable[str] = ()) -> Found:
-    """What `source` names, with fields changed as ``path=value`` assignments say."""
+    """What `source` names, with fields changed as ``path=value`` assignments say.
+
+    Of a circuit of the library, arguments of the function that makes it may be assigned too.
+    """
     library.load_plasticity()
     if library.is_file(source) or Path(source).is_file():
         try:
@@ -67,11 +71,39 @@ def look_up(source: str, assignments: Iterable[str] = ()) -> Found:
             remedy=remedy,
         )
         return Found("input", None, (problem,))
+    known = _arguments(source) if kinds[0] == "circuit" else ()
+    mine = [entry for entry in assignments if (entry.partition("=")[0].strip() in known and "=" in entry)]
+    assignments = [entry for entry in assignments if entry not in mine]
     try:
-        value = (library.load_circuit if kinds[0] == "circuit" else library.load_experiment)(source)
-    except NeurosalError as wrong:
-        return Found(kinds[0], None, wrong.problems)
-    return _checked(kinds[0], Document(value.to_dict()), assignments, located=False)
+        given, _, unread = assigned({}, mine)
+        if unread:
+            return Found(kinds[0], None, tuple(unread))
+        if mine:
+            value: Any = library.make_circuit(source, given, place="--set")
+        else:
+            value = (library.load_circuit if kinds[0] == "circuit" else library.load_experiment)(source)
+    except NeurosalError as refused:
+        places = [problem.place.replace("--set.", "--set ", 1) for problem in refused.problems]
+        problems = (replace(problem, place=place) for problem, place in zip(refused.problems, places, strict=True))
+        return Found(kinds[0], None, tuple(problems))
+    found = _checked(kinds[0], Document(value.to_dict()), assignments, located=False)
+    return replace(found, problems=tuple(_or_argument(problem, known) for problem in found.problems))
+
+
+def _arguments(circuit: str) -> tuple[str, ...]:
+    """What the function of the library that makes a circuit takes by name."""
+    parameters = inspect.signature(library.find("circuits", circuit)).parameters.values()
+    return tuple(entry.name for entry in parameters if entry.kind is not entry.VAR_KEYWORD)
+
+
+def _or_argument(problem: Problem, known: Iterable[str]) -> Problem:
+    """An unknown field may have been meant as an argument: say which there are."""
+    path = problem.place.removeprefix("--set ")
+    if path == problem.place or "." in path or problem.expected != "a known field":
+        return problem
+    remedy = near(path, known)
+    said = remedy if remedy.startswith("Did") else f"{problem.remedy} Arguments: {', '.join(known)}."
+    return replace(problem, expected="a known field or argument", remedy=said)
 
 
 def _of_document(document: Document, assignments: Iterable[str]) -> Found:

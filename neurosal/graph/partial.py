@@ -8,11 +8,14 @@ the projection, in every area anew, or the same in all where the areas' weights 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import prod
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
+from neurosal.errors import CircuitError, Problem
+from neurosal.graph.value import shown
 from neurosal.graph.wiring import Dense, Extent, Wiring
 
 
@@ -86,10 +89,55 @@ class OneToOthers(Wiring):
 
 
 class EdgeList(Dense):
-    """The synapses that are listed, and no other: ``edges=((pre, post), ...)``, units counted from 0."""
+    """The synapses that are listed, and no other: ``edges=((pre, post), ...)``, units counted from 0. An array [S, 2]
+    may be given, and the edges of a graph of networkx whose nodes are numbers. `Given` weights and delays stand in the
+    order of the list.
+
+    Example:
+        >>> import numpy as np
+        >>> matrix = np.array([[0.0, 2.0], [0.5, 0.0]])  # [post, pre]
+        >>> EdgeList(edges=np.argwhere(matrix.T)).edges
+        ((0, 1), (1, 0))
+    """
 
     kind: ClassVar[str] = "edge_list"
     edges: tuple[tuple[int, int], ...] = Field(min_length=1)
+
+    @classmethod
+    def from_networkx(cls, graph: Any, nodes: Iterable[Any] | None = None, **fields: Any) -> EdgeList:
+        """The edges of a graph in the order of ``graph.edges``, nodes counted from 0. Undirected ones are two each, one
+        after the other.
+
+        Args:
+            graph: a `networkx.DiGraph` or `networkx.Graph`.
+            nodes: names of nodes in the order of units; None for that of the graph.
+            fields: ``allow_autapses``.
+
+        Raises:
+            CircuitError: for edges that are there twice, and nodes that are not in the list.
+
+        Example:
+            >>> import networkx
+            >>> EdgeList.from_networkx(networkx.DiGraph([("retina", "thalamus"), ("thalamus", "cortex")])).edges
+            ((0, 1), (1, 2))
+        """
+        place = {name: number for number, name in enumerate(graph if nodes is None else nodes)}
+        pairs = [(pre, post) for pre, post, *_ in graph.edges]
+        if not graph.is_directed():
+            pairs = [end for pre, post in pairs for end in ((pre, post), (post, pre))[: 1 + (pre != post)]]
+        unknown = [node for pair in pairs for node in pair if node not in place]
+        if unknown:
+            raise CircuitError(
+                Problem(place="EdgeList.nodes", expected="all nodes with edges", found=shown(unknown[0]))
+            )
+        return cls(edges=tuple((place[pre], place[post]) for pre, post in pairs), **fields)
+
+    @field_validator("edges", mode="before")
+    @classmethod
+    def _as_pairs(cls, edges: Any) -> Any:
+        """Views of networkx are no lists."""
+        known = isinstance(edges, (list, tuple, str, dict)) or hasattr(edges, "tolist")
+        return edges if known or not isinstance(edges, Iterable) else tuple(edges)
 
     @field_validator("edges")
     @classmethod

@@ -116,3 +116,37 @@ def test_settings_of_a_simulation_travel_through_yaml() -> None:
     assert [entry.kind for entry in simulation.record] == ["spikes", "spikes", "state", "weights", "weights"]
     assert simulation.record[3].variables == ("x",)
     assert recording_of({"kind": "state", "population": "cells", "variables": ["v_mv"]}).every_ms == 1.0
+
+
+def test_arguments_of_a_circuit_of_the_library_are_set_like_its_fields(tmp_path: Path) -> None:
+    sets = (
+        "--set",
+        "excitatory=80",
+        "--set",
+        "inhibitory=20",
+        "--set",
+        "projections.inhibitory_to_inhibitory.delay_ms=2",
+    )
+    invoke("simulate", "cuba", *sets, "--duration-ms", 10, "--store", tmp_path / "run")
+    made = Simulated.of(tmp_path / "run").circuit
+    assert [population.units for population in made.populations.values()] == [80, 20]
+    assert [edge.delay_ms for edge in made.projections.values()] == [0.1, 0.1, 0.1, 2.0]
+    assert "excitatory     80" in " ".join(invoke("show", "cuba", *sets)[0].splitlines())
+    script = invoke("show", "cuba", *sets, "--format", "brian2")[0]
+    assert "excitatory = NeuronGroup(\n    80," in script
+    assert invoke("show", "mlp", "--set", "sizes=[3,5,2]")[0].count("dense") == 2
+
+
+@pytest.mark.parametrize(
+    ("assignment", "message"),
+    [
+        ("excitatry=80", "--set excitatry: expected a known field or argument, found 'excitatry'. Did you mean 'ex"),
+        ("cells=80", "There are: name, populations, projections. Arguments: excitatory, inhibitory, probability,"),
+        ("excitatory=many", "--set excitatory: expected a whole number, found 'many'"),
+        ("excitatory=0", "--set excitatory: expected"),
+        ("excitatory", "--set: expected path=value, found 'excitatory'"),
+        ("projections.a.b=1", "--set projections.a.b: expected a known field, found 'b'"),
+    ],
+)  # fmt: skip
+def test_an_unfit_argument_of_a_circuit_is_refused_with_what_there_is(assignment: str, message: str) -> None:
+    assert message in invoke("show", "cuba", "--set", assignment, code=2)[1]
