@@ -1,6 +1,6 @@
 """Functions that return an experiment."""
 
-from neurosal.experiments.eprop import eprop_digits, eprop_pattern
+from neurosal.experiments.eprop import eprop_digits, eprop_pattern, eprop_reset
 from neurosal.experiments.kp_wm import kp_wm
 from neurosal.experiments.lateral_decorrelation import lateral_decorrelation
 from neurosal.experiments.pfa_cifar10 import pfa_cifar10, pfa_cifar10_full
@@ -28,6 +28,7 @@ __all__ = [
     "align_then_learn",
     "eprop_digits",
     "eprop_pattern",
+    "eprop_reset",
     "freeze_feedback",
     "kp_wm",
     "lateral_decorrelation",

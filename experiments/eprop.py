@@ -7,9 +7,9 @@ from typing import Any
 from neurosal.data import DataSpec, Split
 from neurosal.settings import AdamW, Arm, Cosine, Experiment, Recipe, Search, Training, probe
 
-# Label, rule, options and remark of each arm.
+# Label, rule, options and remark of each arm. BPTT is the whole gradient: its error passes resets, e-prop's does not.
 CONTENDERS: dict[str, tuple[str, str, dict[str, Any], str]] = {
-    "bptt": ("BPTT", "bptt", {}, "weight transport, back through time"),
+    "bptt": ("BPTT", "bptt", {"through_reset": True}, "weight transport, back through time"),
     "symmetric": ("e-prop, symmetric", "eprop", {"feedback": "symmetric"}, "weight transport"),
     "random": ("e-prop, random", "eprop", {"feedback": "random"}, "feedback fixed"),
     "adaptive": ("e-prop, adaptive", "eprop", {"feedback": "adaptive"}, "feedback learns as the read-out does"),
@@ -17,10 +17,10 @@ CONTENDERS: dict[str, tuple[str, str, dict[str, Any], str]] = {
 }
 RATES = (0.001, 0.002, 0.005, 0.01, 0.02)
 # Rates on validation data: `neurosal tune eprop_digits`, 5 rates, 2 seeds each, the same for every arm.
-TUNED_DIGITS: dict[str, float] = dict.fromkeys(CONTENDERS, 0.002) | {"shallow": 0.01}
+TUNED_DIGITS: dict[str, float] = dict.fromkeys(CONTENDERS, 0.002) | {"bptt": 0.005, "shallow": 0.01}
 # The same for the pattern: `neurosal tune eprop_pattern`, 5 rates, 2 seeds each.
 PATTERN_RATES = (0.0009, 0.003, 0.01, 0.03, 0.1)
-TUNED_PATTERN: dict[str, float] = dict.fromkeys(CONTENDERS, 0.003) | {"shallow": 0.03}
+TUNED_PATTERN: dict[str, float] = dict.fromkeys(CONTENDERS, 0.003) | {"bptt": 0.01, "shallow": 0.03}
 
 
 def _arms(circuit: str, rates: dict[str, float], **arguments: Any) -> dict[str, Arm]:
@@ -96,4 +96,41 @@ def eprop_pattern() -> Experiment:
             record=(probe("angle", epochs=100), probe("norm_ratio", epochs=100), probe("update_angle", epochs=100)),
         ),
         search=Search(over={"optimizer.lr": PATTERN_RATES}, seeds=(100, 101), evaluate_every=2000),
+    )
+
+
+# Label, rule, options, changes of the optimiser and remark of each arm of the comparison of resets.
+AT_RESETS: dict[str, tuple[str, str, dict[str, Any], dict[str, Any], str]] = {
+    "whole": ("BPTT", "bptt", {"through_reset": True}, {}, "error passes resets"),
+    "cut": ("BPTT, cut at resets", "bptt", {}, {}, "error passes no reset"),
+    "clipped": ("BPTT, cut and clipped", "bptt", {}, {"clip": 1.0}, "norm of the change at most 1"),
+    "eprop": ("e-prop, symmetric", "eprop", {}, {}, "error passes no reset"),
+    "eprop_whole": ("e-prop, through resets", "eprop", {"through_reset": True}, {}, "symmetric"),
+}
+
+
+def eprop_reset() -> Experiment:
+    """Whether error must pass the jump by which a spike resets its unit: `eprop_pattern` by BPTT and by e-prop with
+    symmetric feedback, each with and without, and BPTT without it but with its gradient clipped; 5 seeds.
+
+    One rate for every arm, .003 (`eprop_pattern` tunes its own). What is recorded at every step: the size of the change
+    before the optimiser, over that of the weights.
+    """
+    whole = eprop_pattern()
+    arms = {
+        name: Arm(
+            recipe=Recipe(circuit="pattern_generator", arguments={"units": 100}, rule=rule, options=options),
+            label=label,
+            note=note,
+            training={"optimizer": {"lr": 0.003, **changes}},
+        )
+        for name, (label, rule, options, changes, note) in AT_RESETS.items()
+    }
+    return whole.replace(
+        name="eprop_reset",
+        title="Error through the reset: a pattern of one second",
+        arms=arms,
+        analyses=("learning_curves", "plasticity", "compare"),
+        training=whole.training.replace(record=(probe("update_size", every=1),)),
+        search=None,
     )

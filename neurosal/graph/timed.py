@@ -70,6 +70,8 @@ class TimedReadout(LeakyIntegrator):
         targets: "sample", one target for all steps of the window; "step", one for each (rows of the target one after
             the other).
         damping: of ψ.
+        through_reset: whether error passes the jump of the reset, too. The gradient that passes both this and recurrent
+            synapses is whole; e-prop passes neither.
 
     Reference:
         Bellec et al. (2020), Nature Communications 11:3625, arXiv 1901.09049.
@@ -77,11 +79,12 @@ class TimedReadout(LeakyIntegrator):
 
     kind: ClassVar[str] = "timed_readout"
     carries: ClassVar[frozenset[str]] = frozenset({"activity", "error"})
-    rare: ClassVar[frozenset[str]] = LeakyIntegrator.rare | {"damping"}
+    rare: ClassVar[frozenset[str]] = LeakyIntegrator.rare | {"damping", "through_reset"}
     e_leak_mv: float = 0.0
     window_ms: float | None = Field(default=None, gt=0)
     targets: Literal["sample", "step"] = "sample"
     damping: float = Field(default=0.3, gt=0)
+    through_reset: bool = False
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,27 @@ from collections.abc import Collection
 
 from neurosal.graph import Circuit, Dynamical, Projection, Transpose
 from neurosal.plasticity import Fixed
-from neurosal.rules.base import add_tied, chain, rule
+from neurosal.rules.base import add_tied, chain, flag, passing_reset, refuse, rule
 
 
 @rule
-def bptt(circuit: Circuit, *, keep_feedback: bool = False, only: Collection[str] | None = None) -> Circuit:
+def bptt(
+    circuit: Circuit,
+    *,
+    through_reset: bool = False,
+    keep_feedback: bool = False,
+    only: Collection[str] | None = None,
+) -> Circuit:
     """Backpropagation through time, the reference of e-prop: as `bp`, and error travels back along recurrent synapses
     from each step to the one before.
 
+    As it stands it differs from `eprop` in that alone: like there, no error passes the jump by which a spike resets its
+    unit. The whole gradient asks for ``through_reset=True``. Over many steps that is no detail. The jump makes up for
+    what drives a unit, so without it the gradient grows along recurrent synapses where the true one does not.
+
     Args:
         circuit: as of `eprop`.
+        through_reset: error passes the jump of the reset, too.
 
     Returns:
         The circuit with a feedback projection, `Transpose` of its forward one, for each projection of spikes: those
@@ -38,10 +49,13 @@ def bptt(circuit: Circuit, *, keep_feedback: bool = False, only: Collection[str]
         for name, edge in circuit.select(pathway="lateral").items()
         if edge.source == edge.target and isinstance(circuit.populations[edge.source].model, Dynamical)
     }
+    refuse(flag("rules.bptt.through_reset", through_reset))
     served = None if only is None else [name for name in only if name not in within]
     circuit = chain(
         circuit, add_tied(), add_tied(), place="rules.bptt", to_input=False, keep_feedback=keep_feedback, only=served
     )
+    if through_reset:
+        circuit = passing_reset(circuit)
     for name, edge in within.items():
         if only is None or name in only:
             back = Projection(

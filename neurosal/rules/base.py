@@ -25,6 +25,7 @@ from neurosal.graph import (
     Relay,
     SameRoute,
     SignOf,
+    TimedReadout,
     Transpose,
     Weights,
     XavierUniform,
@@ -344,6 +345,16 @@ def follow_route(circuit: Circuit, population: str, leader: str) -> Circuit:
             )
         }
     )
+
+
+def passing_reset(circuit: Circuit) -> Circuit:
+    """The circuit whose read-outs send error through resets, too."""
+    told = {
+        name: entry.replace(model=entry.model.replace(through_reset=True))
+        for name, entry in circuit.populations.items()
+        if isinstance(entry.model, TimedReadout)
+    }
+    return circuit.with_populations(**told)
 
 
 def replace_fields(plasticity: Plasticity, **fields: Any) -> Plasticity:

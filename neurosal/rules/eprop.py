@@ -18,6 +18,7 @@ from neurosal.rules.base import (
     names,
     no_feedback,
     one_of,
+    passing_reset,
     refuse,
     rule,
 )
@@ -31,6 +32,7 @@ def eprop(
     *,
     feedback: Feedback = "symmetric",
     init: Initialiser = XAVIER,
+    through_reset: bool = False,
     keep_feedback: bool = False,
     only: Collection[str] | None = None,
 ) -> Circuit:
@@ -44,6 +46,7 @@ def eprop(
             drawn, then changed by the product that changes the read-out's weights, as in Kolen & Pollack (decay of the
             optimiser brings both together).
         init: how B is drawn.
+        through_reset: the eligibility trace knows of the jump by which a spike resets its unit; the paper's does not.
         keep_feedback: accept a circuit with feedback, and serve only the populations that it does not reach.
         only: names of the populations to serve; None for all.
 
@@ -68,11 +71,14 @@ def eprop(
         [
             *one_of(f"{place}.feedback", feedback, ("symmetric", "random", "adaptive")),
             *initialiser(f"{place}.init", init),
+            *flag(f"{place}.through_reset", through_reset),
             *flag(f"{place}.keep_feedback", keep_feedback),
             *names(f"{place}.only", only, circuit.populations),
             *no_feedback(place, circuit, keep_feedback is True),
         ]
     )
+    if through_reset:
+        circuit = passing_reset(circuit)
     if feedback == "symmetric":
         chosen = circuit.select(pathway="feedforward")
         served = None if only is None else [name for name, entry in chosen.items() if entry.source in only]

@@ -46,7 +46,7 @@ class Recordable:
         circuit = self.plan.circuit
         relays = [name for name, entry in circuit.populations.items() if isinstance(entry.model, Relay)]
         forward = circuit.without([*circuit.select(pathway="feedback"), *relays])
-        return bp(forward) if timing_of(circuit) is None else bptt(forward)
+        return bp(forward) if timing_of(circuit) is None else bptt(forward, through_reset=True)
 
     @cached_property
     def compared(self) -> list[str]:

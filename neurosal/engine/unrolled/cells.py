@@ -11,9 +11,11 @@ Back in time, with l = ∂E/∂z, p = ∂E/∂u, g = ∂E/∂ϑ after its jump, 
     e_n = α p_{n+1},   l_n = L_n + step g_n + Σ W e_n (along feedback of the population to itself),
     p_n = ψ_n l_n + e_n,   g_{n-1} = ρ (g_n - ψ_n l_n).
 
-The jump of the reset passes no error, as in Bellec et al. (2020). Without the sum over W this is e-prop: every factor
-belongs to the post-synaptic unit, so that ``Σ_t L_j e_ji`` over eligibility traces is ``Σ_n e_j,n z_i,n``, exactly, and
-no trace of a synapse is ever held.
+The jump of the reset passes no error, as in e-prop (Bellec et al. 2020). Where it is asked to, ``jump · ∂E/∂v_n`` is
+added to l_n, with ``jump = ∂v/∂z``: -(V_t - V_r), or V_r - v where v is put to V_r. What decides whether a unit is
+ready, or loses what arrives, passes none. Without the sum over W this is e-prop: every factor belongs to the
+post-synaptic unit, so that ``Σ_t L_j e_ji`` over eligibility traces is ``Σ_n e_j,n z_i,n``, exactly, and no trace of a
+synapse is ever held.
 
 Letters: R replica, T step, N sample, U unit.
 """
@@ -43,6 +45,7 @@ class Cell:
         refractory: steps; clamped: whether v stands still in them, and loses what arrives.
         width: θ of ψ.
         damping: of ψ.
+        through_reset: whether error passes the jump of the reset.
         rho, step: of the adapting threshold; rho 0 for none. first: ϑ at the start.
         keep: [R, 1, U], 0 for units that are silenced; None for none.
     """
@@ -57,6 +60,7 @@ class Cell:
     clamped: bool
     width: Number
     damping: float
+    through_reset: bool = False
     rho: float = 0.0
     step: Number = 0.0
     first: Number = 0.0
@@ -70,12 +74,14 @@ class Trace:
     Attributes:
         carry: factor of e_n from p_{n+1} in place of α, [R, T, N, U]; None where it is α.
         open: which arrivals were taken, and the share of v that the reset left, both [R, T, N, U]; None for all.
+        jump: ∂v/∂z, [R, T, N, U]; None where it is -(V_t - V_r), or not asked for.
     """
 
     psi: Tensor
     carry: Tensor | None = None
     open: Tensor | None = None
     left: Tensor | None = None
+    jump: Tensor | None = None
 
 
 def forward(cell: Cell, arrivals: Tensor, recurrent: Recurrent | None) -> tuple[Tensor, Trace]:
@@ -130,10 +136,7 @@ def _soft(cell: Cell, s: Tensor, recurrent: Recurrent | None) -> tuple[Tensor, T
 
 def _adapt(theta: Tensor, spikes: Tensor, cell: Cell) -> None:
     """``ϑ ← ρ (ϑ + step z)``."""
-    if isinstance(cell.step, float):
-        theta.add_(spikes, alpha=cell.step)
-    else:
-        theta.addcmul_(spikes, cell.step)
+    _scaled(theta, spikes, cell.step)
     theta.mul_(cell.rho)
 
 
@@ -147,6 +150,7 @@ def _stepwise(cell: Cell, s: Tensor, recurrent: Recurrent | None) -> tuple[Tenso
     ready = Ready(cell, s)
     carry = torch.empty_like(s) if held else None
     open_ = torch.empty_like(s) if held else None
+    jump = torch.empty_like(s) if cell.through_reset and not cell.soft else None
     for n in range(steps):
         moved = cell.rest + (v - cell.rest) * alpha
         free = ready.now(n)
@@ -169,11 +173,13 @@ def _stepwise(cell: Cell, s: Tensor, recurrent: Recurrent | None) -> tuple[Tenso
                 open_[:, n].mul_(free)
             taken = taken * open_[:, n]
         v = u + taken
+        if jump is not None:
+            torch.sub(cell.reset, v, out=jump[:, n])
         v = v - spikes * (cell.threshold - cell.reset) if cell.soft else torch.where(spikes > 0, cell.reset, v)
         if theta is not None:
             theta.add_(spikes * cell.step)
     psi = ready.gate(surrogate(cell, distance))
-    return z, Trace(psi, carry, open_, None if cell.soft else 1.0 - z)
+    return z, Trace(psi, carry, open_, None if cell.soft else 1.0 - z, jump)
 
 
 class Ready:
@@ -227,13 +233,13 @@ def backward(cell: Cell, trace: Trace, signal: Tensor, recurrent: Recurrent | No
     plain = trace.carry is None and trace.left is None
     e = torch.empty_like(signal)
     e[:, steps - 1] = 0.0
-    if plain and recurrent is None and not cell.rho:  # a linear filter
+    if plain and recurrent is None and not cell.rho and not cell.through_reset:  # a linear filter
         driven = signal.mul_(psi).mul_(cell.alpha)
         for n in range(steps - 1, 0, -1):
             torch.add(driven[:, n], e[:, n], alpha=cell.alpha, out=e[:, n - 1])
         return e
     g = torch.zeros_like(signal[:, 0]) if cell.rho else None
-    p_next = torch.zeros_like(signal[:, 0])
+    p_next, drop = torch.zeros_like(signal[:, 0]), cell.reset - cell.threshold
     for n in range(steps - 1, -1, -1):
         # e_n and what reaches u_n through v, from p_{n+1}.
         carried = p_next.mul_(cell.alpha if trace.carry is None or n + 1 == steps else trace.carry[:, n + 1])
@@ -242,16 +248,23 @@ def backward(cell: Cell, trace: Trace, signal: Tensor, recurrent: Recurrent | No
         l = signal[:, n]  # noqa: E741 - as in the equations above
         if recurrent is not None:
             recurrent(e[:, n], l)
+        if cell.through_reset:
+            _scaled(l, carried, drop if trace.jump is None else trace.jump[:, n])
         if g is not None:
-            if isinstance(cell.step, float):
-                l.add_(g, alpha=cell.step)
-            else:
-                l.addcmul_(g, cell.step)
+            _scaled(l, g, cell.step)
         l.mul_(psi[:, n])
         if g is not None:
             g.sub_(l).mul_(cell.rho)
         p_next = torch.add(left, l)
     return e
+
+
+def _scaled(total: Tensor, rows: Tensor, factor: Number) -> None:
+    """Add rows times a factor, in place."""
+    if isinstance(factor, float):
+        total.add_(rows, alpha=factor)
+    else:
+        total.addcmul_(rows, factor)
 
 
 def _wide(value: Number, like: Tensor) -> Tensor:

@@ -55,6 +55,7 @@ def cell_of(
         clamped=model.clamped,
         width=threshold - leak,
         damping=output.damping,
+        through_reset=output.through_reset,
         rho=exp(-timing.dt_ms / tau) if adapts else 0.0,
         step=number(getattr(model, "threshold_step_mv", 0.0), "threshold_step_mv"),
         first=number(getattr(model, "start_adaptation_mv", 0.0), "adaptation_mv", "start"),

@@ -99,13 +99,19 @@ class Spike(torch.autograd.Function):
 
 
 def unrolled(
-    circuit: Circuit, weights: dict[str, Tensor], x: Tensor, *, through_recurrence: bool = True
+    circuit: Circuit,
+    weights: dict[str, Tensor],
+    x: Tensor,
+    *,
+    through_recurrence: bool = True,
+    through_reset: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Spikes [N, T, U] and read-out [N, T, O] of one replica, differentiable in the weights.
 
     Args:
         weights: projection → [post, pre].
         through_recurrence: whether error passes recurrent spikes.
+        through_reset: whether it passes what a spike does to its own potential.
     """
     model, source = circuit.populations["hidden"].model, circuit.populations["input"].model
     readout = circuit.populations["output"].model
@@ -134,11 +140,11 @@ def unrolled(
         if model.clamped:
             arriving = arriving * (ready & (z.detach() == 0))
         v = v + arriving
-        fired = z.detach()
+        fired = z if through_reset else z.detach()
         if model.reset == "subtract":
             v = v - fired * (model.v_threshold_mv - model.v_reset_mv)
         else:
-            v = torch.where(fired > 0, torch.full_like(v, model.v_reset_mv), v)
+            v = (1 - fired) * v + fired * model.v_reset_mv
         theta = theta + step * z
         y = kappa * y + z @ weights["hidden_to_output"].T
         all_spikes.append(z)
