@@ -39,7 +39,7 @@ class Simulation(Value):
     error: ClassVar[type[NeurosalError]] = ExperimentError
     rare: ClassVar[frozenset[str]] = frozenset({"window_ms", "bin_ms", "settle_ms", "checkpoint_every_ms"})
     duration_ms: float = Field(gt=0)
-    dt_ms: float = Field(default=0.1, gt=0)
+    dt_ms: float = Field(default=0.1, gt=0, validate_default=True)
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     graph_seed: int | None = Field(default=None, ge=0)
     backend: Literal["torch", "brian2"] = "torch"

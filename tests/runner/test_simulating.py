@@ -196,6 +196,16 @@ def test_settings_that_do_not_fit_are_told(fields: dict[str, Any], message: str)
     assert message in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("duration_ms", "said"), [(10.05, "a whole number"), (0.05, "a whole number"), (1e300, "at most")]
+)
+def test_a_duration_that_does_not_fit_the_usual_step_is_told_too(duration_ms: float, said: str) -> None:
+    with pytest.raises(
+        ExperimentError, match=rf"dt_ms: expected a step of which duration_ms, .* is {said}.*, found 0\.1"
+    ):
+        ns.simulate(driven(), duration_ms)
+
+
 def test_what_an_engine_refuses_leaves_no_run_behind(tmp_path: Path) -> None:
     for fields in ({"device": "tpu"}, {"seeds": (0,), "circuit": alone(refractory_ms=1e300)}):
         with pytest.raises((ExperimentError, CircuitError)):
