@@ -47,7 +47,8 @@ def rate_dynamics(
     Patterns are normal, with variances 4, 2, 1, ½, ... along fixed orthogonal directions (for BCM instead one of two
     patterns that share no unit, at random). W learns by ``dw/dt = η (y x - λ w)``, ``η y (x - y w)`` or ``η y (y - θ)
     x``; with Oja's rule each output comes to the first direction, unless lateral synapses L, by ``dl/dt = -4 η y y'``,
-    keep the outputs apart: then they come to span as many directions as there are outputs.
+    keep the outputs apart: then they come to lie within as many directions as there are outputs, though not at
+    right angles.
 
     With a gate every change of W is multiplied by a signal at the outputs, ``50 ms dm/dt = -m``, that a modulatory
     neuron brings up to about 1 by a spike every 5 ms between two times: learning only happens then.
