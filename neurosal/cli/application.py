@@ -109,7 +109,8 @@ def _options(
 @app.command("list")
 def list_members(
     what: Annotated[
-        str | None, typer.Argument(metavar="[circuits|rules|experiments|analyses|statistics|data]", help="Only these.")
+        str | None,
+        typer.Argument(metavar="[circuits|rules|experiments|analyses|parts|statistics|data]", help="Only these."),
     ] = None,
 ) -> None:
     """Say what the library has."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from rich.table import Table
 from neurosal import library
 from neurosal.data import Dataset, listing, load, names
 from neurosal.errors import ExperimentError, Problem, near
+from neurosal.graph import Initialiser, Model, Plasticity, ShortTerm, Synapse, Waveform, Weights, Wiring
 from neurosal.graph.value import shown
 
 WIDTH = 140  # of tables that go into files and pipes
@@ -40,6 +42,8 @@ def table(*columns: str, title: str | None = None) -> Table:
     return made
 
 
+PARTS = (Model, Synapse, ShortTerm, Wiring, Weights, Initialiser, Waveform, Plasticity)
+LONGEST_TEXT = 160  # letters of what a part is
 LONGEST_FIELDS = 60  # letters of a value in a table; edge lists are long
 
 
@@ -56,7 +60,7 @@ def print_members(what: str | None) -> None:
     Raises:
         ExperimentError: for an unknown kind.
     """
-    kinds = (*library.KINDS, "statistics", "data")
+    kinds = (*library.KINDS, "parts", "statistics", "data")
     if what is not None and what not in kinds:
         raise ExperimentError(
             Problem(place="list", expected=f"one of {', '.join(kinds)}", found=shown(what), remedy=near(what, kinds))
@@ -66,8 +70,8 @@ def print_members(what: str | None) -> None:
         if kind == "data":
             print_data()
             continue
-        if kind == "statistics":
-            print_statistics()
+        if kind in ("parts", "statistics"):
+            print_parts() if kind == "parts" else print_statistics()
             continue
         rows = table(kind, "")
         for name in library.names(kind):
@@ -76,6 +80,23 @@ def print_members(what: str | None) -> None:
         output.print()
     for problem in (entry for kind in library.KINDS if what in (None, kind) for entry in library.broken(kind)):
         typer.echo(f"Left out: {problem}", err=True)
+
+
+def print_parts() -> None:
+    """What circuits are built from, by family: class, kind in files, where it is imported from, what it is."""
+    library.load_plasticity()
+    output = console()
+    for family in PARTS:
+        rows = table(f"parts: {family.family}", "in files", "from", "")
+        for column in (0, 1, 2):
+            rows.columns[column].no_wrap = True
+        for kind, member in sorted(family.members.items(), key=lambda entry: entry[1].__name__.lower()):
+            door = ".".join(member.__module__.split(".")[:2])
+            text = " ".join((inspect.getdoc(member) or "").partition("\n\n")[0].split())
+            text = text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 3].rpartition(' ')[0]} ..."
+            rows.add_row(member.__name__, kind, door, escape(text))
+        output.print(rows)
+        output.print()
 
 
 def print_statistics() -> None:

@@ -209,7 +209,8 @@ class Simulated:
     def __repr__(self) -> str:
         settings = self.settings
         where = f" in {str(self.folder)!r}" if self.folder is not None else ""
-        head = f"{self.circuit.name}, {settings['duration_ms']:g} ms, {len(settings['seeds'])} replicas"
+        count = len(settings["seeds"])
+        head = f"{self.circuit.name}, {settings['duration_ms']:g} ms, {count} replica{'s' * (count > 1)}"
         return "\n".join([f"Simulated({head}, {settings['backend']}, {self.state_of_run}{where})", *self.lines()])
 
 
@@ -281,7 +282,7 @@ def remarks(summary: xarray.Dataset, circuit: Circuit, dt_ms: float) -> list[str
         fast = ~bad & (values[schema.RECENT_RATE_HZ] > LIMIT * limit_hz)
         if fast.any():
             rate = np.nanmax(values[schema.RECENT_RATE_HZ][fast])
-            found.append(f"{name} exploded: it fires at {rate:.4g} Hz at the end, of {limit_hz:.4g} Hz that "
+            found.append(f"{name} exploded: it fires at {rate:,.0f} Hz at the end, of {limit_hz:,.0f} Hz that "
                          f"refractory time allows{_who(fast, seeds)}.")  # fmt: skip
         last = values[schema.LAST_SPIKE_MS]
         never = ~bad & np.isnan(last) & (time_ms >= QUIET_MS)

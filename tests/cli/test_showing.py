@@ -36,6 +36,19 @@ def test_list_of_one_kind_leaves_the_others_out() -> None:
     assert "mlp" not in output
 
 
+def test_list_of_parts_names_every_class_its_kind_and_its_door() -> None:
+    output = invoke("list", "parts")[0]
+    for line in (
+        r"LIF +lif +neurosal\.graph +Leaky integrate-and-fire",
+        r"RateCoded +rate_coded +neurosal\.data +Poisson spikes",
+        r"ExponentialCurrent +exponential_current +neurosal\.graph +``τ di/dt = -i``",
+        r"EdgeList +edge_list +neurosal\.graph +The synapses that are listed",
+        r"STDP +stdp +neurosal\.plasticity +``Δw = A₊",
+    ):
+        assert re.search(rf"^{line}", output, re.MULTILINE), line
+    assert "mlp" not in output
+
+
 def test_list_of_an_unknown_kind_is_refused_with_near_names() -> None:
     assert "Did you mean 'circuits'?" in invoke("list", "circuit", code=2)[1]
 
