@@ -21,8 +21,8 @@ def bptt(
     from each step to the one before.
 
     As it stands it differs from `eprop` in that alone: like there, no error passes the jump by which a spike resets its
-    unit. The whole gradient asks for ``through_reset=True``. Over many steps that is no detail. The jump makes up for
-    what drives a unit, so without it the gradient grows along recurrent synapses where the true one does not.
+    unit. The whole gradient asks for ``through_reset=True``. Over many steps that is no detail: a spike uses up what
+    drove the unit, and without that the gradient may grow without bound along recurrent synapses (docs/eprop.md).
 
     Args:
         circuit: as of `eprop`.
