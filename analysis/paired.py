@@ -10,6 +10,7 @@ from typing import Any
 import numpy
 
 Array = numpy.ndarray[Any, Any]
+ROUNDING = 1e-6  # of the mean: differences of accuracies that are the same differ by less, in 32 bits too
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +38,8 @@ def paired_test(differences: Array, confidence: float = 0.95) -> PairedTest:
 
     ``t = d̄ √n / s`` with n − 1 degrees of freedom, interval ``d̄ ± t* s / √n``; Wilcoxon's W, the sum of the ranks of
     \\|d\\| with d > 0, whose null gives each d either sign: with n differences no p is below 2 / 2ⁿ. Differences of
-    exactly zero have no sign and are left out of it (Wilcoxon 1945). Where all are the same they cannot be told from
-    none: p is 1 for zeros, and NaN by t for others.
+    exactly zero have no sign and are left out of it (Wilcoxon 1945). Where all are the same but for rounding, nothing
+    is known of how they spread: p by t is 1 for zeros, and NaN for others, whose interval is NaN too.
 
     Args:
         differences: [seed]; what is not finite is left out.
@@ -59,7 +60,9 @@ def paired_test(differences: Array, confidence: float = 0.95) -> PairedTest:
     if count < 2:
         return PairedTest(count=count, low=math.nan, high=math.nan, t=math.nan, wilcoxon=math.nan, smallest=smallest)
     mean, error = float(differences.mean()), float(differences.std(ddof=1)) / math.sqrt(count)
-    half = float(stats.t.ppf(0.5 + confidence / 2, count - 1)) * error
+    if error <= ROUNDING * abs(mean):
+        error = 0.0
+    half = float(stats.t.ppf(0.5 + confidence / 2, count - 1)) * error if error or not signed else math.nan
     t = math.nan if signed else 1.0
     if error > 0:
         t = float(2 * stats.t.sf(abs(mean) / error, count - 1))

@@ -185,7 +185,8 @@ def logarithmic_if_wide(axes: Axes, values: Any, factor: float = 30) -> bool:
     wide = values.size > 0 and values.min() > 0 and values.max() > factor * values.min()
     if wide:
         axes.set_yscale("log")
-        axes.set_ylim(bottom=values.min() / 2)  # a band that reaches below zero has no lower end here
+        # A band that reaches below zero has no lower end here; the upper end is given too, for what is drawn later.
+        axes.set_ylim(values.min() / 2, 2 * values.max())
     return bool(wide)
 
 

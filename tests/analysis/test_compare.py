@@ -58,6 +58,15 @@ def test_t_and_its_interval_are_those_of_scipy_and_gaps_are_left_out() -> None:
     assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
 
 
+def test_of_differences_that_are_the_same_but_for_rounding_t_says_nothing() -> None:
+    accuracies = numpy.array([[0.5501, 0.5223], [0.5779, 0.5501]]) + numpy.array([[0.0], [0.1]])
+    same = paired_test(accuracies[:, 0] - accuracies[:, 1])
+    assert (accuracies[:, 0] - accuracies[:, 1]).std() > 0
+    assert numpy.isnan([same.t, same.low, same.high]).all()
+    other = paired_test(numpy.array([0.0278, 0.0279]))
+    assert other.low < 0.0278 < 0.0279 < other.high
+
+
 def test_no_difference_at_all_has_p_1_and_one_seed_none() -> None:
     assert paired_test(numpy.zeros(5)).t == paired_test(numpy.zeros(5)).wilcoxon == 1.0
     assert numpy.isnan(paired_test(numpy.array([0.3])).t)

@@ -105,6 +105,15 @@ def test_update_angles_alone_are_enough() -> None:
     assert analysis.figure(dataset).axes
 
 
+def test_a_wide_axis_of_norm_ratios_holds_the_largest() -> None:
+    group, steps, values = symmetry(STEPS, 3, {"a_to_b": 100})
+    values["norm_ratio"] = numpy.broadcast_to(numpy.geomspace(40.0, 1.0, len(STEPS))[None, :, None], (3, len(STEPS), 1))
+    figure = analysis.figure(analysis(tree((group, steps, values), replicas=SEEDS)))
+    (axes,) = [axes for axes in figure.axes if axes.get_yscale() == "log"]
+    assert axes.get_ylim()[0] < 1
+    assert axes.get_ylim()[1] > 40
+
+
 def test_a_run_that_recorded_weights_alone_has_its_angles(tmp_path: Path) -> None:
     circuit = rules.fa(circuits.mlp(5, 6, 4))
     groups = [
