@@ -11,6 +11,7 @@ from neurosal.folding import placed
 from neurosal.graph.circuit import Circuit
 from neurosal.graph.models import Source
 from neurosal.graph.projection import Projection
+from neurosal.graph.spiking import Dynamical, Emitter
 from neurosal.placing import CARD, Box, Label, Picture, Point, Route, facts, meaning, pattern, wrapped
 
 SCALE = 100  # of the drawing's numbers to an inch
@@ -57,13 +58,21 @@ def _told(edge: Projection) -> tuple[str, ...]:
     """What a table says of a projection."""
     carried = "target" if edge.carries == "target" else ""
     origin = edge.weights.kind if edge.tied_to is None else f"{edge.weights.kind} of {edge.tied_to}"
-    return edge.source, edge.target, edge.pathway, edge.wiring.kind, origin, edge.plasticity.kind, carried
+    ends = edge.source, edge.target, edge.pathway, edge.wiring.kind, origin, edge.plasticity.kind
+    return (*ends, "" if edge.synapse is None else edge.synapse.kind, _delay(edge), carried)
+
+
+def _delay(edge: Projection) -> str:
+    """In ms; "" where there is none."""
+    delay = edge.delay_ms
+    return (f"{delay:g}" if delay else "") if isinstance(delay, int | float) else f"each its own ({delay.kind})"
 
 
 def _synapses(circuit: Circuit) -> Markup:
     rows = [(name, *_told(edge)) for name, edge in circuit.projections.items()]
-    columns = ("projection", "from", "to", "pathway", "wiring", "weights", "plasticity", "carries")
-    kept = [place for place, _ in enumerate(columns) if place < len(columns) - 1 or any(row[place] for row in rows)]
+    columns = ("projection", "from", "to", "pathway", "wiring", "weights", "plasticity", "synapse", "delay (ms)",
+               "carries")  # fmt: skip
+    kept = [place for place, _ in enumerate(columns) if any(row[place] for row in rows)]
     return table([columns[place] for place in kept], [[row[place] for place in kept] for row in rows], label="synapses")
 
 
@@ -122,8 +131,9 @@ def _line(picture: Picture, route: Route, name: str) -> Markup:
     # The line ends inside its head, so that a thick one does not stick out at the tip.
     course = f"M{_at(picture, start)} {'C' if len(bends) == 2 else 'Q'}{_at(picture, *bends, foot)}"
     edge = route.edge
-    source, target, pathway, wiring, origin, plasticity, carried = _told(edge)
+    source, target, pathway, wiring, origin, plasticity, synapse, delay, carried = _told(edge)
     said = f"{name}: {pathway}, {source} → {target}\nwiring {wiring}, weights {origin}, plasticity {plasticity}"
+    said += (f"\nsynapse {synapse}" if synapse else "") + (f", delay {delay} ms" if delay else "")
     return tag(
         "g",
         tag("title", said + (f"\ncarries the {carried}" if carried else "")),
@@ -169,4 +179,6 @@ def _box(picture: Picture, circuit: Circuit, name: str, box: Box) -> Iterator[Ma
     ]
     text.append(tag("text", facts(circuit, name), x=f"{x:.1f}", y=f"{top + step * len(lines):.1f}",
                     font_size=size - 2.5, class_="fact"))  # fmt: skip
-    yield tag("g", tag("title", f"{name}: {facts(circuit, name)}"), cards, text, data_population=name)
+    model = circuit.populations[name].model
+    kind = f", {model.kind}" if isinstance(model, Dynamical | Emitter | Source) and model.kind != Source.kind else ""
+    yield tag("g", tag("title", f"{name}: {facts(circuit, name)}{kind}"), cards, text, data_population=name)

@@ -22,9 +22,13 @@ COLUMNS = 100  # of a heatmap
 ROWS = 40  # of a heatmap; more are split by arm
 EXACT = 0.01  # degrees; an update angle below it is rounding
 
+AGREE = (
+    "Do changes and errors agree with those of backpropagation on the same state and batch? "
+    "Where samples take time, it is that through time."
+)
 TITLES = {
     schema.SYMMETRY: ("Symmetry", "Do feedback paths come to agree with forward weights? 0°: transposed up to scale."),
-    schema.CREDIT: ("Credit", "Do changes and errors agree with those of backpropagation on the same state and batch?"),
+    schema.CREDIT: ("Credit", AGREE),
     "stats/plasticity": ("Weights over time", "What learning does to each projection's weights."),
     schema.FIRING_STATS: ("Firing", "How populations fired, from the beginning up to each moment."),
     "stats/population": ("Populations over time", "What each population's activity is like."),
