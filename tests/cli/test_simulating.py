@@ -51,6 +51,8 @@ def test_what_is_wrong_with_a_simulation_is_told_without_a_traceback(circuit: Pa
     for arguments, message in (
         (("--seeds", "a"), "--seeds: expected numbers such as 0,1,2 or 0-9"),
         (("--seeds", "0-99999999999"), "--seeds: expected at most 1,000,000"),
+        (("--seeds", "99999999999999999999"), "--seeds: expected numbers such as 0,1,2 or 0-9"),
+        (("--seeds", "0-99999999999999999999"), "--seeds: expected numbers such as 0,1,2 or 0-9"),
         (("--set", "populations.cells.model.tau_m_ms=-5"), "model.tau_m_ms: expected greater than 0 or an initialiser"),
         (("--record", "spikes:cell"), "Did you mean 'cells'"),
         (("--backend", "brian"), "Did you mean 'brian2'"),

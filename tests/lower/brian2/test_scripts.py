@@ -227,6 +227,8 @@ def test_synapses_that_learn_from_many_trains_at_once_are_refused_by_all_of_bria
     ):  # fmt: skip
         with pytest.raises(CircuitError, match=r"projections\.p\.plasticity: expected synapses that stay .* merged=1"):
             use(circuit)
+        with pytest.raises(CircuitError, match="2 problems"):  # each that learns, at once
+            use(circuit.with_projections(q=circuit.projections["p"]))
     # On torch each of several spikes in a step leaves its trace, and is an event of its own.
     circuit = many(plasticity=ns.plasticity.STDP(a_plus=0.0, a_minus=0.0, w_max=10.0))
     run = ns.simulate(circuit, 20.0, record=["spikes:input", ns.record_weights("p", "plus", every_ms=20.0)])
