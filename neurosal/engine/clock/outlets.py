@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 Array = np.ndarray[Any, Any]
+FEW = 3  # delays that are looked up one by one
 
 
 @dataclass(frozen=True)
@@ -129,20 +130,12 @@ class Outlets:
         tables = [table for delay in self._delays for table, _ in layers[delay]]
         self.longest = max(self._delays, default=0)
         self._rows = [len(layers[delay]) for delay in self._delays]
-        self._last_row = np.cumsum(self._rows).tolist()
         none = np.zeros((3, 0, units), "int32")
         self._tables = torch.from_numpy(np.stack(tables, axis=1) if tables else none).to(device)
         self._begin, self._count = self._tables[0], self._tables[1]
         if place is not None:
             self._place = torch.from_numpy(place).to(device)
-        self._ages = self._by_age(device) if len(self._delays) > 3 else None
-
-    def _by_age(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """For every age of a spike the first row of its delay, and how many rows."""
-        first, rows = np.zeros(self.longest + 1, "int64"), np.zeros(self.longest + 1, "int64")
-        rows[self._delays] = self._rows
-        first[self._delays] = np.array(self._last_row) - self._rows
-        return torch.from_numpy(first).to(device), torch.from_numpy(rows).to(device)
+        self._delay_of = torch.from_numpy(np.repeat(np.array(self._delays, "int64"), self._rows)).to(device)
 
     def edges(self, history: Sequence[Tensor]) -> tuple[Tensor, Tensor | None] | None:
         """The edges at which spikes arrive now, int32 [E], and, of a shared graph, how far what each stands for lies
@@ -151,7 +144,7 @@ class Outlets:
         Args:
             history: spikes of this step, of the one before, ….
         """
-        found = self._few(history) if self._ages is None else self._many(history, *self._ages)
+        found = self._few(history) if len(self._delays) <= FEW else self._many(history)
         if found is None:
             return None
         begin, count, away = found
@@ -185,27 +178,27 @@ class Outlets:
             return begins[0], counts[0], away[0] if away else None
         return torch.cat(begins), torch.cat(counts), torch.cat(away) if away else None
 
-    def _many(self, history: Sequence[Tensor], first: Tensor, rows_of: Tensor
-              ) -> tuple[Tensor, Tensor, Tensor | None] | None:  # fmt: skip
+    def _many(self, history: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor | None] | None:
         """The same, all delays at once."""
-        past = list(history)[: self.longest + 1]
-        if not any(len(some) for some in past):
-            return None
+        past = [*history][: self.longest + 1]
         recent = torch.cat(past)
-        age = torch.repeat_interleave(torch.tensor([len(some) for some in past], device=recent.device))
-        many = rows_of.index_select(0, age)
-        row_of, _ = ranges(first.index_select(0, age), many)
-        if row_of is None:
+        if not len(recent):
             return None
+        lengths = [len(some) for some in past] + [0] * (self.longest + 1 - len(past))
+        counts = torch.tensor(lengths, device=recent.device)
+        begins = torch.cumsum(counts, 0) - counts
+        rows = torch.arange(len(self._delay_of), device=recent.device)
+        spike, row = ranges(begins.index_select(0, self._delay_of), counts.index_select(0, self._delay_of), rows)
+        if spike is None or row is None:
+            return None
+        replica = None
         if self._numbers is not None:
             recent, replica = self._numbers.split(recent)
-        unit = torch.repeat_interleave(recent, many, output_size=len(row_of))
-        place = unit + row_of * self._begin.shape[1]
-        begin, count = self._begin.view(-1).index_select(0, place), self._count.view(-1).index_select(0, place)
-        if self._numbers is None:
-            return begin, count, None
-        away = self._tables[2].view(-1).index_select(0, place)
-        return begin, count, away.mul_(torch.repeat_interleave(replica, many, output_size=len(row_of)))
+        place = recent.index_select(0, spike).add_(row, alpha=self._begin.shape[1])
+        found = [table.reshape(-1).index_select(0, place) for table in self._tables]
+        if replica is not None:
+            return found[0], found[1], found[2].mul_(replica.index_select(0, spike))
+        return found[0], found[1], None
 
 
 def ranges(begin: Tensor, count: Tensor, also: Tensor | None = None) -> tuple[Tensor | None, Tensor | None]:
