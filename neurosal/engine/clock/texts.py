@@ -56,8 +56,38 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
+def _as_number(truth: Any, *given: Any) -> Any:
+    """1 or 0 in the type of what a function is given: with a number torch would make it float32."""
+    if not isinstance(truth, Tensor):
+        return float(truth)
+    kinds = (value.dtype for value in given if isinstance(value, Tensor) and value.is_floating_point())
+    return truth.to(next(kinds, torch.get_default_dtype()))
+
+
 class _Lower(ast.NodeTransformer):
-    """``post.x`` as the name ``post__x``, and logic as that of tensors."""
+    """``post.x`` as the name ``post__x``, and logic as that of tensors.
+
+    Args:
+        arguments: names of tensors of which one at least has the type of all numbers.
+    """
+
+    def __init__(self, arguments: Iterable[str] = ()) -> None:
+        self._arguments = list(arguments)
+
+    def _counted(self, node: ast.expr) -> ast.expr:
+        """A part of a sum or product; what is true counts 1."""
+        truth = isinstance(node, (ast.Compare, ast.BoolOp)) or (
+            isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not)
+        )
+        given = [ast.Name(name, ast.Load()) for name in self._arguments]
+        counted: ast.expr = self.visit(node)
+        return ast.Call(ast.Name("_as_number", ast.Load()), [counted, *given], []) if truth else counted
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        return ast.BinOp(self._counted(node.left), node.op, self._counted(node.right))
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        return ast.Call(node.func, [self._counted(argument) for argument in node.args], [])
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
         assert isinstance(node.value, ast.Name)
@@ -65,10 +95,9 @@ class _Lower(ast.NodeTransformer):
 
     def visit_AugAssign(self, node: ast.AugAssign) -> ast.AST:
         """``w = w + x``: in place it would also change what was transmitted, which may be the same tensor."""
-        self.generic_visit(node)
         assert isinstance(node.target, ast.Name)
         read = ast.Name(node.target.id, ast.Load())
-        return ast.Assign([node.target], ast.BinOp(read, node.op, node.value))
+        return ast.Assign([node.target], ast.BinOp(read, node.op, self._counted(node.value)))
 
     def visit_BoolOp(self, node: ast.BoolOp) -> ast.AST:
         self.generic_visit(node)
@@ -83,9 +112,13 @@ class _Lower(ast.NodeTransformer):
         return ast.UnaryOp(ast.Invert(), node.operand) if isinstance(node.op, ast.Not) else node
 
 
-def lowered(text: str) -> str:
-    """Python source of an expression or statement, with ``post.x`` as ``post__x``."""
-    return ast.unparse(ast.fix_missing_locations(_Lower().visit(ast.parse(text.strip()))))
+def lowered(text: str, arguments: Iterable[str] = ()) -> str:
+    """Python source of an expression or statement, with ``post.x`` as ``post__x``.
+
+    Args:
+        arguments: see `_Lower`.
+    """
+    return ast.unparse(ast.fix_missing_locations(_Lower(arguments).visit(ast.parse(text.strip()))))
 
 
 def function(name: str, arguments: Iterable[str], statements: Iterable[str], returns: Iterable[str],
@@ -98,9 +131,10 @@ def function(name: str, arguments: Iterable[str], statements: Iterable[str], ret
         returns: names whose values it gives, as a tuple.
         constants: numbers by name.
     """
-    body = [f"    {lowered(text)}" for text in statements]
+    arguments = list(arguments)
+    body = [f"    {lowered(text, arguments)}" for text in statements]
     source = "\n".join([f"def {name}({', '.join(arguments)}):", *body, f"    return ({', '.join([*returns, ''])})"])
-    namespace: dict[str, Any] = {**FUNCTIONS, **constants}
+    namespace: dict[str, Any] = {**FUNCTIONS, **constants, "_as_number": _as_number}
     exec(compile(source, f"<{name}>", "exec"), namespace)
     made: Callable[..., tuple[Any, ...]] = namespace[name]
     return made

@@ -20,6 +20,7 @@ from neurosal.graph import (
     Constant,
     Continuous,
     Dynamical,
+    Dynamics,
     EdgeList,
     Izhikevich,
     Jump,
@@ -70,6 +71,18 @@ def course(
         for name, value in clock.state["cells"].items():
             states[name].append(value[0].numpy().copy())
     return {name: np.array(rows) for name, rows in states.items()}, spikes
+
+
+def test_what_is_true_counts_one_in_the_precision_of_all_numbers() -> None:
+    class Switched(Dynamical):
+        kind = "switched_in_tests"  # type: ignore[assignment]
+
+        def dynamics(self) -> Dynamics:
+            return Dynamics(equations={"a": "0.3 * (a < 5)", "b": "minimum(0.7, not a > 5)"}, method="euler")
+
+    state, _ = course(alone(Switched()), 1)
+    assert state["a"][0, 0] == 0.1 * 0.3
+    assert state["b"][0, 0] == 0.1 * 0.7
 
 
 # Linear membranes ----------------------------------------------------------------------------------------------------
