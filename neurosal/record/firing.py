@@ -19,6 +19,19 @@ RECENT_MS = 100.0  # what "in the last windows" covers at least
 Array = np.ndarray[Any, Any]
 
 
+def ordered(numbers: Array) -> Array:
+    """What sorts some whole numbers, and leaves equal ones in their order. Small ones are sorted digit by digit, which
+    takes numpy a tenth of the time.
+
+    Example:
+        >>> ordered(np.array([2, 0, 2, 1])).tolist()
+        [1, 3, 0, 2]
+    """
+    small = not len(numbers) or (numbers.min() >= 0 and numbers.max() < 2**16)
+    found: Array = np.argsort(numbers.astype("uint16") if small else numbers, kind="stable")
+    return found
+
+
 class Firing:
     """The spikes of one population so far, in numbers.
 
@@ -74,7 +87,9 @@ class Firing:
             np.maximum.at(tensors["last"], replica[~later] * self.units + unit[~later], step[~later])
             step, replica, unit = step[later], replica[later], unit[later]
         tensors["spikes"] += np.bincount(replica, minlength=self.replicas)
-        self._add_intervals(step, replica * self.units + unit)
+        order = ordered(unit)
+        order = order[ordered(replica[order])]
+        self._add_intervals(step[order], replica[order] * self.units + unit[order])
         first, bins = (int(number) for number in tensors["done"])
         full = max(0, stop - first) // self.bin
         bin_L = (step - first) // self.bin
@@ -94,8 +109,7 @@ class Firing:
         tensors["done"][:] = first + full * self.bin, bins + full
 
     def _add_intervals(self, step: Array, who: Array) -> None:
-        order = np.argsort(who, kind="stable")
-        who, step = who[order], step[order]
+        """Spikes by unit, and of each in order of steps."""
         tensors = self._tensors
         begins = np.ones(len(who), bool)
         begins[1:] = who[1:] != who[:-1]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from neurosal.record import schema
-from neurosal.record.firing import Firing
+from neurosal.record.firing import Firing, ordered
 from neurosal.record.spiking import SpikeRecord
 from neurosal.runner.simulations.engines import Engine, Seen
 from neurosal.runner.simulations.planning import Plan, Snapshots, Watched
@@ -94,7 +94,7 @@ class Records:
             self._firing[name].add(start, stop, step_L, replica_L, unit_L)
             if name in self._spikes:
                 # Times are whole steps: sorted by replica, a stable sort keeps them in order of time and unit.
-                order = np.argsort(replica_L, kind="stable") if len(self._not_finite) > 1 else slice(None)
+                order = ordered(replica_L) if len(self._not_finite) > 1 else slice(None)
                 self._spikes[name].put(
                     start * self.dt_ms, stop * self.dt_ms, step=stop, time_ms=step_L[order] * self.dt_ms,
                     unit=unit_L[order], replica=replica_L[order],
