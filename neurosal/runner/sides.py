@@ -52,7 +52,7 @@ class OnTorch:
 
     Args:
         realised: the numbers of each replica.
-        compiled: whether the update of state is compiled.
+        compiled: whether it is a program in C++ where that is possible.
     """
 
     name = "torch"

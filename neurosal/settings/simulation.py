@@ -26,8 +26,8 @@ class Simulation(Value):
             (synapses, delays, first weights, constants of single units), and only first state and spikes of sources are
             drawn from their own. torch then keeps it once.
         backend: "torch", all replicas as one program, or "brian2", one after the other.
-        mode: of torch "eager" or "compiled"; of Brian2 "numpy", "cython" or "standalone" (C++). None takes eager and
-            cython.
+        mode: of torch "eager" or "compiled" (on a processor to C++); of Brian2 "numpy", "cython" or "standalone" (C++).
+            None takes eager and cython.
         dtype: of state and weights; Brian2 has float64.
         record: what is recorded.
         window_ms: spikes are handed over together at the end of such windows.

@@ -27,7 +27,7 @@ def source_files() -> set[str]:
         for path in (ROOT / top).rglob("*"):
             relative = path.relative_to(ROOT / top)
             data = relative.parts[:-1] in (("data", "embedded"), ("reporting", "assets"))
-            if path.suffix == ".py" or path.name == "py.typed" or data:
+            if path.suffix in (".py", ".cpp") or path.name == "py.typed" or data:
                 wanted.add(f"{inside}/{relative.as_posix()}")
     return {name for name in wanted if "__pycache__" not in name}
 

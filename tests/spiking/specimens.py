@@ -212,11 +212,11 @@ class Traced:
 
 @cache
 def traced(engine: str) -> Traced:
-    """The specimens on an engine."""
+    """The specimens on an engine: "torch", "compiled", or "brian2"."""
     realised = realise(circuit(), seed=0, dt_ms=DT_MS)
     side: Any
-    if engine == "torch":
-        side = OnTorch([realised])
+    if engine != "brian2":
+        side = OnTorch([realised], compiled=engine == "compiled")
         rows: dict[tuple[str, str], list[Any]] = {}
         for _ in range(STEPS):
             for population, variables in side.state().items():

@@ -1,8 +1,9 @@
-"""docs/spiking.md, line by line, on both engines."""
+"""docs/spiking.md, line by line, on both engines, and on torch as it is compiled."""
 
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,10 @@ PAGE = Path(__file__).parents[2] / "docs" / "spiking.md"
 CLOSE = {"rtol": 1e-12, "atol": 1e-12}
 
 
-@pytest.fixture(params=["torch", "brian2"])
+@pytest.fixture(params=["torch", "compiled", "brian2"])
 def on(request: pytest.FixtureRequest) -> Traced:
+    if request.param == "compiled" and shutil.which("g++") is None:
+        pytest.skip("no compiler")
     return traced(request.param)
 
 

@@ -1,9 +1,9 @@
-"""Units that are updated together: populations with the same equations, in all replicas, or all sources of spikes.
+"""Units that are updated together: populations with the same equations, in all replicas.
 
 Units of a block are numbered population by population, then replica by replica: ``first[population] + replica * units
-+ unit``. On a processor the update costs what its bytes cost: linear equations are updated in place, one pass for each
-term; compiled, all in one pass, which also leaves the largest of every `SPAN` flags, so that spikes, which are few, are
-found without reading all flags.
++ unit``. Eager, the update costs what its bytes cost: linear equations are updated in place, one pass for each term.
+Compiled by torch, on a GPU, all is one pass, which also leaves the largest of every `SPAN` flags, so that spikes, which
+are few, are found without reading all flags. On a processor `native` compiles it.
 
 Letters: R replicas, M units of a block in all replicas, V state variables, L spikes.
 """
@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from ctypes import CDLL
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,13 @@ import torch
 from torch import Tensor
 
 from neurosal.engine.clock.laws import Form, Law, linear
+from neurosal.engine.clock.native import Equations, Units, Varying
+from neurosal.engine.clock.sources import kept, load
 from neurosal.engine.clock.texts import assigned, function
 from neurosal.errors import ExperimentError, Problem
 from neurosal.graph import Timed
+from neurosal.graph.dynamics import names_in
 from neurosal.lower.spiking import Realised
-from neurosal.lower.spiking.realising import BLOCK
 
 SPAN = 64
 LARGE = 16384  # units from which flags are read eight at a time
@@ -40,11 +43,12 @@ class Block:
         state: where its state lies, [V, M].
         opens: 1 for units that are not in refractory time and have not just spiked, [M]; equal tensors, in places where
             they are wanted; none where no unit ever is.
-        compiled: whether the update is one graph.
+        compiled: whether torch compiles the update to one graph.
 
     Attributes:
         laws: as above.
         first: population → its first unit.
+        native: what makes its steps in place of torch, once `attach` was called.
         history: spikes of the last step, of the one before, …, each [L], sorted.
     """
 
@@ -57,7 +61,8 @@ class Block:
         for name in laws:
             self.first[name] = first
             first += len(realised) * realised[0].units(name)
-        self._state, self._opens, self._compiled = list(state), list(opens), compiled
+        self._whole, self._opens, self._compiled = state, list(opens), compiled
+        self._state = list(state)
         self._open = self._opens[0] if opens else None
         self._given: list[Tensor] = []
         self._none = torch.empty(0, dtype=torch.int64, device=state.device)
@@ -66,7 +71,8 @@ class Block:
         numbers = {f"k{k}": self._merged(k, state) for k in range(self._form.numbers)}
         self._numbers = {k: value for k, value in numbers.items() if isinstance(value, float)}
         self._single = {k: value for k, value in numbers.items() if isinstance(value, Tensor)}
-        self._steps = {key: _table(entry, self.dt_ms, state) for key, entry in self._timed().items()}
+        self._steps = {key: Table(entry, self.dt_ms, state) for key, entry in self._timed().items()}
+        self.native: Units | None = None
         self._make(state)
 
     # What it is made of ----------------------------------------------------------------------------------------------
@@ -108,12 +114,37 @@ class Block:
         threshold = function("threshold", names, [f"fired = {form.threshold}"], ["fired"], self._numbers) \
             if form.threshold else None  # fmt: skip
         self._free, self._resting, self._threshold = free, resting, threshold
-        self._changed = assigned(form.reset)
-        self._reset = function("reset", names, form.reset, self._changed, self._numbers)
+        self._changed = [name for name in assigned(form.reset) if name in self._places]
+        reads = frozenset().union(*map(names_in, form.reset))
+        self._reads = [name for name in names if name in reads]
+        self._reset = function("reset", self._reads, form.reset, self._changed, self._numbers)
         self._in_place = None if ks else linear(form, self._numbers)
         self._span = next((span for span in (SPAN, 32, 16, 8) if self.size % span == 0), 1)
         if self._compiled and form.threshold:
             self._fused = _fused(form, names, free, resting, threshold, state.dtype)
+
+    @property
+    def equations(self) -> Equations:
+        """What a program for processors is written from."""
+        inputs = [*(f"c{k}" for k in range(self._form.inputs)), *self._single]
+        single = frozenset(f"c{k}" for k, table in self._steps.items() if table.values.ndim == 1)
+        return Equations(self._form, self._numbers, inputs, single)
+
+    def attach(self, program: CDLL, law: int) -> None:
+        """Have a program make the steps.
+
+        Args:
+            law: number of the block's equations in it.
+        """
+        varying = []
+        for place, value in enumerate([*self._inputs, *self._single.values()]):
+            if place in self._steps:
+                varying.append(Varying(self._steps[place].values, self._steps[place].every))
+            else:
+                varying.append(Varying(value if isinstance(value, Tensor) else None))
+        units = [self._realised[0].units(name) for name in self.first]
+        self.native = Units(program, law, self._whole, self._opens, list(self.first.values()), units,
+                            len(self._realised), self._form.refractory, varying)  # fmt: skip
 
     # One step --------------------------------------------------------------------------------------------------------
 
@@ -123,13 +154,22 @@ class Block:
         Args:
             sums: number of an input → what units hear, [M].
         """
-        form = self._form
+        form, over = self._form, None
+        if len(self.history) >= form.refractory and self._opens:
+            over = self.history[form.refractory - 1]
+        if self.native is not None:
+            for place, total in sums.items():
+                self.native.hear(place, total)
+            self.history.appendleft(self.native.update(now, over))
+            return
         for place, table in self._steps.items():
             self._inputs[place] = table(now)
         for place, total in sums.items():
             self._inputs[place] = total
-        if self._opens and len(self.history) >= form.refractory:
-            self._gate(self.history[form.refractory - 1], 1)
+        if self._steps or sums:
+            self._given = []
+        if over is not None:
+            self._gate(over, 1)
         if self._compiled and form.threshold:
             spikes = self._run_fused()
         else:
@@ -156,7 +196,7 @@ class Block:
             new = old * own if still else old if own == 1 else old.mul_(own)
             for factor, name in terms:
                 if name != x:
-                    value = self._state[self._places[name]] if name in self._places else self._inputs[int(name[1:])]
+                    value = self._value(name)
                     if isinstance(value, Tensor):
                         new.add_(value, alpha=factor)
                     else:
@@ -188,6 +228,7 @@ class Block:
             return fired.nonzero().squeeze(1)
         return _found(fired, fired.view(torch.int64), 8)
 
+    @torch.no_grad()
     def prepare(self) -> None:
         """Compile, if that is wanted, and leave all as it was.
 
@@ -218,21 +259,23 @@ class Block:
                 return value.view(-1, self._span)
             return torch.tensor(value, dtype=self._state[0].dtype, device=self._state[0].device)
 
-        if not self._given or self._steps or any(law.form.inputs for law in self.laws.values()):
+        if not self._given:
             self._given = [shaped(value) for value in (*self._state, *self._inputs, *self._single.values())]
             if self._open is not None:
                 self._given.append(self._open.view(-1, self._span))
-        with torch.no_grad():
-            flags, largest = self._fused(*self._given)
+        flags, largest = self._fused(*self._given)
         return _found(flags, largest, self._span)
 
-    def reset(self) -> None:
+    def reset(self, now: int) -> None:
         """State of units that have just spiked."""
         spikes = self.history[0]
         if not self._changed or not len(spikes):
             return
+        if self.native is not None:
+            self.native.reset(now, spikes)
+            return
         given = [value.index_select(0, spikes) if isinstance(value, Tensor) else value
-                 for value in (*self._state, *self._inputs, *self._single.values())]  # fmt: skip
+                 for value in map(self._value, self._reads)]  # fmt: skip
         for x, value in zip(self._changed, self._reset(*given), strict=True):
             state = self._state[self._places[x]]
             if isinstance(value, Tensor):
@@ -240,85 +283,27 @@ class Block:
             else:
                 state.index_fill_(0, spikes, value)
 
+    def _value(self, name: str) -> Value:
+        """What a name of the equations stands for now."""
+        if name in self._single:
+            return self._single[name]
+        return self._state[self._places[name]] if name in self._places else self._inputs[int(name[1:])]
+
     def remember(self, steps: int) -> None:
         """Keep spikes for so many steps at least."""
         self.history = deque(self.history, maxlen=max(steps + 1, self.history.maxlen or 1))
 
     def state_dict(self) -> dict[str, Tensor]:
         """Spikes on their way, which also say who is in refractory time."""
-        return _kept(self.history, self._none)
+        return kept(self.history, self._none)
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """What `state_dict` gave."""
-        _load(self.history, state, self._none)
+        load(self.history, state, self._none)
         for gate in self._opens:
             gate.fill_(1)
         for spikes in list(self.history)[: self._form.refractory]:
             self._gate(spikes, 0)
-
-
-class Sources:
-    """All populations that send spikes that are drawn or given.
-
-    Attributes:
-        first: population → its first unit.
-        history: spikes of the last step, of the one before, …, each [L]; a unit may be there more than once.
-        repeats: whether one ever was.
-    """
-
-    def __init__(self, names: Sequence[str], realised: Sequence[Realised], device: torch.device) -> None:
-        self._realised, self._device = realised, device
-        self.first, self.size = {}, 0
-        for name in names:
-            self.first[name] = self.size
-            self.size += len(realised) * realised[0].units(name)
-        self._none = torch.empty(0, dtype=torch.int64, device=device)
-        self._block, self._spikes, self.repeats = -1, [self._none], False
-        self.history: deque[Tensor] = deque(maxlen=1)
-
-    def update(self, now: int) -> None:
-        """The spikes of this step."""
-        block, place = divmod(now, BLOCK)
-        if block != self._block:
-            self._block, self._spikes = block, self._drawn(block)
-        self.history.appendleft(self._spikes[place])
-
-    def _drawn(self, block: int) -> list[Tensor]:
-        steps, spikes = [], []
-        for name, first in self.first.items():
-            for replica, realised in enumerate(self._realised):
-                step_L, unit_L = realised.spikes(name, block)
-                steps.append(np.asarray(step_L) - block * BLOCK)
-                spikes.append(np.asarray(unit_L) + (first + replica * realised.units(name)))
-        step_L, spike_L = np.concatenate(steps), np.concatenate(spikes)
-        order = np.argsort(step_L, kind="stable")
-        step_L, spike_L = step_L[order], spike_L[order]
-        self.repeats |= bool(((step_L[1:] == step_L[:-1]) & (spike_L[1:] == spike_L[:-1])).any())
-        counts = np.bincount(step_L, minlength=BLOCK).tolist()
-        return list(torch.from_numpy(spike_L.astype("int64")).to(self._device).split(counts))
-
-    def remember(self, steps: int) -> None:
-        """Keep spikes for so many steps at least."""
-        self.history = deque(self.history, maxlen=max(steps + 1, self.history.maxlen or 1))
-
-    def state_dict(self) -> dict[str, Tensor]:
-        """Spikes on their way."""
-        return _kept(self.history, self._none) | {"repeats": torch.tensor(self.repeats)}
-
-    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """What `state_dict` gave."""
-        _load(self.history, state, self._none)
-        self.repeats = bool(state["repeats"])
-
-
-def _kept(history: Iterable[Tensor], none: Tensor) -> dict[str, Tensor]:
-    counts = torch.tensor([len(spikes) for spikes in history], dtype=torch.int64)
-    return {"spikes": torch.cat([none, *history]), "counts": counts}
-
-
-def _load(history: deque[Tensor], state: Mapping[str, Tensor], none: Tensor) -> None:
-    history.clear()
-    history.extend(state["spikes"].to(none.device, copy=True).split(state["counts"].tolist()))
 
 
 def _fused(form: Form, names: list[str], free: Any, resting: Any, threshold: Any, dtype: torch.dtype) -> Any:
@@ -363,14 +348,24 @@ def _found(flags: Tensor, rows: Tensor, width: int) -> Tensor:
     return torch.add(place[:, 1], some.index_select(0, place[:, 0]), alpha=width)
 
 
-def _table(timed: Timed, dt_ms: float, like: Tensor) -> Callable[[int], Value]:
-    """The value of a timed constant at a step."""
-    every = max(round(timed.every_ms / dt_ms), 1)
-    values = torch.tensor(timed.values, dtype=like.dtype, device=like.device)
-    if values.ndim == 1:
-        numbers = values.tolist()
-        return lambda now: numbers[min(now // every, len(numbers) - 1)]
-    return lambda now: values[min(now // every, len(values) - 1)].repeat(like.shape[1] // values.shape[1])
+class Table:
+    """A constant that changes with time.
+
+    Attributes:
+        values: [T], or, of each unit of a replica, [T, units].
+        every: for how many steps each holds.
+    """
+
+    def __init__(self, timed: Timed, dt_ms: float, like: Tensor) -> None:
+        self.every = max(round(timed.every_ms / dt_ms), 1)
+        self.values = torch.tensor(timed.values, dtype=like.dtype, device=like.device)
+        self._size = like.shape[1]
+        self._numbers = self.values.tolist() if self.values.ndim == 1 else []
+
+    def __call__(self, now: int) -> Value:
+        """At a step: one number, or of each unit in all replicas, [M]."""
+        row = min(now // self.every, len(self.values) - 1)
+        return self._numbers[row] if self._numbers else self.values[row].repeat(self._size // self.values.shape[1])
 
 
 def grouped(laws: Mapping[str, Law], alone: set[str]) -> list[list[str]]:

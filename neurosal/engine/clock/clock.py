@@ -8,21 +8,28 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from ctypes import CDLL
+from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from neurosal.engine.clock.blocks import Block, Sources, grouped
+from neurosal.engine.clock.blocks import Block, grouped
 from neurosal.engine.clock.laws import law_of
+from neurosal.engine.clock.native import Windows, built
 from neurosal.engine.clock.outlets import Numbers
 from neurosal.engine.clock.products import Products, complete
 from neurosal.engine.clock.projecting import Projecting
+from neurosal.engine.clock.sources import Sources
 from neurosal.engine.clock.wires import Wire, Wires, bytes_of, one_graph, one_weight
 from neurosal.engine.compiled import missing_compiler
 from neurosal.errors import ExperimentError, Problem
 from neurosal.graph.dynamics import names_in
 from neurosal.lower.spiking import Realised
+from neurosal.lower.spiking.realising import BLOCK
 
+MANY = 8  # steps from which they are made at once: to begin costs as much as some steps
 Spikes = dict[str, tuple[Tensor, Tensor, Tensor]]
 
 
@@ -33,7 +40,8 @@ class Clock:
         realised: one for each replica, of the same circuit and time step.
         dtype: of state and weights.
         device: where they live.
-        compiled: whether the update of state is compiled to one pass; that takes seconds, once.
+        compiled: whether a program in C++ makes the steps, or on a GPU a pass that torch compiles their update; either
+            takes seconds, once.
 
     Attributes:
         step_number: of the step that comes next; the time is that times dt.
@@ -75,6 +83,7 @@ class Clock:
             if entry.dynamics is not None
         }
         self._blocks = self._lay()
+        self._program, self.compile_seconds = self._compiled()
         names = [name for name, entry in self._assembled.items() if entry.dynamics is None]
         self._sources = [Sources(names, self.realised, self.device)] if names else []
         self._groups: list[Block | Sources] = [*self._blocks, *self._sources]
@@ -83,15 +92,13 @@ class Clock:
             id(group): Numbers({name: self.units[name] for name in group.first}, self.replicas, self.device)
             for group in self._groups
         }
+        self._wires: list[tuple[Wires, int]] = []  # and which group they leave
         self._carriers: list[Wires | Products | Projecting] = []
         self.projections: dict[str, Projecting] = {}
         self._arrivals = self._wired()
         self._on_post = [p for p in self.projections.values() if p.program.on_post]
-        began = time.perf_counter()
-        for block in self._blocks:
-            block.prepare()
-        self.compile_seconds = time.perf_counter() - began if compiled else 0.0
         self._in_steps = [p for p in self.projections.values() if p.program.each_step or p.program.at_intervals]
+        self._windows = self._alone()
 
     # What it is made of ----------------------------------------------------------------------------------------------
 
@@ -137,11 +144,48 @@ class Clock:
             if form.refractory and not opens:
                 opens = [torch.ones(size, dtype=kind, device=self.device)]
             state = self._everything[begin : begin + form.states * size].view(form.states, size)
-            block = Block({name: self._laws[name] for name in names}, self.realised, state, opens, self.compiled)
+            block = Block(
+                {name: self._laws[name] for name in names},
+                self.realised,
+                state,
+                opens,
+                self.compiled and not self._on_processor,
+            )
             for name, first in block.first.items() if opens else ():
                 self._opens[name] = opens[0][first : first + self.replicas * self.units[name]]
             blocks.append(block)
         return blocks
+
+    @property
+    def _on_processor(self) -> bool:
+        return self.device.type == "cpu"
+
+    def _compiled(self) -> tuple[CDLL | None, float]:
+        """The program for a processor, and the seconds that compiling took, on whatever device."""
+        program, began = None, time.perf_counter()
+        if not self.compiled:
+            return None, 0.0
+        if self._on_processor:
+            program = built([block.equations for block in self._blocks], self.dtype)
+            for law, block in enumerate(self._blocks):
+                block.attach(program, law)
+        for block in self._blocks:
+            block.prepare()
+        return program, time.perf_counter() - began
+
+    def _alone(self) -> Windows | None:
+        """What makes many steps at once, where nothing happens between them that the program does not do."""
+        wires = [(wires.adding, group) for wires, group in self._wires]
+        if self._program is None or self._on_post or self._in_steps or len(wires) < len(self._arrivals) \
+                or any(entry.hears for entry in self._assembled.values()):  # fmt: skip
+            return None
+        sources = None
+        if self._sources:
+            first = self._sources[0].first
+            sources = list(first.values()), [self.units[name] for name in first]
+        return Windows(self._program, [block.native for block in self._blocks if block.native is not None], sources,
+                       [(adding, group) for adding, group in wires if adding is not None],
+                       [group.history.maxlen or 1 for group in self._groups], self.replicas)  # fmt: skip
 
     def _wired(self) -> list[Callable[[int], None]]:
         """Make all projections; what is to be done in the slot of arrivals, in order.
@@ -176,7 +220,7 @@ class Clock:
         self.projections[name] = made = Projecting(
             [entry.edges[name] for entry in self.realised], self.realised[0].programs[name],
             [entry.variables[name] for entry in self.realised], ends, (self.units[ends[0]], self.units[ends[1]]),
-            self.dt_ms, self.dtype, self.device, weights,
+            self.dt_ms, self.dtype, self.device, weights, self._program,
         )  # fmt: skip
         self._carriers.append(made)
         return made
@@ -198,7 +242,9 @@ class Clock:
                 # All or none: what arrives at a unit is added up in the order of one list, whoever shares it.
                 alike = self.replicas > 1 and all(one_graph(w.edges) and one_weight(w.edges) for w in others.values())
                 numbers = self._numbers[id(group)] if alike else None
-                parts.append((others, Wires(group.size, others, self._everything, self._gates, numbers)))
+                wires_ = Wires(group.size, others, self._everything, self._gates, numbers, self._program)
+                parts.append((others, wires_))
+                self._wires.append((wires_, self._groups.index(group)))
             for names, wires in parts:
                 self._carriers.append(wires)
                 for name in names:
@@ -237,10 +283,13 @@ class Clock:
 
     # One step --------------------------------------------------------------------------------------------------------
 
+    @torch.no_grad()
     def advance(self, steps: int) -> None:
         """Some steps of which nothing is kept but the state after them."""
-        for _ in range(steps):
-            self._advance()
+        while steps:
+            piece = min(steps, BLOCK - self.step_number % BLOCK)
+            self._piece(piece)
+            steps -= piece
 
     def _advance(self) -> None:
         now = self.step_number
@@ -254,11 +303,12 @@ class Clock:
         for projecting in self._on_post:
             projecting.fire(self._home[projecting.ends[1]].history[0], now, self.state)
         for block in self._blocks:
-            block.reset()
+            block.reset(now)
         for projecting in self._in_steps:
             projecting.pass_step(now, self.state)
         self.step_number = now + 1
 
+    @torch.no_grad()
     def step(self) -> dict[str, Tensor]:
         """One step; the spikes of every population, as ``replica * units + unit``, sorted."""
         self._advance()
@@ -271,8 +321,30 @@ class Clock:
             found[name] = spikes - first
         return found
 
+    @torch.no_grad()
     def run(self, steps: int) -> Spikes:
         """Some steps; for every population its spikes as (step [L], replica [L], unit [L])."""
+        parts: list[list[tuple[Tensor, Tensor]]] = [[] for _ in self._groups]
+        end = self.step_number + steps
+        while self.step_number < end:
+            piece = min(end - self.step_number, BLOCK - self.step_number % BLOCK)
+            for mine, entry in zip(parts, self._piece(piece), strict=True):
+                mine.append(entry)
+        result: Spikes = {}
+        none = torch.empty(0, dtype=torch.int64, device=self.device)
+        for group, mine in zip(self._groups, parts, strict=True):
+            step, number = (torch.cat([none, *some]) for some in zip(*mine, strict=True)) if mine else (none, none)
+            for name, first in group.first.items():
+                place = number - first
+                here = (place >= 0) & (place < self.replicas * self.units[name])
+                place = place[here]
+                result[name] = (step[here], place // self.units[name], place % self.units[name])
+        return {name: result[name] for name in self.units}
+
+    def _piece(self, steps: int) -> list[tuple[Tensor, Tensor]]:
+        """Steps that lie in one `BLOCK`: of every group its spikes as (step [L], number [L])."""
+        if self._windows is not None and steps >= MANY:
+            return self._at_once(self._windows, steps)
         found: list[list[tuple[int, Tensor]]] = [[] for _ in self._groups]
         for _ in range(steps):
             now = self.step_number
@@ -280,19 +352,30 @@ class Clock:
             for entries, group in zip(found, self._groups, strict=True):
                 if len(spikes := group.history[0]):
                     entries.append((now, spikes))
-        result: Spikes = {}
-        for entries, group in zip(found, self._groups, strict=True):
-            empty = torch.empty(0, dtype=torch.int64, device=self.device)
-            spikes = torch.cat([empty, *(some for _, some in entries)])
+        result = []
+        none = torch.empty(0, dtype=torch.int64, device=self.device)
+        for entries in found:
             counts = torch.tensor([len(some) for _, some in entries], dtype=torch.int64)
             step = torch.repeat_interleave(torch.tensor([now for now, _ in entries], dtype=torch.int64), counts)
-            step = step.to(self.device)
-            for name, first in group.first.items():
-                place = spikes - first
-                mine = (place >= 0) & (place < self.replicas * self.units[name])
-                place = place[mine]
-                result[name] = (step[mine], place // self.units[name], place % self.units[name])
-        return {name: result[name] for name in self.units}
+            result.append((step.to(self.device), torch.cat([none, *(some for _, some in entries)])))
+        return result
+
+    def _at_once(self, windows: Windows, steps: int) -> list[tuple[Tensor, Tensor]]:
+        start, sent, found = self.step_number, None, []
+        if self._sources:
+            given, sent = self._sources[0].sent(start, steps)
+            found.append(given)
+        found = windows.run(start, steps, [group.history for group in self._groups], sent) + found
+        result = []
+        for group, (step_L, number_L) in zip(self._groups, found, strict=True):
+            last = min(steps, group.history.maxlen or 1)
+            begin = np.searchsorted(step_L, range(steps - last, steps + 1)).tolist()
+            number = torch.from_numpy(number_L)
+            late = [number[one:other] for one, other in pairwise(begin)]
+            group.history.extendleft(some.sort().values if isinstance(group, Block) else some.clone() for some in late)
+            result.append((torch.from_numpy(step_L.astype("int64")) + start, number))
+        self.step_number = start + steps
+        return result
 
     def _sums(self, block: Block) -> dict[int, Tensor]:
         """What a block hears all the time, from the state at the start of the step, by number of its input."""

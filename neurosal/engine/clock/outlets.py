@@ -13,12 +13,15 @@ Letters: L spikes, S synapses in the list, E those at which spikes arrive, J ran
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from ctypes import CDLL
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from neurosal.engine.clock.native import Lookup
 
 Array = np.ndarray[Any, Any]
 FEW = 3  # delays that are looked up one by one
@@ -89,13 +92,15 @@ class Outlets:
         parts: edges; no two with the same delay overlap in the list.
         edges: how long the list is.
         numbers: where all replicas share the list; None where each has edges of its own in it.
+        program: that reads them; None for torch.
 
     Attributes:
         longest: delay, in steps.
+        lookup: what that program reads, or None.
     """
 
     def __init__(self, units: int, parts: Iterable[Part], edges: int, device: torch.device,
-                 numbers: Numbers | None = None) -> None:  # fmt: skip
+                 numbers: Numbers | None = None, program: CDLL | None = None) -> None:  # fmt: skip
         self._place: Tensor | None = None
         self._numbers = numbers
         place: Array | None = None
@@ -136,6 +141,10 @@ class Outlets:
         if place is not None:
             self._place = torch.from_numpy(place).to(device)
         self._delay_of = torch.from_numpy(np.repeat(np.array(self._delays, "int64"), self._rows)).to(device)
+        self.lookup: Lookup | None = None
+        if program is not None:
+            shared = None if numbers is None else (numbers.size, numbers.by_replica)
+            self.lookup = Lookup(program, self._delays, self._rows, self._tables, self._place, shared)
 
     def edges(self, history: Sequence[Tensor]) -> tuple[Tensor, Tensor | None] | None:
         """The edges at which spikes arrive now, int32 [E], and, of a shared graph, how far what each stands for lies
@@ -144,6 +153,8 @@ class Outlets:
         Args:
             history: spikes of this step, of the one before, ….
         """
+        if self.lookup is not None:
+            return self.lookup.edges(history)
         found = self._few(history) if len(self._delays) <= FEW else self._many(history)
         if found is None:
             return None

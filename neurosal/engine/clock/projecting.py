@@ -9,6 +9,7 @@ Letters: R replicas, S synapses of all replicas, G edges of the list, L spikes, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from ctypes import CDLL
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -62,6 +63,7 @@ class Projecting:
         units: how many each has.
         dt_ms: time step.
         weights: where they lie already, [S], or, where replicas have the same, [G]; None makes a place for them.
+        clocked: the program that looks up edges; None for torch.
 
     Attributes:
         values: weights and the variables beside them, each [S], replica by replica in the order of its edges; weights
@@ -72,11 +74,11 @@ class Projecting:
 
     def __init__(self, edges: Sequence[Edges], program: Program, variables: Sequence[Mapping[str, Any]],
                  ends: tuple[str, str], units: tuple[int, int], dt_ms: float, dtype: torch.dtype,
-                 device: torch.device, weights: Tensor | None = None) -> None:  # fmt: skip
+                 device: torch.device, weights: Tensor | None = None, clocked: CDLL | None = None) -> None:  # fmt: skip
         self.program, self.ends, self.units, self.dt_ms = program, ends, units, dt_ms
         self.counts = [len(entry) for entry in edges]
         self.shared = len(edges) > 1 and one_graph(edges)
-        self._edges, self._device = edges[:1] if self.shared else edges, device
+        self._edges, self._device, self._clocked = edges[:1] if self.shared else edges, device, clocked
         if weights is None:
             once = self.shared and one_weight(edges) and "w" not in changed_by(program)
             weights = self._joined([entry.weight for entry in (edges[:1] if once else edges)], dtype, device)
@@ -128,14 +130,15 @@ class Projecting:
             first, sizes = (source.first[self.ends[0]], target.first[self.ends[1]]), (source.size, target.size)
         part = part_of(first[0], self.units[0], self._edges, 0, apart=1)
         count = sum(len(entry) for entry in self._edges)
-        self._outlets = Outlets(sizes[0], [part], count, self._device, source if self.shared else None)
+        numbers = (source, target) if self.shared else (None, None)
+        self._outlets = Outlets(sizes[0], [part], count, self._device, numbers[0], self._clocked)
         if self.program.on_post:
             post = self.post.cpu().numpy()
             order = np.argsort(post, kind="stable")
             counts = np.bincount(post, minlength=len(self._edges) * self.units[1])
             part = Part(first[1], np.concatenate([[0], np.cumsum(counts)]), 0, apart=1)
             self._by_post = torch.from_numpy(order.astype("int32")).to(self._device)
-            self._inlets = Outlets(sizes[1], [part], count, self._device, target if self.shared else None)
+            self._inlets = Outlets(sizes[1], [part], count, self._device, numbers[1], self._clocked)
         return self._outlets.longest
 
     def _compiled(self, statements: Sequence[str], also: list[str]) -> Run:

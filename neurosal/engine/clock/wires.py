@@ -10,6 +10,7 @@ Letters: E edges at which spikes arrive, S synapses of all replicas, or, of a sh
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from ctypes import CDLL
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neurosal.engine.clock.native import Adding
 from neurosal.engine.clock.outlets import Numbers, Outlets, Part
 from neurosal.lower.spiking import Edges
 
@@ -50,13 +52,15 @@ class Wires:
         open: as long as state, 0 where what arrives is lost; None where nothing ever is.
         numbers: of the block's units, where replicas share the edges of all these projections; None where each has its
             own.
+        program: that adds them up; None for torch.
 
     Attributes:
         weights: projection → [S], replica by replica, in the order of its edges.
+        adding: what the program does, or None.
     """
 
     def __init__(self, units: int, wires: Mapping[str, Wire], state: Tensor, open_: Tensor | None,
-                 numbers: Numbers | None = None) -> None:  # fmt: skip
+                 numbers: Numbers | None = None, program: CDLL | None = None) -> None:  # fmt: skip
         self._state, self._open = state, open_
         lists = {name: wire.edges if numbers is None else wire.edges[:1] for name, wire in wires.items()}
         total = sum(len(edges) for some in lists.values() for edges in some)
@@ -75,8 +79,11 @@ class Wires:
             parts.append(part_of(first, wire.units[0], lists[name], start, apart=wire.units[1]))
         self._weight = self._weight.to(state.device)
         self._post = torch.from_numpy(post_S).to(state.device)
-        self._outlets = Outlets(units if numbers is None else numbers.size, parts, total, state.device, numbers)
+        self._outlets = Outlets(units if numbers is None else numbers.size, parts, total, state.device, numbers,
+                                 program)  # fmt: skip
         self.longest = self._outlets.longest
+        lookup = self._outlets.lookup
+        self.adding = None if lookup is None else Adding(lookup, self._post, self._weight, open_, state)
 
     def weights_of(self, name: str) -> Tensor:
         """Weights of a projection, [S], replica by replica; to be changed in place."""
@@ -88,6 +95,9 @@ class Wires:
         Args:
             history: spikes of the block of this step, of the one before, ….
         """
+        if self.adding is not None:
+            self.adding(history)
+            return
         found = self._outlets.edges(history)
         if found is None:
             return

@@ -117,7 +117,10 @@ def test_populations_of_one_model_are_one_block_and_spike_as_units_by_themselves
         assert sets(found, replica) == expected
 
 
-def test_compiled_it_spikes_the_same_and_a_replica_equals_its_seed_alone_bit_for_bit() -> None:
+def test_as_compiled_for_a_gpu_it_spikes_the_same_and_a_replica_equals_its_seed_alone_bit_for_bit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Clock, "_on_processor", False)
     realised = [realise(network({"a": 13, "b": 19}), seed, DT) for seed in (1, 2, 3)]
     eager = Clock(realised).run(STEPS)
     together, alone = Clock(realised, compiled=True), Clock(realised[2:], compiled=True)

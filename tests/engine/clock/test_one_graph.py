@@ -178,7 +178,8 @@ def test_a_simulation_on_a_shared_graph_goes_on_from_what_it_kept_to_the_same_bi
     assert all(torch.equal(mine[name], tensor) for name, tensor in theirs.items())
 
 
-def test_what_is_compiled_shares_a_graph_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_torch_compiles_shares_a_graph_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Clock, "_on_processor", False)  # as on a GPU
     monkeypatch.setattr(torch, "compile", lambda function, **options: function)  # the graph, without the compiler
     monkeypatch.setattr("neurosal.engine.clock.clock.missing_compiler", lambda device: "")
     _, expected = together("mixed")

@@ -1,0 +1,360 @@
+// Circuits in continuous time on a processor: what units do, and what spikes do at synapses that never change.
+//
+// The equations of a circuit are in laws.hpp, which emitting.py writes: Number (float or double), Flag (as wide as it),
+// MOST (state variables and inputs of one block at most) and LAWS, one for each block. Units, blocks, rows of edges and
+// the order of a step are those of blocks.py, outlets.py and clock.py. State lies in torch's tensors.
+//
+// Two ways lead here: one slot of one step in all replicas, where something else happens in a step as well; and many
+// steps of one replica after the other, whose state then stays in the cache.
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#if defined(_WIN32)
+#define SHARED extern "C" __declspec(dllexport)
+#else
+#define SHARED extern "C"
+#endif
+#if defined(__GNUC__)
+#define SOON(address) __builtin_prefetch(address)
+#else
+#define SOON(address)
+#endif
+
+// The compiler may take several exponentials at once, of glibc, which are right to 4 units in the last place. float64 does
+// not: it is there to agree with others.
+#if defined(VECTOR) && defined(__GLIBC__) && defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+extern "C" {
+__attribute__((simd("notinbranch"), const)) float expf(float) noexcept;
+__attribute__((simd("notinbranch"), const)) float logf(float) noexcept;
+}
+#endif
+
+#include "laws.hpp"
+
+using Spikes = std::vector<int64_t>;
+
+// Populations: unit u of population p in replica r has the number first[p] + r * units[p] + u.
+struct Group {
+    int64_t populations, replicas;
+    const int64_t *first, *units;
+
+    int64_t replica_of(int64_t number) const {
+        int64_t p = populations - 1;
+        while (number < first[p]) --p;
+        return (number - first[p]) / units[p];
+    }
+};
+
+// A value of every unit (rows = 0), or values that change with time: row k from step k * every on, of one number for all
+// units or of one for each unit of a population.
+struct Input {
+    const Number* values;
+    int64_t rows, every, width;
+
+    const Number* at(int64_t step, int64_t number, int64_t unit) const {
+        if (!rows) return values + number;
+        return values + std::min(step / every, rows - 1) * width + (width > 1 ? unit : 0);
+    }
+};
+
+struct Block {
+    Group group;
+    int64_t law, states, inputs, opens, size, refractory;
+    Number* state;        // [states, size]
+    Number* const* open;  // 1 where a unit is not in refractory time and has not just spiked; equal tensors
+    const Input* input;
+};
+
+// Edges by the unit that they leave.
+struct Outlets {
+    int64_t delays, units, size;   // how many delays, units of a row, and units of a replica alone (0: no shared graph)
+    const int64_t *delay, *rows;   // steps, and how many rows have them
+    const int32_t *begin, *count;  // [rows, units]: of the edges of a unit
+    const int32_t* apart;          // [rows, units]: from what an edge stands for to the same of the next replica; or none
+    const int32_t* by_replica;     // how units are numbered replica by replica; or none, where that is how they are
+    const int32_t* place;          // of an edge in the order of delays; or none, where it is in that order
+};
+
+struct Wires {
+    Outlets outlets;
+    int64_t group;  // that they leave
+    const int32_t* post;
+    const Number *weight, *open;
+    Number* state;
+};
+
+// Spikes of one group: of the step `first`, of the one after it, ….
+struct Past {
+    Spikes spikes, begin;  // begin[k] of the k-th step, and the end
+    int64_t first;
+
+    const int64_t* of(int64_t step, int64_t& count) const {
+        const int64_t k = step - first;
+        count = k < 0 ? 0 : begin[k + 1] - begin[k];
+        return count ? spikes.data() + begin[k] : nullptr;
+    }
+};
+
+// Units --------------------------------------------------------------------------------------------------------------
+
+constexpr int64_t RUN = 1024;  // units between two looks for spikes
+
+static void place(const Block& b, int64_t step, int64_t number, int64_t unit, Number** x, const Number** c) {
+    for (int64_t k = 0; k < b.states; ++k) x[k] = b.state + k * b.size + number;
+    for (int64_t k = 0; k < b.inputs; ++k) c[k] = b.input[k].at(step, number, unit);
+}
+
+template <class Found>
+static void update(const Block& b, int64_t step, int64_t replica, int64_t population, Found found) {
+    const Law& law = LAWS[b.law];
+    const int64_t units = b.group.units[population], first = b.group.first[population] + replica * units;
+    Number* x[MOST];
+    const Number* c[MOST];
+    Flag flags[RUN];
+    for (int64_t at = 0; at < units; at += RUN) {
+        const int64_t n = std::min(RUN, units - at);
+        place(b, step, first + at, at, x, c);
+        law.update(x, c, b.opens ? b.open[0] + first + at : nullptr, n, flags);
+        if (!law.spikes) continue;
+        for (int64_t k = 0; k < n; k += 64) {
+            const int64_t end = std::min(k + 64, n);
+            Flag any = 0;
+            for (int64_t i = k; i < end; ++i) any |= flags[i];
+            if (any)
+                for (int64_t i = k; i < end; ++i)
+                    if (flags[i]) found(first + at + i);
+        }
+    }
+}
+
+static void gate(const Block& b, const int64_t* spikes, int64_t count, Number value) {
+    for (int64_t k = 0; k < b.opens; ++k)
+        for (int64_t i = 0; i < count; ++i) b.open[k][spikes[i]] = value;
+}
+
+static void reset(const Block& b, int64_t step, const int64_t* spikes, int64_t count) {
+    if (!LAWS[b.law].resets) return;
+    Number* x[MOST];
+    const Number* c[MOST];
+    for (int64_t i = 0; i < count; ++i) {
+        int64_t p = b.group.populations - 1;
+        while (spikes[i] < b.group.first[p]) --p;
+        place(b, step, spikes[i], (spikes[i] - b.group.first[p]) % b.group.units[p], x, c);
+        LAWS[b.law].reset(x, c);
+    }
+}
+
+// Edges --------------------------------------------------------------------------------------------------------------
+
+struct Range {
+    int32_t begin, end, away;
+};
+
+constexpr int64_t CHUNK = 256;  // ranges that are looked up before the first is used
+constexpr int64_t AHEAD = 4;    // ranges between the one that is fetched and the one that is used
+constexpr int64_t LINE = 64;    // bytes
+
+// All ranges of edges that spikes reach, delay by delay, row by row, in chunks; spikes_of(k, count) are those of delay k.
+template <class Of, class Use>
+static void each(const Outlets& o, Of spikes_of, Use use) {
+    Range ranges[CHUNK];
+    int64_t found = 0, first = 0;
+    for (int64_t k = 0; k < o.delays; ++k) {
+        int64_t count;
+        const int64_t* spikes = spikes_of(k, count);
+        for (int64_t row = 0; row < o.rows[k]; ++row, first += o.units)
+            for (int64_t i = 0; i < count; ++i) {
+                int64_t unit = spikes[i], replica = 0;
+                if (o.size) {
+                    unit = o.by_replica ? o.by_replica[unit] : unit;
+                    replica = unit / o.size;
+                    unit -= replica * o.size;
+                }
+                const int32_t begin = o.begin[first + unit], edges = o.count[first + unit];
+                if (!edges) continue;
+                const int32_t away = o.apart ? static_cast<int32_t>(o.apart[first + unit] * replica) : 0;
+                ranges[found++] = {begin, begin + edges, away};
+                if (found == CHUNK) {
+                    use(ranges, found);
+                    found = 0;
+                }
+            }
+    }
+    use(ranges, found);
+}
+
+template <class T>
+static void soon(const Range& range, const T* values) {
+    for (int32_t edge = range.begin; edge < range.end; edge += LINE / sizeof(T)) SOON(values + edge);
+}
+
+// state[post] += weight * open, one edge after the other.
+template <class Of>
+static void arrive(const Wires& w, Of spikes_of) {
+    const Outlets& o = w.outlets;
+    each(o, spikes_of, [&](const Range* ranges, int64_t found) {
+        for (int64_t i = 0; i < found; ++i) {
+            if (i + AHEAD < found && !o.place) {
+                soon(ranges[i + AHEAD], w.post);
+                soon(ranges[i + AHEAD], w.weight);
+            }
+            for (int32_t k = ranges[i].begin; k < ranges[i].end; ++k) {
+                const int32_t edge = o.place ? o.place[k] : k;
+                const int32_t target = w.post[edge] + ranges[i].away;
+                w.state[target] += w.open ? w.weight[edge] * w.open[target] : w.weight[edge];
+            }
+        }
+    });
+}
+
+// One slot of one step, all replicas ---------------------------------------------------------------------------------
+
+// Update, refractory time and threshold of a block. Units of `over` leave refractory time; those that spike go to `units`,
+// in order, and their number is returned.
+SHARED int64_t update_all(const Block* b, int64_t step, const int64_t* over, int64_t overs, int64_t* units) {
+    int64_t count = 0;
+    gate(*b, over, overs, 1);
+    for (int64_t p = 0; p < b->group.populations; ++p)
+        for (int64_t r = 0; r < b->group.replicas; ++r)
+            update(*b, step, r, p, [&](int64_t number) { units[count++] = number; });
+    gate(*b, units, count, 0);
+    return count;
+}
+
+SHARED void reset_all(const Block* b, int64_t step, const int64_t* spikes, int64_t count) { reset(*b, step, spikes, count); }
+
+SHARED void arrive_all(const Wires* w, const int64_t* const* spikes, const int64_t* counts) {
+    arrive(*w, [&](int64_t k, int64_t& count) {
+        count = counts[k];
+        return spikes[k];
+    });
+}
+
+// How many edges spikes reach.
+SHARED int64_t reached(const Outlets* o, const int64_t* const* spikes, const int64_t* counts) {
+    int64_t total = 0;
+    const auto of = [&](int64_t k, int64_t& count) {
+        count = counts[k];
+        return spikes[k];
+    };
+    each(*o, of, [&](const Range* ranges, int64_t found) {
+        for (int64_t i = 0; i < found; ++i) total += ranges[i].end - ranges[i].begin;
+    });
+    return total;
+}
+
+// Which, and, where there is room for it, how far what each stands for is from the same of the first replica.
+SHARED void listed(const Outlets* o, const int64_t* const* spikes, const int64_t* counts, int32_t* edges, int32_t* away) {
+    int64_t at = 0;
+    const auto of = [&](int64_t k, int64_t& count) {
+        count = counts[k];
+        return spikes[k];
+    };
+    each(*o, of, [&](const Range* ranges, int64_t found) {
+        for (int64_t i = 0; i < found; ++i)
+            for (int32_t k = ranges[i].begin; k < ranges[i].end; ++k, ++at) {
+                edges[at] = o->place ? o->place[k] : k;
+                if (away) away[at] = ranges[i].away;
+            }
+    });
+}
+
+// Many steps, one replica after the other ------------------------------------------------------------------------------
+
+struct Plan {
+    int64_t blocks, groups, wires;  // groups: those of blocks, then sources
+    const Block* block;
+    const Group* group;
+    const int64_t* longest;  // of each group: how many steps back spikes are asked for
+    const Wires* wire;
+};
+
+// Spikes that are known: of each group those before the first step, of all replicas, by age from 0 on; and those that
+// sources send, of each replica in order of steps.
+struct Known {
+    const int64_t* const* spikes;  // [groups, ages]
+    const int64_t* counts;         // [groups, ages]
+    int64_t ages;
+    const int64_t* sent;   // of all sources
+    const int64_t* begin;  // [replicas, steps + 1] in it
+};
+
+// What units did: steps from the first on, and numbers of units; replica by replica, in order of steps in each.
+struct Record {
+    std::vector<int16_t> step;
+    Spikes number;
+};
+
+static void run(const Plan& plan, const Known& known, int64_t replica, int64_t start, int64_t steps,
+                std::vector<Record>& records) {
+    std::vector<Past> past(plan.groups);
+    for (int64_t g = 0; g < plan.groups; ++g) {
+        Past& mine = past[g];
+        const int64_t ages = std::min(plan.longest[g], known.ages);
+        mine.first = start - ages;
+        mine.begin.reserve(ages + steps + 1);
+        mine.begin.push_back(0);
+        for (int64_t age = ages - 1; age >= 0; --age) {
+            const int64_t *spikes = known.spikes[g * known.ages + age], count = known.counts[g * known.ages + age];
+            for (int64_t i = 0; i < count; ++i)
+                if (plan.group[g].replica_of(spikes[i]) == replica) mine.spikes.push_back(spikes[i]);
+            mine.begin.push_back(mine.spikes.size());
+        }
+    }
+    const int64_t* begin = known.begin + replica * (steps + 1);
+    for (int64_t step = start; step < start + steps; ++step) {
+        int64_t count;
+        for (int64_t g = 0; g < plan.blocks; ++g) {
+            const Block& b = plan.block[g];
+            if (b.refractory) {
+                const int64_t* over = past[g].of(step - b.refractory, count);
+                gate(b, over, count, 1);
+            }
+            for (int64_t p = 0; p < b.group.populations; ++p)
+                update(b, step, replica, p, [&](int64_t number) { past[g].spikes.push_back(number); });
+            past[g].begin.push_back(past[g].spikes.size());
+            const int64_t* spikes = past[g].of(step, count);
+            gate(b, spikes, count, 0);
+            for (int64_t i = 0; i < count; ++i) {
+                records[g].step.push_back(static_cast<int16_t>(step - start));
+                records[g].number.push_back(spikes[i]);
+            }
+        }
+        if (plan.groups > plan.blocks) {
+            Past& mine = past[plan.blocks];
+            mine.spikes.insert(mine.spikes.end(), known.sent + begin[step - start], known.sent + begin[step - start + 1]);
+            mine.begin.push_back(mine.spikes.size());
+        }
+        for (int64_t k = 0; k < plan.wires; ++k) {
+            const Wires& w = plan.wire[k];
+            arrive(w, [&](int64_t delay, int64_t& n) { return past[w.group].of(step - w.outlets.delay[delay], n); });
+        }
+        for (int64_t g = 0; g < plan.blocks; ++g) {
+            const int64_t* spikes = past[g].of(step, count);
+            reset(plan.block[g], step, spikes, count);
+        }
+    }
+}
+
+// Some steps (32,767 at most) of some replicas; what blocks did, to be asked for and then to be freed.
+SHARED void* run_some(const Plan* plan, const Known* known, int64_t first, int64_t last, int64_t start, int64_t steps) {
+    auto* records = new std::vector<Record>(plan->blocks);
+    for (int64_t replica = first; replica < last; ++replica) run(*plan, *known, replica, start, steps, *records);
+    return records;
+}
+
+SHARED int64_t recorded(const void* records, int64_t block) {
+    return (*static_cast<const std::vector<Record>*>(records))[block].step.size();
+}
+
+SHARED void take(const void* records, int64_t block, int16_t* step, int64_t* number) {
+    const Record& mine = (*static_cast<const std::vector<Record>*>(records))[block];
+    std::copy(mine.step.begin(), mine.step.end(), step);
+    std::copy(mine.number.begin(), mine.number.end(), number);
+}
+
+SHARED void done(void* records) { delete static_cast<std::vector<Record>*>(records); }
