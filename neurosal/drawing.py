@@ -12,6 +12,7 @@ from neurosal.folding import placed
 from neurosal.graph.circuit import Circuit
 from neurosal.graph.models import Source
 from neurosal.graph.projection import Projection
+from neurosal.graph.spiking import Emitter
 from neurosal.placing import CARD, Box, Label, Route, facts, meaning, pattern, wrapped
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def _draw_box(axes: Any, circuit: Circuit, name: str, box: Box) -> None:
     from matplotlib.patches import FancyBboxPatch
 
     population = circuit.populations[name]
-    fill = "#fdf1e7" if box.relay else "#eeeeee" if isinstance(population.model, Source) else "white"
+    fill = "#fdf1e7" if box.relay else "#eeeeee" if isinstance(population.model, Source | Emitter) else "white"
     outline = COLOURS["feedback"] if box.relay else "#333333"
     for card in reversed(range(box.cards)):
         corner = (box.x - box.width / 2 + card * CARD, box.y - box.height / 2 + card * CARD)

@@ -12,7 +12,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from neurosal import circuits, library, rules
 from neurosal.drawing import COLOURS, draw
 from neurosal.folding import placed
-from neurosal.graph import Circuit, Population, Projection, Source
+from neurosal.graph import LIF, Circuit, PoissonSource, Population, Projection, Source
 from neurosal.placing import Box
 
 CIRCUITS = {
@@ -50,6 +50,14 @@ def test_boxes_lie_inside_the_picture_and_apart(circuit: Circuit) -> None:
         assert low < y0 < y1 < high
         for u0, u1, v0, v1 in edges[:index]:
             assert x1 <= u0 or u1 <= x0 or y1 <= v0 or v1 <= y0
+
+
+def test_what_sends_and_hears_nothing_is_grey_in_time_too() -> None:
+    models = {"data": Source(), "noise": PoissonSource(rate_hz=5.0), "cells": LIF()}
+    circuit = Circuit(populations={name: Population(size=2, model=model) for name, model in models.items()})
+    boxes = [patch for patch in draw(circuit).axes[0].patches if isinstance(patch, FancyBboxPatch)]
+    fills = sorted(to_hex(box.get_facecolor()) for box in boxes if box.get_zorder() == 3)
+    assert fills == ["#eeeeee", "#eeeeee", "#ffffff"]
 
 
 @pytest.mark.parametrize("circuit", CIRCUITS.values(), ids=CIRCUITS)

@@ -153,7 +153,8 @@ def _label(picture: Picture, label: Label) -> Markup:
 
 
 def _box(picture: Picture, circuit: Circuit, name: str, box: Box) -> Iterator[Markup]:
-    kind = "relay" if box.relay else "source" if isinstance(circuit.populations[name].model, Source) else "rate"
+    model = circuit.populations[name].model
+    kind = "relay" if box.relay else "source" if isinstance(model, Source | Emitter) else "rate"
     cards = []
     for card in reversed(range(box.cards)):
         x, y = _place(picture, (box.x - box.width / 2 + card * CARD, box.y + box.height / 2 + card * CARD))
@@ -179,6 +180,5 @@ def _box(picture: Picture, circuit: Circuit, name: str, box: Box) -> Iterator[Ma
     ]
     text.append(tag("text", facts(circuit, name), x=f"{x:.1f}", y=f"{top + step * len(lines):.1f}",
                     font_size=size - 2.5, class_="fact"))  # fmt: skip
-    model = circuit.populations[name].model
-    kind = f", {model.kind}" if isinstance(model, Dynamical | Emitter | Source) and model.kind != Source.kind else ""
-    yield tag("g", tag("title", f"{name}: {facts(circuit, name)}{kind}"), cards, text, data_population=name)
+    said = f", {model.kind}" if isinstance(model, Dynamical | Emitter | Source) and model.kind != Source.kind else ""
+    yield tag("g", tag("title", f"{name}: {facts(circuit, name)}{said}"), cards, text, data_population=name)

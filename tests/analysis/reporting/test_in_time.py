@@ -9,7 +9,16 @@ import pytest
 
 from neurosal import circuits, rules
 from neurosal.analysis import report
-from neurosal.graph import LIF, Circuit, ExponentialConductance, Jump, Population, Projection, Uniform
+from neurosal.graph import (
+    LIF,
+    Circuit,
+    ExponentialConductance,
+    Jump,
+    PoissonSource,
+    Population,
+    Projection,
+    Uniform,
+)
 from neurosal.record import Recorder, SpikeRecord, schema
 from tests.analysis.reporting.making import Read
 
@@ -59,6 +68,9 @@ def test_circuits_in_time_are_shown_with_their_models_synapses_and_delays(tmp_pa
     for said in ("delay (ms)", "exponential_conductance", "jump", "each its own (uniform)", "delay 1.5 ms",
                  "cells: 4 units, lif"):  # fmt: skip
         assert said in read.text, said
+    sent = circuit.with_populations(given=Population(size=2, model=PoissonSource(rate_hz=5.0)))
+    boxes = [box["class"] for box in Read(report([simulated(tmp_path / "sent", 1, sent)]).html).all("rect")]
+    assert sorted(str(box) for box in boxes) == ["box rate", "box source"]
     plain = Read(report([simulated(tmp_path / "plain", 1)]).html)
     assert "delay (ms)" not in plain.text
     eprop = rules.eprop(circuits.row_reader(units=5), feedback="random")
