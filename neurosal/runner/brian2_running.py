@@ -6,7 +6,6 @@ Letters: L events, T times, U units, S synapses.
 
 from __future__ import annotations
 
-import gc
 import os
 import shutil
 import sys
@@ -26,12 +25,11 @@ from neurosal.lower.brian2.naming import unit
 from neurosal.lower.brian2.quiet import quiet
 from neurosal.lower.spiking import Realised
 from neurosal.record.monitors import drain_spikes, drain_trace, steps_of
+from neurosal.runner.garbage import rarely_swept
 
 Array = np.ndarray[Any, Any]
 Spikes = dict[str, tuple[Array, Array]]
 Target = Literal["numpy", "cython"]
-SWEEP_EVERY = 10  # times as long as to look through all objects for garbage takes
-_swept = {"at": 0.0, "took": 0.0}  # seconds: when this process was, and how long it took
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,7 @@ class Running:
         with _runtime(self._target):
             self.built.feed(first, steps)
             duration = steps * self.realised.dt_ms * brian2.ms
-            with _rarely_swept():
+            with rarely_swept():
                 self.built.network.run(duration, report=tell, report_period=1e6 * brian2.second, namespace={})
             self.step_number += steps
             ended = time.perf_counter()
@@ -149,7 +147,7 @@ def run_standalone(realised: Realised, steps: int, *, spikes: Iterable[str] | No
         began = time.perf_counter()
         recorded = _Recorded.of(realised, steps, "shared", spikes, traces, merge)
         look = None if also is None else also(recorded.built)
-        with _rarely_swept():
+        with rarely_swept():
             recorded.built.network.run(steps * realised.dt_ms * brian2.ms, namespace={})
         building = time.perf_counter() - began
         seconds = _run_program(folder or temporary)
@@ -213,24 +211,6 @@ def _runtime(target: Target) -> Iterator[None]:
         brian2.prefs.codegen.target = before
         if other:
             reset_device()
-
-
-@contextmanager
-def _rarely_swept() -> Iterator[None]:
-    """Brian2 looks for garbage before every run, only to warn of objects that are in no network. To look through all
-    that was imported takes ten times as long as making the code: here it takes a tenth of the time at most."""
-    if gc.get_freeze_count():  # who froze what there was did so for as long as they like
-        yield
-        return
-    began = time.perf_counter()
-    if began - _swept["at"] > SWEEP_EVERY * _swept["took"]:
-        gc.collect()
-        _swept.update(at=time.perf_counter(), took=time.perf_counter() - began)
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from neurosal.record.files import read_yaml_file
 from neurosal.record.held import HeldRecorder
 from neurosal.record.refusing import refuse_other, refuse_run
 from neurosal.record.simulated import SECONDS, SIMULATION, Simulated
+from neurosal.runner.garbage import passed_over
 from neurosal.runner.simulations.engines import Engine, OnTorch
 from neurosal.runner.simulations.planning import Plan, planned, refuse_no_time
 from neurosal.runner.simulations.records import Records
@@ -167,7 +168,8 @@ class Simulator:
             records = Records(recorder, self.plan, self.simulation, engine)
             if tensors is not None:
                 self._take_up(engine, records, tensors)
-            self._go(engine, records, recorder)
+            with passed_over():
+                self._go(engine, records, recorder)
             began = time.perf_counter()
             recorder.commit()
             self.seconds["write"] += time.perf_counter() - began
@@ -180,7 +182,8 @@ class Simulator:
         recorder = HeldRecorder({schema.SEED: list(self.simulation.seeds)})
         engine = self._engine()
         records = Records(recorder, self.plan, self.simulation, engine)
-        self._go(engine, records, None)
+        with passed_over():
+            self._go(engine, records, None)
         seconds = {**self.seconds, **engine.seconds, "write": records.seconds}
         state = "diverged" if records.broken.any() else "done"
         return Simulated(circuit=self.circuit, settings=self.simulation.to_dict(), tree=recorder.tree(),

@@ -25,7 +25,7 @@ from neurosal.graph import (
     Uniform,
 )
 from neurosal.lower.spiking import Realised, realise
-from neurosal.runner import brian2_running
+from neurosal.runner import brian2_running, garbage
 from neurosal.runner.brian2_running import Running, Trace, run_brian2
 from neurosal.runner.crosschecking import gaps_between
 from neurosal.runner.sides import OnBrian2, OnStandalone, OnTorch
@@ -182,11 +182,11 @@ def test_what_was_there_before_is_searched_for_garbage_at_most_a_tenth_of_the_ti
     running = Running(realised, 40)
     frozen = gc.get_freeze_count()
     gc.unfreeze()
-    monkeypatch.setitem(brian2_running._swept, "took", 0.0)
+    monkeypatch.setitem(garbage._swept, "took", 0.0)
     gc.callbacks.append(note)
     try:
         running.run(10)  # a first search, and Brian2's through what was made since
-        monkeypatch.setitem(brian2_running._swept, "took", 1e6)
+        monkeypatch.setitem(garbage._swept, "took", 1e6)
         running.run(10)
         left = gc.get_freeze_count()
         gc.freeze()  # as somebody who imported all that is needed

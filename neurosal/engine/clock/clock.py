@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from ctypes import CDLL
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -331,15 +332,25 @@ class Clock:
             for mine, entry in zip(parts, self._piece(piece), strict=True):
                 mine.append(entry)
         result: Spikes = {}
-        none = torch.empty(0, dtype=torch.int64, device=self.device)
         for group, mine in zip(self._groups, parts, strict=True):
-            step, number = (torch.cat([none, *some]) for some in zip(*mine, strict=True)) if mine else (none, none)
+            step, number = self._joined_up(mine)
             for name, first in group.first.items():
-                place = number - first
-                here = (place >= 0) & (place < self.replicas * self.units[name])
-                place = place[here]
-                result[name] = (step[here], place // self.units[name], place % self.units[name])
+                units = self.units[name]
+                here = (number >= first) & (number < first + self.replicas * units) if len(group.first) > 1 else ...
+                place = number[here] - first
+                replica = place // units
+                found = (step[here], replica, place - replica * units)
+                result[name] = found if isinstance(step, Tensor) else tuple(map(torch.from_numpy, found))  # type: ignore[assignment]
         return {name: result[name] for name in self.units}
+
+    def _joined_up(self, parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Any, Any]:
+        """Steps and numbers of spikes, one after the other. On a processor as arrays of numpy: torch's threads go on
+        for a while after an operation, looking for more to do, where others could make use of the core."""
+        none = torch.empty(0, dtype=torch.int64, device=self.device)
+        if self._on_processor:
+            lists = ([some.numpy() for some in column] for column in zip((none, none), *parts, strict=True))
+            return tuple(np.concatenate(column) for column in lists)
+        return tuple(torch.cat(column) for column in zip((none, none), *parts, strict=True))  # type: ignore[return-value]
 
     def _piece(self, steps: int) -> list[tuple[Tensor, Tensor]]:
         """Steps that lie in one `BLOCK`: of every group its spikes as (step [L], number [L])."""
@@ -373,7 +384,7 @@ class Clock:
             number = torch.from_numpy(number_L)
             late = [number[one:other] for one, other in pairwise(begin)]
             group.history.extendleft(some.sort().values if isinstance(group, Block) else some.clone() for some in late)
-            result.append((torch.from_numpy(step_L.astype("int64")) + start, number))
+            result.append((torch.from_numpy(step_L + np.int64(start)), number))
         self.step_number = start + steps
         return result
 

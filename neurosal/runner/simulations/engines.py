@@ -95,7 +95,7 @@ class OnTorch:
         for one in plan.snapshots if end == plan.steps else ():
             self._snapshot(end, one, snapshots)
         seen = Seen({
-            name: tuple(torch.cat(parts).cpu().numpy() for parts in zip(*found, strict=True))  # type: ignore[misc]
+            name: tuple(np.concatenate([part.cpu().numpy() for part in parts]) for parts in zip(*found, strict=True))
             for name, found in spikes.items()
         })  # fmt: skip
         for watched, rows in states.items():
@@ -137,11 +137,11 @@ class OnTorch:
     def _finite(self) -> Array:
         import torch
 
-        every = [
-            torch.isfinite(value).reshape(self.clock.replicas, -1).all(-1)
-            for state in self.clock.state.values()
-            for value in state.values()
-        ]
+        values = [value for state in self.clock.state.values() for value in state.values()]
+        if self.clock.device.type == "cpu":
+            known = [np.isfinite(value.numpy()).all(-1) for value in values]
+            return np.logical_and.reduce(known) if known else np.ones(self.clock.replicas, bool)
+        every = [torch.isfinite(value).all(-1) for value in values]
         found: Array = torch.stack(every).all(0).cpu().numpy() if every else np.ones(self.clock.replicas, bool)
         return found
 

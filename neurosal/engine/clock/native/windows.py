@@ -20,6 +20,7 @@ from neurosal.engine.clock.native.lookup import Adding
 from neurosal.engine.clock.native.units import Units
 
 Array = np.ndarray[Any, Any]
+PARTS = 4  # of the replicas for each thread: where one is held up, another takes the next
 Found = tuple[Array, Array]  # steps from the first on, and numbers of units, [L], in order of steps, then of replicas
 
 
@@ -85,16 +86,16 @@ class Windows:
                 ctypes.addressof(self._plan), ctypes.addressof(known), *part, start, steps
             ))  # fmt: skip
 
-        parts = self._parts(torch.get_num_threads())
-        if len(parts) == 1:
-            found = [some(parts[0])]
+        threads = min(torch.get_num_threads(), self._replicas)
+        if threads == 1:
+            found = [some((0, self._replicas))]
         else:
-            self._threads = self._threads or ThreadPoolExecutor(len(parts), "neurosal")
-            found = list(self._threads.map(some, parts))
+            self._threads = self._threads or ThreadPoolExecutor(threads, "neurosal")
+            found = list(self._threads.map(some, self._parts(PARTS * threads)))
         return [_in_order([part[block] for part in found]) for block in range(self._blocks)]
 
-    def _parts(self, threads: int) -> list[tuple[int, int]]:
-        ends = np.linspace(0, self._replicas, min(threads, self._replicas) + 1).round().astype(int).tolist()
+    def _parts(self, count: int) -> list[tuple[int, int]]:
+        ends = np.linspace(0, self._replicas, min(count, self._replicas) + 1).round().astype(int).tolist()
         return list(pairwise(ends))
 
     def _taken(self, records: int) -> list[Found]:
