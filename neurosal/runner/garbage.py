@@ -20,11 +20,10 @@ def passed_over() -> Iterator[None]:
     """What there is at the beginning is not looked through until the end; what is made in between is.
 
     Example:
+        >>> import gc
         >>> with passed_over():
         ...     gc.get_freeze_count() > 0
         True
-        >>> gc.get_freeze_count()
-        0
     """
     if gc.get_freeze_count():  # who froze what there was did so for as long as they like
         yield
