@@ -163,6 +163,7 @@ def figure(found: Sequence[dict[str, Any]]) -> Any:
         axes.set_xlabel("time (s)")
         if "angle" in run["courses"]:
             axes.set_ylim(0, 100)
+            axes.set_ylabel("angle to the transpose (°)")
         axes.legend(frameon=False)
     return drawn
 
