@@ -146,11 +146,34 @@ def _text(
     for name in sorted(calls - set(FUNCTIONS)):
         yield Problem(place=place, expected="a function that equations have", found=f"{name}() in {text!r}",
                       remedy=near(name, FUNCTIONS))  # fmt: skip
+    for part in dict.fromkeys(ast.unparse(node) for node in ast.walk(tree) if not _in_grammar(node)):
+        yield Problem(place=place, expected="numbers, names, + - * / **, comparisons of two, and, or, not",
+                      found=f"{part!r} in {text!r}", remedy=f"And functions: {', '.join(FUNCTIONS)}.")  # fmt: skip
     known = set(known)
     for name in sorted(names_in(text) - known):
         if not name.startswith(open_to or ("\0",)):
             yield Problem(place=place, expected="a name that exists there", found=f"{name!r} in {text!r}",
                           remedy=near(name, known))  # fmt: skip
+
+
+def _in_grammar(node: ast.AST) -> bool:
+    """Whether a part of an expression is what all engines know (`neurosal.graph.dynamics`)."""
+    match node:
+        case ast.BinOp():
+            return isinstance(node.op, (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow))
+        case ast.AugAssign():
+            return isinstance(node.op, (ast.Add, ast.Sub, ast.Mult, ast.Div))
+        case ast.UnaryOp():
+            return not isinstance(node.op, ast.Invert)
+        case ast.Compare():
+            return len(node.ops) == 1 and isinstance(node.ops[0], (ast.Lt, ast.LtE, ast.Gt, ast.GtE, ast.Eq, ast.NotEq))
+        case ast.Call():
+            return not node.keywords
+        case ast.Constant():
+            return isinstance(node.value, (int, float)) and not isinstance(node.value, bool)
+        case ast.expr():
+            return isinstance(node, (ast.BoolOp, ast.Name, ast.Attribute))
+    return True
 
 
 def _changed(place: str, label: str, text: str, own: set[str]) -> Iterator[Problem]:

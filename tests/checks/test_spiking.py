@@ -261,6 +261,23 @@ def test_equations_read_only_names_that_exist() -> None:
         assert any(slip in text for text in found), slip
 
 
+@pytest.mark.parametrize(
+    "part", ["u % 2", "u // 2", "1 if u > 0 else 2", "u[0]", "0 < u < 2", "u @ u", "~u", "True", "exp(x=u)"]
+)
+def test_equations_are_of_what_all_engines_know(part: str) -> None:
+    class Cells(Dynamical):
+        kind: ClassVar[str] = "cells_in_tests"
+        text: str
+
+        def dynamics(self) -> Dynamics:
+            return Dynamics(equations={"u": f"-u + ({self.text})"}, method="euler")
+
+    check(Circuit(populations={"cells": Population(size=2, model=Cells(text="(u > 0 and not u >= 2) * -u ** 2"))}))
+    (problem,) = problems(Circuit(populations={"cells": Population(size=2, model=Cells(text=part))}))
+    assert problem.found.startswith(repr(part))
+    assert "+ - * / **" in problem.expected
+
+
 def test_programs_read_only_names_that_exist() -> None:
     program = Program(
         variables={"trace": 0.0},

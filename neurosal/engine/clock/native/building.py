@@ -54,19 +54,34 @@ def _compiled(laws: str, vector: bool) -> ctypes.CDLL:
     # It is compiled where it runs, for each process.
     x86 = platform.machine().lower() in ("x86_64", "amd64")
     native, vectors = (("-march=native",), ("-lmvec",)) if x86 else ((), ())
-    with tempfile.TemporaryDirectory(prefix="neurosal_", ignore_cleanup_errors=True) as folder:
-        Path(folder, "laws.hpp").write_text(laws, "utf-8")
-        made = Path(folder) / "program.so"
-        command = [*compiler.split(), *OPTIONS, *native, f"-I{folder}", str(FOLDER / "program.cpp"), "-o", str(made)]
-        command += ["-DVECTOR", *vectors] if vector else []
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-        if done.returncode:
-            said = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines() or [""]
-            raise ExperimentError(Problem(place="compiled", expected=f"a compiler of C++17, as {compiler} should be",
-                                          found=said[0][:200],
-                                          remedy="Leave compiled=False, which computes the same."))  # fmt: skip
-        program = ctypes.CDLL(str(made))
+    try:
+        with tempfile.TemporaryDirectory(prefix="neurosal_", ignore_cleanup_errors=True) as folder:
+            Path(folder, "laws.hpp").write_text(laws, "utf-8")
+            made = Path(folder) / "program.so"
+            command = [
+                *compiler.split(),
+                *OPTIONS,
+                *native,
+                f"-I{folder}",
+                str(FOLDER / "program.cpp"),
+                "-o",
+                str(made),
+            ]
+            command += ["-DVECTOR", *vectors] if vector else []
+            done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+            if done.returncode:
+                said = done.stderr.splitlines()
+                raise _failed(compiler, next((line for line in said if "error" in line), [*said, ""][0]))
+            program = ctypes.CDLL(str(made))
+    except OSError as error:  # no room, a compiler that cannot be run, a folder from which nothing may be
+        raise _failed(compiler, str(error)) from error
     for name, (takes, gives) in _FUNCTIONS.items():
         function = getattr(program, name)
         function.argtypes, function.restype = takes, gives
     return program
+
+
+def _failed(compiler: str, said: str) -> ExperimentError:
+    return ExperimentError(Problem(place="compiled", expected=f"a compiler of C++17, as {compiler} should be, and room "
+                                   "for what it makes (TMPDIR)", found=said[:200],
+                                   remedy="Leave compiled=False, which computes the same."))  # fmt: skip

@@ -152,12 +152,11 @@ def _expression(node: ast.AST, block: Equations) -> str:
     if isinstance(node, ast.BoolOp):
         return "(" + f" {_OPERATORS[type(node.op)]} ".join(_expression(v, block) for v in node.values) + ")"
     if isinstance(node, ast.Compare):
-        sides = [_expression(side, block) for side in (node.left, *node.comparators)]
-        pairs = [f"({a} {_OPERATORS[type(op)]} {b})" for a, op, b in zip(sides, node.ops, sides[1:], strict=False)]
-        return f"({' && '.join(pairs)})"
+        other = _expression(node.comparators[0], block)
+        return f"({_expression(node.left, block)} {_OPERATORS[type(node.ops[0])]} {other})"
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
         return _call(node.func.id, [_expression(argument, block) for argument in node.args])
-    raise NotImplementedError(ast.unparse(node))
+    raise AssertionError(f"{ast.unparse(node)} is not in the grammar, which is checked before")
 
 
 def _power(node: ast.BinOp, block: Equations) -> str:

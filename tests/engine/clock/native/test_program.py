@@ -245,6 +245,16 @@ def test_a_compiler_that_fails_is_quoted(monkeypatch: pytest.MonkeyPatch, tmp_pa
         Clock([realise(network(), 0, DT)], compiled=True)
 
 
+def test_a_program_that_cannot_be_loaded_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(path: str) -> None:
+        raise OSError(f"{path}: failed to map segment from shared object")
+
+    monkeypatch.setattr(building.ctypes, "CDLL", refused)
+    building._compiled.cache_clear()
+    with pytest.raises(ExperimentError, match=r"(?s)TMPDIR.*failed to map.*compiled=False"):
+        Clock([realise(network(), 0, DT)], compiled=True)
+
+
 def test_the_same_equations_are_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
     first = Clock([realise(network(), 0, DT)], compiled=True)
     monkeypatch.setenv("CXX", "no compiler at all")
