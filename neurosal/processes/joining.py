@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -60,21 +60,19 @@ def join(parallel: str = "data", timeout_s: float = 600.0, device: str = "auto")
         memory.machines = count / int(os.environ.get("LOCAL_WORLD_SIZE", count))
     notes = Notes(dist.PrefixStore("notes", store), rank)
     ranks = Ranks(rank, count, parallel, notes, where)
-    try:
-        with _signals(ranks):
-            try:
-                yield ranks
-            except BaseException as error:
-                _note(notes, error)
-                raise
-            dist.barrier()  # what is still under way to another process must arrive
+    with _signals(ranks):
+        try:
+            yield ranks
+            ranks.meet()  # what is still under way to another process must arrive
+        except BaseException as error:
+            _note(notes, error)
+            ranks.part(error)
+            raise
+        else:
             notes.leave("")
-            dist.destroy_process_group()
-    except BaseException:
-        if where.type != "cuda":  # NCCL would wait for those that are gone
-            with suppress(Exception):
-                dist.destroy_process_group()
-        raise
+            ranks.part()
+        finally:
+            ranks.outlast()
 
 
 def _device(device: str) -> torch.device:
@@ -106,7 +104,9 @@ def _signals(ranks: Ranks) -> Iterator[None]:
         return
 
     def handler(number: int, frame: Any) -> None:
-        if not ranks.ending:
+        if ranks.ending:
+            ranks.told = True
+        else:
             ranks.explain(told=True)  # torchrun sends the same signal when another process is lost
         if number == signal.SIGINT:
             raise KeyboardInterrupt

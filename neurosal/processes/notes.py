@@ -15,11 +15,16 @@ LONGEST = 400
 
 
 class Notes:
-    """The notes of the processes of one run, in the store through which they met."""
+    """The notes of the processes of one run, in the store through which they met.
+
+    Attributes:
+        readable: whether the store answered when it was last asked: it ends with the process that holds it.
+    """
 
     def __init__(self, store: Any, rank: int) -> None:
         self._store, self._rank = store, rank
         self._left = False
+        self.readable = True
         self._known: dict[int, tuple[str, int]] = {}
         store.set(f"who/{rank}", json.dumps([socket.gethostname(), os.getpid()]))
 
@@ -30,6 +35,7 @@ class Notes:
         self._left = True
         try:
             self._store.set(f"end/{self._rank}", f"={' '.join(text.split())[:LONGEST]}")
+            self._store.check([f"end/{self._rank}"])  # setting does not wait for an answer: it is there before we end
         except Exception:
             return
 
@@ -37,11 +43,12 @@ class Notes:
         """How another process ended; None where it has not said so."""
         key = f"end/{rank}"
         try:
-            if not self._store.check([key]):
-                return None
-            return str(self._store.get(key).decode())[1:]
+            said = str(self._store.get(key).decode())[1:] if self._store.check([key]) else None
         except Exception:
+            self.readable = False
             return None
+        self.readable = True
+        return said
 
     def gone(self, rank: int) -> bool:
         """Whether another process has certainly ended: where it ran on this machine and the system lets us look."""

@@ -7,7 +7,10 @@ that says which one it was.
 from __future__ import annotations
 
 import time
+import traceback
+import weakref
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import torch
@@ -25,6 +28,11 @@ class Waiting:
 
     def __init__(self, work: Any, ranks: Ranks, then: Callable[[], None] | None = None) -> None:
         self._work, self._ranks, self._then = work, ranks, then
+        ranks.under_way.add(self)
+
+    def give_up(self) -> None:
+        """Wait for it no more."""
+        self._work = self._then = None
 
     def done(self) -> bool:
         """Whether there is nothing to wait for any more."""
@@ -57,7 +65,9 @@ class Ranks:
         """For `join` only."""
         self.rank, self.count, self.parallel, self.notes = rank, count, parallel, notes
         self.ending = False  # it is known why they end: what they record is being closed
+        self.told = False  # by a signal
         self.device = device
+        self.under_way: weakref.WeakSet[Waiting] = weakref.WeakSet()
 
     @property
     def leads(self) -> bool:
@@ -127,6 +137,10 @@ class Ranks:
         self._called(lambda: dist.all_gather_object(said, words))
         return said
 
+    def meet(self) -> None:
+        """Wait until every process is here."""
+        self._called(dist.barrier)
+
     # Ends ------------------------------------------------------------------------------------------------------------
 
     def _called(self, call: Callable[[], Any]) -> Any:
@@ -134,6 +148,28 @@ class Ranks:
             return call()
         except RuntimeError as error:
             self.explain(error)
+
+    def part(self, error: BaseException | None = None) -> None:
+        """Close the connections to the others, which ends what they wait for. That works only once nothing here refers
+        to them, nor does what an error holds."""
+        for waiting in list(self.under_way):
+            waiting.give_up()
+        if error is not None:
+            traceback.clear_frames(error.__traceback__)
+        if error is None or self.device.type != "cuda":  # NCCL would wait for those that are gone
+            with suppress(Exception):
+                dist.destroy_process_group()
+
+    def outlast(self) -> None:
+        """End after the others where this process holds the store in which they leave their notes."""
+        if not self.leads:
+            return
+        until = time.monotonic() + PATIENCE_S
+        others = range(1, self.count)
+        while any(self.notes.of(rank) is None and not self.notes.gone(rank) for rank in others):
+            if time.monotonic() > until:
+                return
+            time.sleep(0.02)
 
     def explain(self, error: BaseException | None = None, *, told: bool = False) -> NoReturn:
         """Say why the processes cannot go on together.
@@ -145,16 +181,20 @@ class Ranks:
             KeyboardInterrupt: when they were told to end. LostError: else, naming those that are lost.
         """
         self.ending = True
+        self.told = self.told or told
         others = [rank for rank in range(self.count) if rank != self.rank]
-        until = time.monotonic() + (0.0 if told else PATIENCE_S)
+        until = time.monotonic() + PATIENCE_S
         while True:
+            gone = [rank for rank in others if self.notes.gone(rank)]  # before notes are read: left first, then ended
             said = {rank: self.notes.of(rank) for rank in others}
-            gone = [rank for rank in others if said[rank] is None and self.notes.gone(rank)]
+            known = self.notes.readable or not self.told  # else the store may have ended before the note could be read
+            gone = [rank for rank in gone if said[rank] is None and known]
             failed = {rank: note for rank, note in said.items() if note not in (None, SIGNALLED, "")}
-            if gone or failed or all(note == SIGNALLED for note in said.values()) or time.monotonic() > until:
+            signalled = all(note == SIGNALLED for note in said.values())
+            if gone or failed or self.told or signalled or time.monotonic() > until:
                 break
             time.sleep(0.05)
-        if not gone and not failed and (told or any(note == SIGNALLED for note in said.values())):
+        if not gone and not failed and (self.told or any(note == SIGNALLED for note in said.values())):
             self.notes.leave(SIGNALLED)
             raise KeyboardInterrupt
         self.notes.leave("")  # not the one to blame
