@@ -36,6 +36,9 @@ class PoissonSource(Emitter):
     merged: int = Field(default=1, gt=0)
 
     def spikes(self, units: int, first: int, steps: int, dt_ms: float, random: Any) -> tuple[Any, Any]:
+        return _one_by_one(*self.counted(units, first, steps, dt_ms, random))
+
+    def counted(self, units: int, first: int, steps: int, dt_ms: float, random: Any) -> tuple[Any, Any, Any]:
         import numpy as np
 
         rate = np.asarray(self.rate_hz)
@@ -65,6 +68,9 @@ class InhomogeneousPoisson(Emitter):
     merged: int = Field(default=1, gt=0)
 
     def spikes(self, units: int, first: int, steps: int, dt_ms: float, random: Any) -> tuple[Any, Any]:
+        return _one_by_one(*self.counted(units, first, steps, dt_ms, random))
+
+    def counted(self, units: int, first: int, steps: int, dt_ms: float, random: Any) -> tuple[Any, Any, Any]:
         import numpy as np
 
         rate = np.maximum(self.rate_hz.at(np.arange(first, first + steps) * dt_ms), 0.0)
@@ -211,7 +217,8 @@ def poisson(chance: Any, first: int, random: Any) -> tuple[Any, Any]:
     Args:
         chance: [steps, units].
     """
-    return _drawn(chance, 1, first, random)
+    step, unit, _ = _drawn(chance, 1, first, random)
+    return step, unit
 
 
 def _sorted(step_L: Any, unit_L: Any) -> tuple[Any, Any]:
@@ -238,24 +245,33 @@ def _chance(rate: Any, dt_ms: float, model: Emitter) -> Any:
     return chance
 
 
-def _placed(chance: float, merged: int, units: int, first: int, steps: int, random: Any) -> tuple[Any, Any]:
+def _placed(chance: float, merged: int, units: int, first: int, steps: int, random: Any) -> tuple[Any, Any, Any]:
     """Each of steps × units × merged slots has a spike with the same probability: how many, then which."""
     import numpy as np
 
     slots = steps * units * merged
     taken = random.choice(slots, size=random.binomial(slots, chance), replace=False, shuffle=False) if slots else []
-    place_L = np.sort(np.asarray(taken, "int64")) // merged
-    return place_L // units + first, place_L % units
+    place = np.sort(np.asarray(taken, "int64"))
+    repeats = None
+    if merged > 1:
+        place //= merged
+        begin = np.flatnonzero(np.diff(place, prepend=-1))
+        place, repeats = place[begin], np.diff(begin, append=len(place))
+    return place // units + first, place % units, repeats
 
 
-def _drawn(chance: Any, merged: int, first: int, random: Any) -> tuple[Any, Any]:
+def _drawn(chance: Any, merged: int, first: int, random: Any) -> tuple[Any, Any, Any]:
     """Every slot by itself."""
     import numpy as np
 
     if merged == 1:
         step, unit = np.nonzero(random.random(chance.shape) < chance)
-        return step + first, unit
+        return step + first, unit, None
     counts = random.binomial(merged, chance)
     step, unit = np.nonzero(counts)
-    repeats = counts[step, unit]
-    return np.repeat(step + first, repeats), np.repeat(unit, repeats)
+    return step + first, unit, counts[step, unit]
+
+
+def _one_by_one(step_K: Any, unit_K: Any, repeats: Any) -> tuple[Any, Any]:
+    """Every spike by itself."""
+    return (step_K, unit_K) if repeats is None else (step_K.repeat(repeats), unit_K.repeat(repeats))

@@ -79,3 +79,18 @@ class Emitter(Model):
             A unit may be there twice in one step.
         """
         raise NotImplementedError(f"{type(self).__name__} emits nothing")
+
+    def counted(self, units: int, first: int, steps: int, dt_ms: float, random: Any) -> tuple[Any, Any, Any]:
+        """The same spikes, those of one unit in one step together.
+
+        Returns:
+            steps [K], units [K] and how many spikes each of these is, [K], or None where each is one.
+        """
+        import numpy as np
+
+        step_L, unit_L = self.spikes(units, first, steps, dt_ms, random)
+        again = (step_L[1:] == step_L[:-1]) & (unit_L[1:] == unit_L[:-1])
+        if not again.any():
+            return step_L, unit_L, None
+        begin_K = np.flatnonzero(np.r_[True, ~again])
+        return step_L[begin_K], unit_L[begin_K], np.diff(begin_K, append=len(step_L))

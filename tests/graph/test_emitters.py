@@ -52,6 +52,34 @@ def test_poisson_counts_have_the_mean_and_variance_of_their_rate(rate_hz: Any, m
     assert np.all(np.diff(step * 100 + unit) >= (merged == 1))
 
 
+@pytest.mark.parametrize(
+    "model",
+    [
+        PoissonSource(rate_hz=2.0, merged=300),
+        PoissonSource(rate_hz=(800.0,) * 7, merged=5),
+        PoissonSource(rate_hz=40.0),
+        InhomogeneousPoisson(rate_hz=Sine(mean=900.0, amplitude=300.0, frequency_hz=20.0), merged=4),
+        RegularTrain(interval_ms=0.3),
+        SpikeTrain(times_ms=(1.0, 2.0, 1.0, 1.0, 0.5), units=(3, 0, 3, 2, 6)),
+        PoissonSource(rate_hz=0.0, merged=3),
+    ],
+)
+def test_spikes_that_are_counted_are_the_spikes_one_by_one(model: Emitter) -> None:
+    circuit = Circuit(populations={"source": Population(size=7, model=model)})
+    realised = realise(circuit, 5, 0.1)
+    most = 0
+    for block in range(3):
+        step_L, unit_L = realised.spikes("source", block)
+        step_K, unit_K, times = realised.counted("source", block)
+        assert np.all(np.diff(step_K * 7 + unit_K) > 0)
+        times = np.ones(len(step_K), int) if times is None else times
+        np.testing.assert_array_equal(np.repeat(step_K, times), step_L)
+        np.testing.assert_array_equal(np.repeat(unit_K, times), unit_L)
+        most = max(most, times.max(initial=0))
+    several = getattr(model, "merged", 1) > 1 or isinstance(model, SpikeTrain)
+    assert most >= 2 if several and getattr(model, "rate_hz", 1) != 0.0 else most <= 1
+
+
 @pytest.mark.parametrize("rate_hz", [50.0, (50.0,) * 40])
 def test_intervals_of_poisson_trains_are_exponential(rate_hz: Any) -> None:
     step, unit = sent(PoissonSource(rate_hz=rate_hz), 40, 100_000)

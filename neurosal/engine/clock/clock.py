@@ -7,7 +7,7 @@ their target spikes, reset, what synapses do in every step. docs/spiking.md says
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from ctypes import CDLL
 from itertools import pairwise
 from typing import Any
@@ -289,7 +289,7 @@ class Clock:
         """Some steps of which nothing is kept but the state after them."""
         while steps:
             piece = min(steps, BLOCK - self.step_number % BLOCK)
-            self._piece(piece)
+            self._piece(piece, of_sources=False)
             steps -= piece
 
     def _advance(self) -> None:
@@ -323,25 +323,33 @@ class Clock:
         return found
 
     @torch.no_grad()
-    def run(self, steps: int) -> Spikes:
-        """Some steps; for every population its spikes as (step [L], replica [L], unit [L])."""
+    def run(self, steps: int, of: Collection[str] | None = None) -> Spikes:
+        """Some steps; for every population its spikes as (step [L], replica [L], unit [L]).
+
+        Args:
+            of: populations whose spikes are asked for; None for all. Sources may send very many.
+        """
+        names = [name for name in self.units if of is None or name in of]
+        of_sources = any(name in source.first for source in self._sources for name in names)
         parts: list[list[tuple[Tensor, Tensor]]] = [[] for _ in self._groups]
         end = self.step_number + steps
         while self.step_number < end:
             piece = min(end - self.step_number, BLOCK - self.step_number % BLOCK)
-            for mine, entry in zip(parts, self._piece(piece), strict=True):
+            for mine, entry in zip(parts, self._piece(piece, of_sources), strict=True):
                 mine.append(entry)
         result: Spikes = {}
         for group, mine in zip(self._groups, parts, strict=True):
             step, number = self._joined_up(mine)
             for name, first in group.first.items():
+                if name not in names:
+                    continue
                 units = self.units[name]
                 here = (number >= first) & (number < first + self.replicas * units) if len(group.first) > 1 else ...
                 place = number[here] - first
                 replica = place // units
                 found = (step[here], replica, place - replica * units)
                 result[name] = found if isinstance(step, Tensor) else tuple(map(torch.from_numpy, found))  # type: ignore[assignment]
-        return {name: result[name] for name in self.units}
+        return {name: result[name] for name in names}
 
     def _joined_up(self, parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Any, Any]:
         """Steps and numbers of spikes, one after the other. On a processor as arrays of numpy: torch's threads go on
@@ -352,16 +360,17 @@ class Clock:
             return tuple(np.concatenate(column) for column in lists)
         return tuple(torch.cat(column) for column in zip((none, none), *parts, strict=True))  # type: ignore[return-value]
 
-    def _piece(self, steps: int) -> list[tuple[Tensor, Tensor]]:
-        """Steps that lie in one `BLOCK`: of every group its spikes as (step [L], number [L])."""
+    def _piece(self, steps: int, of_sources: bool) -> list[tuple[Tensor, Tensor]]:
+        """Steps that lie in one `BLOCK`: of every group its spikes as (step [L], number [L]), none of sources unless
+        they are asked for."""
         if self._windows is not None and steps >= MANY:
-            return self._at_once(self._windows, steps)
+            return self._at_once(self._windows, steps, of_sources)
         found: list[list[tuple[int, Tensor]]] = [[] for _ in self._groups]
         for _ in range(steps):
             now = self.step_number
             self._advance()
             for entries, group in zip(found, self._groups, strict=True):
-                if len(spikes := group.history[0]):
+                if (of_sources or isinstance(group, Block)) and len(spikes := group.history[0]):
                     entries.append((now, spikes))
         result = []
         none = torch.empty(0, dtype=torch.int64, device=self.device)
@@ -371,20 +380,22 @@ class Clock:
             result.append((step.to(self.device), torch.cat([none, *(some for _, some in entries)])))
         return result
 
-    def _at_once(self, windows: Windows, steps: int) -> list[tuple[Tensor, Tensor]]:
-        start, sent, found = self.step_number, None, []
-        if self._sources:
-            given, sent = self._sources[0].sent(start, steps)
-            found.append(given)
-        found = windows.run(start, steps, [group.history for group in self._groups], sent) + found
+    def _at_once(self, windows: Windows, steps: int, of_sources: bool) -> list[tuple[Tensor, Tensor]]:
+        start = self.step_number
+        sent = self._sources[0].sent(start, steps) if self._sources else None
+        found = windows.run(start, steps, [group.history for group in self._groups], sent)
         result = []
-        for group, (step_L, number_L) in zip(self._groups, found, strict=True):
+        for group, (step_L, number_L) in zip(self._blocks, found, strict=True):
             last = min(steps, group.history.maxlen or 1)
             begin = np.searchsorted(step_L, range(steps - last, steps + 1)).tolist()
             number = torch.from_numpy(number_L)
             late = [number[one:other] for one, other in pairwise(begin)]
-            group.history.extendleft(some.sort().values if isinstance(group, Block) else some.clone() for some in late)
+            group.history.extendleft(some.sort().values for some in late)
             result.append((torch.from_numpy(step_L + np.int64(start)), number))
+        for source in self._sources:
+            source.pass_over(start, steps)
+            given = source.spikes(start, steps) if of_sources else (np.empty(0, "int64"),) * 2
+            result.append((torch.from_numpy(given[0]), torch.from_numpy(given[1])))
         self.step_number = start + steps
         return result
 

@@ -25,6 +25,7 @@ from neurosal.engine.clock.native import Lookup
 
 Array = np.ndarray[Any, Any]
 FEW = 3  # delays that are looked up one by one
+AT_ONCE = 1_000_000  # edges that are counted together
 
 
 @dataclass(frozen=True)
@@ -122,15 +123,14 @@ class Outlets:
                 continue
             if place is None:
                 place = np.arange(edges, dtype="int32")
-            start, size = int(part.begins[0]), len(part.begins) - 1
-            place[start : int(part.begins[-1])] = start + np.argsort(part.delay, kind="stable")
-            delays, which = np.unique(part.delay, return_inverse=True)
-            unit_S = np.repeat(np.arange(size), np.diff(part.begins))
-            counts = np.bincount(which * size + unit_S, minlength=len(delays) * size)
-            begins = start + np.cumsum(counts) - counts
-            for row, delay in enumerate(delays.tolist()):
-                here = slice(row * size, (row + 1) * size)
-                put(delay, part, begins[here], counts[here])
+            start, end = int(part.begins[0]), int(part.begins[-1])
+            delays, counts = _by_delay(part.delay, part.begins - start)
+            # numpy sorts 16 bits digit by digit, and more by comparing.
+            narrow = part.delay.astype("uint16") if delays[-1:].max(initial=0) < 2**16 else part.delay
+            np.add(np.argsort(narrow, kind="stable"), start, out=place[start:end], casting="unsafe")
+            begins = start + np.cumsum(counts).reshape(counts.shape) - counts
+            for delay, begin, count in zip(delays.tolist(), begins, counts, strict=True):
+                put(delay, part, begin, count)
         self._delays = sorted(layers)
         tables = [table for delay in self._delays for table, _ in layers[delay]]
         self.longest = max(self._delays, default=0)
@@ -210,6 +210,24 @@ class Outlets:
         if replica is not None:
             return found[0], found[1], found[2].mul_(replica.index_select(0, spike))
         return found[0], found[1], None
+
+
+def _by_delay(delay_S: Array, begins: Array) -> tuple[Array, Array]:
+    """Which delays there are, sorted, and how many edges of each unit have them, [delays, units]."""
+    delays = np.flatnonzero(np.bincount(delay_S))
+    row_of = np.zeros(int(delays[-1]) + 1 if len(delays) else 1, "int32")
+    row_of[delays] = np.arange(len(delays))
+    units = len(begins) - 1
+    counts = np.zeros((len(delays), units), "int64")
+    first = 0
+    while first < units:  # some units at a time: what is between is small beside the list
+        last = max(int(np.searchsorted(begins, begins[first] + AT_ONCE, side="right")) - 1, first + 1)
+        some = last - first
+        unit_S = np.repeat(np.arange(some), np.diff(begins[first : last + 1]))
+        which = row_of[delay_S[begins[first] : begins[last]]] * np.int64(some) + unit_S
+        counts[:, first:last] = np.bincount(which, minlength=len(delays) * some).reshape(-1, some)
+        first = last
+    return delays, counts
 
 
 def ranges(begin: Tensor, count: Tensor, also: Tensor | None = None) -> tuple[Tensor | None, Tensor | None]:

@@ -1,13 +1,14 @@
 """Sources: populations whose spikes are drawn, or given, and follow from seed and step alone.
 
-Letters: R replicas, L spikes.
+Letters: R replicas, L spikes, K units that spike in a step, however often: a unit that stands for many trains may do so
+more than once.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -18,6 +19,27 @@ from neurosal.lower.spiking import Realised
 from neurosal.lower.spiking.realising import BLOCK
 
 Array = np.ndarray[Any, Any]
+
+
+class Drawn(NamedTuple):
+    """What sources send in some steps: steps from the first on, numbers of units, replicas, and how many spikes each of
+    these is, [K] each; None for `times` where each is one."""
+
+    step: Array
+    number: Array
+    replica: Array
+    times: Array | None = None
+
+    def take(self, which: Any) -> Drawn:
+        """Some of it."""
+        times = None if self.times is None else self.times[which]
+        return Drawn(self.step[which], self.number[which], self.replica[which], times)
+
+    def one_by_one(self) -> tuple[Array, Array]:
+        """Every spike by itself: steps and numbers, [L]."""
+        if self.times is None:
+            return self.step, self.number
+        return self.step.repeat(self.times), self.number.repeat(self.times)
 
 
 class Sources:
@@ -37,7 +59,7 @@ class Sources:
             self.size += len(realised) * realised[0].units(name)
         self._none = torch.empty(0, dtype=torch.int64, device=device)
         self.repeats = False
-        self._block, self._drawn = -1, (np.zeros(0, "int64"), np.zeros(0, "int64"))
+        self._block, self._drawn = -1, Drawn(*(np.zeros(0, "int64") for _ in range(3)))
         self._listed, self._spikes = -1, [self._none]
         self.history: deque[Tensor] = deque(maxlen=1)
 
@@ -45,44 +67,62 @@ class Sources:
         """The spikes of this step."""
         block, place = divmod(now, BLOCK)
         if block != self._listed:
-            step_L, spike_L = self._block_of(block)
+            step_L, number_L = self._block_of(block).one_by_one()
             counts = np.bincount(step_L, minlength=BLOCK).tolist()
-            self._listed, self._spikes = block, list(torch.from_numpy(spike_L).to(self._device).split(counts))
+            self._listed, self._spikes = block, list(torch.from_numpy(number_L).to(self._device).split(counts))
         self.history.appendleft(self._spikes[place])
 
-    def sent(self, start: int, steps: int) -> tuple[tuple[Array, Array], Sent]:
-        """What is sent in some steps, which end before the next `BLOCK` begins: steps from the first on and units,
-        sorted by step; and the same replica by replica."""
-        block, first = divmod(start, BLOCK)
-        step_L, spike_L = self._block_of(block)
-        mine = slice(*np.searchsorted(step_L, [first, first + steps]))
-        step_L, spike_L = step_L[mine] - first, spike_L[mine]
+    def sent(self, start: int, steps: int) -> Sent:
+        """What is sent in some steps, which end before the next `BLOCK` begins."""
+        drawn = self._part(start, steps)
         replicas = len(self._realised)
-        begins = np.array(list(self.first.values()))
-        place = np.searchsorted(begins, spike_L, side="right") - 1
-        units = np.array([self._realised[0].units(name) for name in self.first])
-        replica_L = (spike_L - begins[place]) // units[place]
-        order = np.argsort(replica_L.astype("int32"), kind="stable")
-        counts = np.bincount(replica_L * steps + step_L, minlength=replicas * steps).reshape(replicas, steps)
+        counts = np.bincount(drawn.replica * np.int64(steps) + drawn.step, minlength=replicas * steps)
         ends = np.cumsum(counts).reshape(replicas, steps)
-        begin = np.concatenate([ends[:, :1] - counts[:, :1], ends], axis=1).astype("int64")
-        return (step_L, spike_L), Sent(np.ascontiguousarray(spike_L[order]), begin)
+        begin = np.concatenate([ends[:, :1] - counts.reshape(ends.shape)[:, :1], ends], axis=1).astype("int64")
+        if replicas > 1:
+            drawn = drawn.take(np.argsort(drawn.replica, kind="stable"))
+        times = None if drawn.times is None else np.ascontiguousarray(drawn.times, "int32")
+        return Sent(np.ascontiguousarray(drawn.number, "int64"), times, begin)
 
-    def _block_of(self, block: int) -> tuple[Array, Array]:
-        """Steps, from the first of a block on, and spikes, [L], sorted by step."""
+    def pass_over(self, start: int, steps: int) -> None:
+        """Remember the last of some steps, which end before the next `BLOCK` begins."""
+        last = min(steps, self.history.maxlen or 1)
+        step_L, number_L = self.spikes(start + steps - last, last)
+        counts = np.bincount(step_L - (start + steps - last), minlength=last).tolist()
+        self.history.extendleft(torch.from_numpy(number_L).to(self._device).split(counts))
+
+    def spikes(self, start: int, steps: int) -> tuple[Array, Array]:
+        """Every spike of some steps, which end before the next `BLOCK` begins: steps and numbers, [L], sorted."""
+        step_L, number_L = self._part(start, steps).one_by_one()
+        return step_L + start, number_L
+
+    def _part(self, start: int, steps: int) -> Drawn:
+        """Some steps, from the first on."""
+        block, first = divmod(start, BLOCK)
+        drawn = self._block_of(block)
+        part = drawn.take(slice(*np.searchsorted(drawn.step, [first, first + steps])))
+        return part._replace(step=part.step - first)
+
+    def _block_of(self, block: int) -> Drawn:
+        """Steps from the first of a block on, sorted by step, population, replica and unit."""
         if block == self._block:
             return self._drawn
-        steps, spikes = [], []
+        parts, once = [], True
         for name, first in self.first.items():
             for replica, realised in enumerate(self._realised):
-                step_L, unit_L = realised.spikes(name, block)
-                steps.append(np.asarray(step_L) - block * BLOCK)
-                spikes.append(np.asarray(unit_L) + (first + replica * realised.units(name)))
-        step_L, spike_L = np.concatenate(steps), np.concatenate(spikes)
-        order = np.argsort(step_L.astype("int16"), kind="stable")  # which numpy sorts by digits
-        step_L, spike_L = step_L[order].astype("int64"), spike_L[order].astype("int64")
-        self.repeats |= bool(((step_L[1:] == step_L[:-1]) & (spike_L[1:] == spike_L[:-1])).any())
-        self._block, self._drawn = block, (step_L, spike_L)
+                step_K, unit_K, times_K = realised.counted(name, block)
+                number_K = np.asarray(unit_K, "int64") + (first + replica * realised.units(name))
+                of_K = np.full(len(step_K), replica, "int16")
+                parts.append(((step_K - block * BLOCK).astype("int16"), number_K, of_K, times_K))
+                once &= times_K is None
+        step_K, number_K, replica_K = (np.concatenate(column) for column in list(zip(*parts, strict=True))[:3])
+        times_K = None if once else np.concatenate(
+            [np.ones(len(step), "int32") if times is None else times for step, _, _, times in parts]
+        )  # fmt: skip
+        self._block, self._drawn = block, Drawn(step_K.astype("int64"), number_K, replica_K, times_K)
+        if len(parts) > 1:
+            self._drawn = self._drawn.take(np.argsort(step_K, kind="stable"))  # numpy sorts 16 bits digit by digit
+        self.repeats |= not once
         return self._drawn
 
     def remember(self, steps: int) -> None:

@@ -125,7 +125,7 @@ def part_of(first: int, units: int, edges: Sequence[Edges], start: int, apart: i
         begins.append(at + np.searchsorted(entry.pre, np.arange(units, dtype=entry.pre.dtype)))
         at += len(entry)
     delay: Any = edges[0].delay
-    if not all(isinstance(entry.delay, int) and entry.delay == delay for entry in edges):
+    if len(edges) > 1 and not all(isinstance(entry.delay, int) and entry.delay == delay for entry in edges):
         delay = np.concatenate([np.broadcast_to(entry.delay, len(entry)) for entry in edges])
     return Part(first, np.concatenate([*begins, [at]]), delay, apart)
 

@@ -56,10 +56,21 @@ class Realised:
     def spikes(self, population: str, block: int) -> tuple[Array, Array]:
         """What a source sends in the steps from ``block * BLOCK`` on: steps [L] and units [L], sorted by step, then
         unit. The same whenever and by whomever it is asked."""
+        return self._emitter(population).spikes(*self._asked(population, block))
+
+    def counted(self, population: str, block: int) -> tuple[Array, Array, Array | None]:
+        """The same spikes, those of one unit in one step together: steps [K], units [K], and how many spikes each of
+        these is, [K], or None where each is one."""
+        return self._emitter(population).counted(*self._asked(population, block))
+
+    def _emitter(self, population: str) -> Emitter:
         model = self.circuit.populations[population].model
         assert isinstance(model, Emitter), population
+        return model
+
+    def _asked(self, population: str, block: int) -> tuple[int, int, int, float, np.random.Generator]:
         random = random_of(self.seed, population, "spikes", block)
-        return model.spikes(self.units(population), block * BLOCK, BLOCK, self.dt_ms, random)
+        return self.units(population), block * BLOCK, BLOCK, self.dt_ms, random
 
     def all_spikes(self, population: str, steps: int) -> tuple[Array, Array]:
         """What a source sends in the first steps."""

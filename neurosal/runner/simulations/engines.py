@@ -89,9 +89,8 @@ class OnTorch:
             self._look(now, states, snapshots)
             intervals = [*(one.every for one in plan.states), *(one.every for one in plan.snapshots)]
             ahead = [(now // every + 1) * every for every in intervals]
-            for name, found in clock.run(min([end, *ahead]) - now).items():
-                if name in spikes:
-                    spikes[name].append(found)
+            for name, found in clock.run(min([end, *ahead]) - now, plan.spiking).items():
+                spikes[name].append(found)
         for one in plan.snapshots if end == plan.steps else ():
             self._snapshot(end, one, snapshots)
         seen = Seen({

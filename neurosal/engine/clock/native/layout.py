@@ -58,7 +58,7 @@ class Plan(ctypes.Structure):
 class Known(ctypes.Structure):
     """Spikes that are known before some steps."""
 
-    _fields_ = (*_fields("", "spikes counts"), ("ages", _NUMBER), *_fields("", "sent begin"))
+    _fields_ = (*_fields("", "spikes counts"), ("ages", _NUMBER), *_fields("", "sent times begin"))
 
 
 def address(tensor: Tensor | None) -> int | None:

@@ -87,15 +87,21 @@ struct Wires {
     Number* state;
 };
 
+// Units that spike, and how often each does; once where that is not said.
+struct Some {
+    const int64_t* units;
+    int64_t count;
+    const int32_t* times = nullptr;
+};
+
 // Spikes of one group: of the step `first`, of the one after it, ….
 struct Past {
     Spikes spikes, begin;  // begin[k] of the k-th step, and the end
     int64_t first;
 
-    const int64_t* of(int64_t step, int64_t& count) const {
-        const int64_t k = step - first;
-        count = k < 0 ? 0 : begin[k + 1] - begin[k];
-        return count ? spikes.data() + begin[k] : nullptr;
+    Some of(int64_t step) const {
+        const int64_t k = step - first, count = k < 0 ? 0 : begin[k + 1] - begin[k];
+        return {count ? spikes.data() + begin[k] : nullptr, count};
     }
 };
 
@@ -151,24 +157,23 @@ static void reset(const Block& b, int64_t step, const int64_t* spikes, int64_t c
 // Edges --------------------------------------------------------------------------------------------------------------
 
 struct Range {
-    int32_t begin, end, away;
+    int32_t begin, end, away, times;
 };
 
 constexpr int64_t CHUNK = 256;  // ranges that are looked up before the first is used
 constexpr int64_t AHEAD = 4;    // ranges between the one that is fetched and the one that is used
 constexpr int64_t LINE = 64;    // bytes
 
-// All ranges of edges that spikes reach, delay by delay, row by row, in chunks; spikes_of(k, count) are those of delay k.
+// All ranges of edges that spikes reach, delay by delay, row by row, in chunks; spikes_of(k) are those of delay k.
 template <class Of, class Use>
 static void each(const Outlets& o, Of spikes_of, Use use) {
     Range ranges[CHUNK];
     int64_t found = 0, first = 0;
     for (int64_t k = 0; k < o.delays; ++k) {
-        int64_t count;
-        const int64_t* spikes = spikes_of(k, count);
+        const Some spikes = spikes_of(k);
         for (int64_t row = 0; row < o.rows[k]; ++row, first += o.units)
-            for (int64_t i = 0; i < count; ++i) {
-                int64_t unit = spikes[i], replica = 0;
+            for (int64_t i = 0; i < spikes.count; ++i) {
+                int64_t unit = spikes.units[i], replica = 0;
                 if (o.size) {
                     unit = o.by_replica ? o.by_replica[unit] : unit;
                     replica = unit / o.size;
@@ -177,7 +182,7 @@ static void each(const Outlets& o, Of spikes_of, Use use) {
                 const int32_t begin = o.begin[first + unit], edges = o.count[first + unit];
                 if (!edges) continue;
                 const int32_t away = o.apart ? static_cast<int32_t>(o.apart[first + unit] * replica) : 0;
-                ranges[found++] = {begin, begin + edges, away};
+                ranges[found++] = {begin, begin + edges, away, spikes.times ? spikes.times[i] : 1};
                 if (found == CHUNK) {
                     use(ranges, found);
                     found = 0;
@@ -202,11 +207,12 @@ static void arrive(const Wires& w, Of spikes_of) {
                 soon(ranges[i + AHEAD], w.post);
                 soon(ranges[i + AHEAD], w.weight);
             }
-            for (int32_t k = ranges[i].begin; k < ranges[i].end; ++k) {
-                const int32_t edge = o.place ? o.place[k] : k;
-                const int32_t target = w.post[edge] + ranges[i].away;
-                w.state[target] += w.open ? w.weight[edge] * w.open[target] : w.weight[edge];
-            }
+            for (int32_t time = 0; time < ranges[i].times; ++time)  // not times the weight, which rounds otherwise
+                for (int32_t k = ranges[i].begin; k < ranges[i].end; ++k) {
+                    const int32_t edge = o.place ? o.place[k] : k;
+                    const int32_t target = w.post[edge] + ranges[i].away;
+                    w.state[target] += w.open ? w.weight[edge] * w.open[target] : w.weight[edge];
+                }
         }
     });
 }
@@ -228,19 +234,13 @@ SHARED int64_t update_all(const Block* b, int64_t step, const int64_t* over, int
 SHARED void reset_all(const Block* b, int64_t step, const int64_t* spikes, int64_t count) { reset(*b, step, spikes, count); }
 
 SHARED void arrive_all(const Wires* w, const int64_t* const* spikes, const int64_t* counts) {
-    arrive(*w, [&](int64_t k, int64_t& count) {
-        count = counts[k];
-        return spikes[k];
-    });
+    arrive(*w, [&](int64_t k) { return Some{spikes[k], counts[k]}; });
 }
 
 // How many edges spikes reach.
 SHARED int64_t reached(const Outlets* o, const int64_t* const* spikes, const int64_t* counts) {
     int64_t total = 0;
-    const auto of = [&](int64_t k, int64_t& count) {
-        count = counts[k];
-        return spikes[k];
-    };
+    const auto of = [&](int64_t k) { return Some{spikes[k], counts[k]}; };
     each(*o, of, [&](const Range* ranges, int64_t found) {
         for (int64_t i = 0; i < found; ++i) total += ranges[i].end - ranges[i].begin;
     });
@@ -250,10 +250,7 @@ SHARED int64_t reached(const Outlets* o, const int64_t* const* spikes, const int
 // Which, and, where there is room for it, how far what each stands for is from the same of the first replica.
 SHARED void listed(const Outlets* o, const int64_t* const* spikes, const int64_t* counts, int32_t* edges, int32_t* away) {
     int64_t at = 0;
-    const auto of = [&](int64_t k, int64_t& count) {
-        count = counts[k];
-        return spikes[k];
-    };
+    const auto of = [&](int64_t k) { return Some{spikes[k], counts[k]}; };
     each(*o, of, [&](const Range* ranges, int64_t found) {
         for (int64_t i = 0; i < found; ++i)
             for (int32_t k = ranges[i].begin; k < ranges[i].end; ++k, ++at) {
@@ -280,6 +277,7 @@ struct Known {
     const int64_t* counts;         // [groups, ages]
     int64_t ages;
     const int64_t* sent;   // of all sources
+    const int32_t* times;  // of each of these; or none, where each is one spike
     const int64_t* begin;  // [replicas, steps + 1] in it
 };
 
@@ -306,36 +304,36 @@ static void run(const Plan& plan, const Known& known, int64_t replica, int64_t s
         }
     }
     const int64_t* begin = known.begin + replica * (steps + 1);
+    const auto sent = [&](int64_t k) {
+        return Some{known.sent + begin[k], begin[k + 1] - begin[k], known.times ? known.times + begin[k] : nullptr};
+    };
     for (int64_t step = start; step < start + steps; ++step) {
-        int64_t count;
         for (int64_t g = 0; g < plan.blocks; ++g) {
             const Block& b = plan.block[g];
             if (b.refractory) {
-                const int64_t* over = past[g].of(step - b.refractory, count);
-                gate(b, over, count, 1);
+                const Some over = past[g].of(step - b.refractory);
+                gate(b, over.units, over.count, 1);
             }
             for (int64_t p = 0; p < b.group.populations; ++p)
                 update(b, step, replica, p, [&](int64_t number) { past[g].spikes.push_back(number); });
             past[g].begin.push_back(past[g].spikes.size());
-            const int64_t* spikes = past[g].of(step, count);
-            gate(b, spikes, count, 0);
-            for (int64_t i = 0; i < count; ++i) {
+            const Some spikes = past[g].of(step);
+            gate(b, spikes.units, spikes.count, 0);
+            for (int64_t i = 0; i < spikes.count; ++i) {
                 records[g].step.push_back(static_cast<int16_t>(step - start));
-                records[g].number.push_back(spikes[i]);
+                records[g].number.push_back(spikes.units[i]);
             }
-        }
-        if (plan.groups > plan.blocks) {
-            Past& mine = past[plan.blocks];
-            mine.spikes.insert(mine.spikes.end(), known.sent + begin[step - start], known.sent + begin[step - start + 1]);
-            mine.begin.push_back(mine.spikes.size());
         }
         for (int64_t k = 0; k < plan.wires; ++k) {
             const Wires& w = plan.wire[k];
-            arrive(w, [&](int64_t delay, int64_t& n) { return past[w.group].of(step - w.outlets.delay[delay], n); });
+            arrive(w, [&](int64_t k) {
+                const int64_t then = step - w.outlets.delay[k];
+                return w.group < plan.blocks || then < start ? past[w.group].of(then) : sent(then - start);
+            });
         }
         for (int64_t g = 0; g < plan.blocks; ++g) {
-            const int64_t* spikes = past[g].of(step, count);
-            reset(plan.block[g], step, spikes, count);
+            const Some spikes = past[g].of(step);
+            reset(plan.block[g], step, spikes.units, spikes.count);
         }
     }
 }

@@ -1,6 +1,7 @@
 """Many steps of one replica after the other: its state stays in the cache, and threads do not wait for each other.
 
-For circuits in which nothing happens but what `Units` and `Adding` do, and sources. Letters: R replicas, L spikes.
+For circuits in which nothing happens but what `Units` and `Adding` do, and sources. Letters: R replicas, L spikes, K
+units that spike in a step, however often.
 """
 
 from __future__ import annotations
@@ -25,10 +26,12 @@ Found = tuple[Array, Array]  # steps from the first on, and numbers of units, [L
 
 
 class Sent(NamedTuple):
-    """What sources send: spikes of all replicas, [L], replica by replica in order of steps, and where those of each
-    step begin and the last ones end, [R, steps + 1]."""
+    """What sources send: units of all replicas, [K], replica by replica in order of steps, how many spikes each of
+    these is, int32 [K] (None where each is one), and where those of each step begin and the last ones end,
+    [R, steps + 1]."""
 
-    spikes: Array
+    units: Array
+    times: Array | None
     begin: Array
 
 
@@ -77,9 +80,9 @@ class Windows:
             some[age].data_ptr() if age < len(some) else None for some in lists for age in range(ages)
         )
         counts = layout.numbers(len(some[age]) if age < len(some) else 0 for some in lists for age in range(ages))
-        sent = sent or Sent(np.zeros(0, "int64"), np.zeros((self._replicas, steps + 1), "int64"))
-        known = layout.Known(ctypes.addressof(spikes), ctypes.addressof(counts), ages, sent.spikes.ctypes.data,
-                             sent.begin.ctypes.data)  # fmt: skip
+        sent = sent or Sent(np.zeros(0, "int64"), None, np.zeros((self._replicas, steps + 1), "int64"))
+        given = (None if array is None else array.ctypes.data for array in sent)
+        known = layout.Known(ctypes.addressof(spikes), ctypes.addressof(counts), ages, *given)
 
         def some(part: tuple[int, int]) -> list[Found]:
             return self._taken(self._program.run_some(

@@ -16,6 +16,7 @@ from neurosal.graph import (
     Dynamical,
     Dynamics,
     ExponentialDrive,
+    FixedTotal,
     Jump,
     Own,
     PoissonSource,
@@ -67,6 +68,7 @@ def network(**fields: Any) -> Circuit:
         projections={
             "noise_to_left": edge("noise", "left", 1.0, 4.0, synapse=Jump()),
             "noise_to_right": edge("noise", "right", 1.0, 4.0, delay_ms=Uniform(low=0.0, high=3.0)),
+            "noise_twice": edge("noise", "right", 0.1, 0.3, wiring=FixedTotal(synapses=900), delay_ms=0.1),
             "few_to_moving": edge("few", "moving", 0.5, 2.0, delay_ms=0.0),
             "left_to_right": edge("left", "right", -2.0, 3.0, delay_ms=Uniform(low=0.0, high=0.2)),
             "right_to_left": edge("right", "left", -2.0, 2.0, delay_ms=1.2),
