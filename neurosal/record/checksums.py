@@ -82,6 +82,18 @@ class Checksum:
             start = self._extend(flat[begin : begin + PIECE], start)
         return start
 
+    def of_pages(self, block: Bytes, page: int) -> list[int]:
+        """Checksum of each page of some replicas' rows, [replicas, rows, ...], each contiguous, of whole pages.
+
+        Args:
+            page: bytes of one, of one replica.
+        """
+        of = self._extend if page <= PIECE else self.of
+        rows = [[of(part, 0) for part in one.reshape(-1).view(np.uint8).reshape(-1, page)] for one in block]
+        together = np.array(rows, dtype="<u4").T.tobytes()
+        size = 4 * len(rows)
+        return [of(together[at : at + size], 0) for at in range(0, len(together), size)]
+
     def of_file(self, path: Path) -> int:
         """Checksum of a file, read in pieces."""
         total = 0
@@ -113,6 +125,12 @@ class Log:
         """Note a full page, or a file that is written once; `path` is the first part of its key."""
         entry = _FIELDS.pack(path, replica, page, total)
         self._new += entry + self.checksum.of(entry).to_bytes(4, "little")
+
+    def add_pages(self, path: int, totals: Iterable[int], replica: int, page: int) -> None:
+        """Note full pages one after the other."""
+        pack, of = _FIELDS.pack, self.checksum.of
+        entries = [pack(path, replica, number, total) for number, total in enumerate(totals, page)]
+        self._new += b"".join([entry + of(entry).to_bytes(4, "little") for entry in entries])
 
     def flush(self) -> None:
         """Write what is new past what is committed. The commit must follow."""

@@ -18,6 +18,7 @@ from neurosal.record.nodes import write_metadata
 from neurosal.record.root import Metadata
 
 PAGE_BYTES = 2**12  # rows share a checksum up to this: so much is lost with a damaged byte, at least
+WRITE_BYTES = 2**16
 
 
 class GrowingArray:
@@ -72,6 +73,13 @@ class GrowingArray:
         while done < rows:
             part, within = divmod(offset + done, self.page_rows)
             page = chunk * self.pages + part
+            if not within and self.row_bytes and (whole := (rows - done) // self.page_rows):
+                count = whole * self.page_rows
+                sums = self._log.checksum.of_pages(block[:, done : done + count], self.page_rows * self.row_bytes)
+                self._log.add_pages(self._key, sums, replica, page)
+                done += count
+                self._running[replica] = []
+                continue
             count = min(self.page_rows - within, self.chunk_rows - offset - done, rows - done)
             sums = self._running_sums(replica, page, within) if within else [0] * len(block)
             sums = [of(one, start) for one, start in zip(block[:, done : done + count], sums, strict=True)]
@@ -204,7 +212,8 @@ class GrowingArray:
 
 
 def write_at(descriptor: int, block: np.ndarray[Any, Any], offset: int) -> None:
-    """Write a contiguous block at an offset of a file."""
+    """Write a contiguous block at an offset of a file, in pieces: to find memory for a large one some systems take
+    ten times as long."""
     view = block.reshape(-1).view(np.uint8).data
     if faults.armed():
         half = len(view) // 2
@@ -217,5 +226,5 @@ def write_at(descriptor: int, block: np.ndarray[Any, Any], offset: int) -> None:
 def _write_all(descriptor: int, view: memoryview, offset: int) -> int:
     done = 0
     while done < len(view):
-        done += os.pwrite(descriptor, view[done:], offset + done)
+        done += os.pwrite(descriptor, view[done : done + WRITE_BYTES], offset + done)
     return done
