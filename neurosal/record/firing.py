@@ -5,7 +5,7 @@ Letters: R replicas, U units, K units of a sample, L events, B bins.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,9 @@ from neurosal.stats.base.activity import over
 
 SAMPLE = 100  # units whose counts are correlated, evenly spaced over a population
 RECENT_MS = 100.0  # what "in the last windows" covers at least
+# Of one unit, side by side: step of the last spike; how many intervals, their sum and that of their squares, in steps,
+# which as whole numbers are exact.
+UNIT: np.dtype[Any] = np.dtype([("last", "i8"), ("intervals", "i8"), ("sum", "f8"), ("squares", "f8")])
 
 Array = np.ndarray[Any, Any]
 
@@ -41,6 +44,10 @@ class Firing:
         bin_ms: of counts.
         settle_ms: left out at the beginning.
         window_ms: of the windows that come.
+        summing: what makes the sums in place of numpy, to the same numbers. Called with those of units, all others by
+            name, the place of each unit in the sample, and the steps of bins and of the settling time, it gives a
+            function of the first step of the bin that is not full, how many bins are by then, steps and units of
+            spikes, and where those of each replica begin and the last ones end.
 
     Example:
         >>> firing = Firing(1, 2, dt_ms=1.0)
@@ -50,18 +57,17 @@ class Firing:
     """
 
     def __init__(self, replicas: int, units: int, *, dt_ms: float, bin_ms: float = 5.0, settle_ms: float = 0.0,
-                 window_ms: float = 100.0) -> None:  # fmt: skip
+                 window_ms: float = 100.0, summing: Callable[..., Any] | None = None) -> None:  # fmt: skip
         self.replicas, self.units, self.dt_ms = replicas, units, dt_ms
         self.bin, self.settle = max(1, round(bin_ms / dt_ms)), round(settle_ms / dt_ms)
         chosen = np.unique(np.linspace(0, units - 1, min(units, SAMPLE)).round().astype("int64"))
         self._place = np.full(units, -1)
         self._place[chosen] = np.arange(len(chosen))
         kept = len(chosen)
+        of_units = np.zeros(replicas * units, UNIT)
+        of_units["last"] = -1
         self._tensors: dict[str, Array] = {
-            "last": np.full(replicas * units, -1, "int64"),  # step of the last spike
-            "intervals": np.zeros(replicas * units, "int64"),
-            "sum": np.zeros(replicas * units),  # of intervals, in steps: whole numbers, so exact
-            "squares": np.zeros(replicas * units),
+            **{name: of_units[name] for name in UNIT.names or ()},
             "events": np.zeros(replicas, "int64"),  # from the very start
             "spikes": np.zeros(replicas, "int64"),  # since the settling time
             "pending": np.zeros((replicas, kept + 1)),  # counts of the bin that is not full; the last of all units
@@ -73,25 +79,38 @@ class Firing:
             "done": np.array([self.settle, 0], "int64"),  # first step of the bin that is not full; full bins
         }
         self._stop = 0
+        self._summing = summing and summing(of_units, self._tensors, self._place, self.bin, self.settle)
 
     def add(self, start: int, stop: int, step: Array, replica: Array, unit: Array) -> None:
-        """The spikes of a window of steps, in order of steps."""
-        kept, tensors = self._place.max() + 1, self._tensors
+        """The spikes of a window of steps, replica by replica, in order of steps in each."""
+        assert (replica[1:] >= replica[:-1]).all(), "spikes come replica by replica"
+        tensors = self._tensors
         recent, of = tensors["recent"], tensors["recent_steps"]
         recent[:, :-1], of[:-1] = recent[:, 1:].copy(), of[1:].copy()
-        recent[:, -1], of[-1] = np.bincount(replica, minlength=self.replicas), stop - start
+        begin = np.searchsorted(replica, np.arange(self.replicas + 1, dtype=replica.dtype))
+        recent[:, -1], of[-1] = np.diff(begin), stop - start
         self._stop = stop
         tensors["events"] += recent[:, -1]
         if start < self.settle:
             later = step >= self.settle
             np.maximum.at(tensors["last"], replica[~later] * self.units + unit[~later], step[~later])
             step, replica, unit = step[later], replica[later], unit[later]
-        tensors["spikes"] += np.bincount(replica, minlength=self.replicas)
+            begin = np.searchsorted(replica, np.arange(self.replicas + 1, dtype=replica.dtype))
+        tensors["spikes"] += np.diff(begin)
+        first, bins = (int(number) for number in tensors["done"])
+        full = max(0, stop - first) // self.bin
+        tensors["done"][:] = first + full * self.bin, bins + full
+        if self._summing:
+            self._summing(first, full, step, unit, begin)
+        else:
+            self._add(first, full, step, replica, unit)
+
+    def _add(self, first: int, full: int, step: Array, replica: Array, unit: Array) -> None:
+        """Intervals, and counts in bins."""
+        kept, tensors = self._place.max() + 1, self._tensors
         order = ordered(unit)
         order = order[ordered(replica[order])]
         self._add_intervals(step[order], replica[order] * self.units + unit[order])
-        first, bins = (int(number) for number in tensors["done"])
-        full = max(0, stop - first) // self.bin
         bin_L = (step - first) // self.bin
         counts = np.zeros((self.replicas, kept + 1, full + 1))
         place_L = self._place[unit]
@@ -106,7 +125,6 @@ class Firing:
         tensors["counts"] += whole.sum(-1)
         tensors["products"] += whole[:, :kept] @ whole[:, :kept].swapaxes(1, 2)
         tensors["population_squares"] += (whole[:, kept] ** 2).sum(-1)
-        tensors["done"][:] = first + full * self.bin, bins + full
 
     def _add_intervals(self, step: Array, who: Array) -> None:
         """Spikes by unit, and of each in order of steps."""

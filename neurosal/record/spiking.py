@@ -59,7 +59,8 @@ class SpikeRecord:
         """Say that a simulation which was resumed stands at `stop_ms`: no window may begin before."""
         self._stop_ms = stop_ms
 
-    def put(self, start_ms: float, stop_ms: float, *, step: int, time_ms: Any, unit: Any, replica: Any = 0) -> None:
+    def put(self, start_ms: float, stop_ms: float, *, step: int, time_ms: Any, unit: Any, replica: Any = 0,
+            in_order: bool = False) -> None:  # fmt: skip
         """Record all spikes of a window of time, from `start_ms` up to but not at `stop_ms`; it may have none.
 
         Args:
@@ -68,18 +69,15 @@ class SpikeRecord:
             time_ms: [L], in any order.
             unit: [L].
             replica: [L], or one for all.
+            in_order: whether they are known to be what they should, sorted by replica, time and unit.
         """
         assert self._stop_ms <= start_ms < stop_ms, f"a window from {start_ms} to {stop_ms} after {self._stop_ms}"
         time_L, unit_L = np.asarray(time_ms, "float64"), np.asarray(unit, "int32")
         replica_L = np.broadcast_to(np.asarray(replica, "int32"), time_L.shape)
-        limits = {"time": (start_ms, stop_ms), "unit": (0, self._units), "replica": (0, self._replicas)}
-        for (name, (low, high)), values in zip(limits.items(), (time_L, unit_L, replica_L), strict=True):
-            assert ((values >= low) & (values < high)).all(), f"{self._events.path}: a {name} out of [{low}, {high})"
-        if not _in_order(replica_L, time_L, unit_L):
-            order = np.lexsort((unit_L, time_L, replica_L))
-            time_L, unit_L, replica_L = time_L[order], unit_L[order], replica_L[order]
-        events_R = np.bincount(replica_L, minlength=self._replicas)
-        first_R = self._recorder.lengths[self._events.path] + np.cumsum(events_R) - events_R
+        if not in_order:
+            time_L, unit_L, replica_L = self._sorted(start_ms, stop_ms, time_L, unit_L, replica_L)
+        ends = np.searchsorted(replica_L, np.arange(self._replicas + 1, dtype="int32"))
+        events_R, first_R = np.diff(ends), self._recorder.lengths[self._events.path] + ends[:-1]
         kept = self._recorder.extend(
             self._events.path,
             {
@@ -99,6 +97,18 @@ class SpikeRecord:
             },
         )
         self._stop_ms = stop_ms
+
+    def _sorted(
+        self, start_ms: float, stop_ms: float, time_L: Array, unit_L: Array, replica_L: Array
+    ) -> tuple[Array, ...]:
+        """By replica, time and unit, once it is seen that all are within their limits."""
+        limits = {"time": (start_ms, stop_ms), "unit": (0, self._units), "replica": (0, self._replicas)}
+        for (name, (low, high)), values in zip(limits.items(), (time_L, unit_L, replica_L), strict=True):
+            assert ((values >= low) & (values < high)).all(), f"{self._events.path}: a {name} out of [{low}, {high})"
+        if _in_order(replica_L, time_L, unit_L):
+            return time_L, unit_L, replica_L
+        order = np.lexsort((unit_L, time_L, replica_L))
+        return time_L[order], unit_L[order], replica_L[order]
 
 
 def _in_order(*keys: Array) -> bool:

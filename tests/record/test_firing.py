@@ -16,11 +16,13 @@ Array = np.ndarray[Any, Any]
 
 
 def spikes(units: int, steps: int, replicas: int = 2, seed: int = 0) -> tuple[Array, Array, Array]:
-    """Spikes in order of steps, some shared by all units, so that counts are correlated."""
+    """Steps, replicas and units of spikes, replica by replica; some shared by all units, so that counts are
+    correlated."""
     random = np.random.default_rng(seed)
     fired = random.random((steps, replicas, units)) < 0.02
     fired |= (random.random((steps, replicas, 1)) < 0.02) & (random.random((steps, replicas, units)) < 0.5)
-    return np.nonzero(fired)
+    replica, step, unit = np.nonzero(fired.swapaxes(0, 1))
+    return step, replica, unit
 
 
 def summed(firing: Firing, found: tuple[Array, Array, Array], steps: int, window: int, start: int = 0) -> Firing:
@@ -55,6 +57,11 @@ def test_sums_over_windows_equal_statistics_of_all_spikes(units: int, window: in
         assert expected > 0.02
         assert result[schema.CORRELATION][replica] == pytest.approx(expected, rel=1e-9)
         assert result[schema.POPULATION_FANO][replica] == pytest.approx(base.population_fano(counts), rel=1e-9)
+
+
+def test_spikes_in_another_order_are_not_summed_up() -> None:
+    with pytest.raises(AssertionError, match="replica by replica"):
+        Firing(2, 3, dt_ms=1.0).add(0, 10, np.array([1, 2]), np.array([1, 0]), np.array([0, 0]))
 
 
 def test_the_rate_of_late_is_that_of_the_last_windows() -> None:

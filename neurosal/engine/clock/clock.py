@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from ctypes import CDLL
-from itertools import pairwise
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from neurosal.engine.clock.blocks import Block, grouped
 from neurosal.engine.clock.laws import law_of
-from neurosal.engine.clock.native import Windows, built
+from neurosal.engine.clock.native import Summing, Windows, built
 from neurosal.engine.clock.outlets import Numbers
 from neurosal.engine.clock.products import Products, complete
 from neurosal.engine.clock.projecting import Projecting
@@ -31,6 +31,7 @@ from neurosal.lower.spiking import Realised
 from neurosal.lower.spiking.realising import BLOCK
 
 MANY = 8  # steps from which they are made at once: to begin costs as much as some steps
+LONG = 4096  # steps of a piece at most: its spikes are kept until its end
 Spikes = dict[str, tuple[Tensor, Tensor, Tensor]]
 
 
@@ -184,7 +185,9 @@ class Clock:
         if self._sources:
             first = self._sources[0].first
             sources = list(first.values()), [self.units[name] for name in first]
-        return Windows(self._program, [block.native for block in self._blocks if block.native is not None], sources,
+        names = [name for block in self._blocks for name in block.first]
+        blocks = [block.native for block in self._blocks if block.native is not None]
+        return Windows(self._program, names, blocks, sources,
                        [(adding, group) for adding, group in wires if adding is not None],
                        [group.history.maxlen or 1 for group in self._groups], self.replicas)  # fmt: skip
 
@@ -287,10 +290,14 @@ class Clock:
     @torch.no_grad()
     def advance(self, steps: int) -> None:
         """Some steps of which nothing is kept but the state after them."""
-        while steps:
-            piece = min(steps, BLOCK - self.step_number % BLOCK)
-            self._piece(piece, of_sources=False)
-            steps -= piece
+        end = self.step_number + steps
+        while self.step_number < end:
+            piece = self._until(end)
+            if self._windows is not None and piece >= MANY:
+                self._at_once(self._windows, piece, ())
+                continue
+            for _ in range(piece):
+                self._advance()
 
     def _advance(self) -> None:
         now = self.step_number
@@ -324,80 +331,109 @@ class Clock:
 
     @torch.no_grad()
     def run(self, steps: int, of: Collection[str] | None = None) -> Spikes:
-        """Some steps; for every population its spikes as (step [L], replica [L], unit [L]).
+        """Some steps; for every population its spikes as (step [L], replica [L], unit [L]), in order of steps.
 
         Args:
             of: populations whose spikes are asked for; None for all. Sources may send very many.
         """
-        names = [name for name in self.units if of is None or name in of]
-        of_sources = any(name in source.first for source in self._sources for name in names)
-        parts: list[list[tuple[Tensor, Tensor]]] = [[] for _ in self._groups]
-        end = self.step_number + steps
+        start = self.step_number
+        found = self.events(steps, of)
+        if self._windows is None:
+            return found
+        kind = np.int16 if steps < 2**15 else np.int64  # numpy sorts small ones by digits
+        orders = {name: np.argsort((step.numpy() - start).astype(kind), kind="stable")
+                  for name, (step, _, _) in found.items()}  # fmt: skip
+        return {name: tuple(column[orders[name]].long() for column in columns)  # type: ignore[misc]
+                for name, columns in found.items()}  # fmt: skip
+
+    @torch.no_grad()
+    def events(self, steps: int, of: Collection[str] | None = None) -> Spikes:
+        """The same in the order in which they are found: of each replica in order of steps, and of units in a step; of
+        several replicas by steps, or replica by replica in pieces."""
+        wanted = [name for name in self.units if of is None or name in of]
+        pieces, end = [], self.step_number + steps
         while self.step_number < end:
-            piece = min(end - self.step_number, BLOCK - self.step_number % BLOCK)
-            for mine, entry in zip(parts, self._piece(piece, of_sources), strict=True):
-                mine.append(entry)
+            pieces.append(self._piece(self._until(end), wanted))
         result: Spikes = {}
-        for group, mine in zip(self._groups, parts, strict=True):
-            step, number = self._joined_up(mine)
-            for name, first in group.first.items():
-                if name not in names:
-                    continue
-                units = self.units[name]
-                here = (number >= first) & (number < first + self.replicas * units) if len(group.first) > 1 else ...
-                place = number[here] - first
-                replica = place // units
-                found = (step[here], replica, place - replica * units)
-                result[name] = found if isinstance(step, Tensor) else tuple(map(torch.from_numpy, found))  # type: ignore[assignment]
-        return {name: result[name] for name in names}
+        for name in wanted:
+            columns = zip(*(piece[name] for piece in pieces), strict=True) if pieces else [()] * 3
+            result[name] = tuple(map(self._joined_up, columns))  # type: ignore[assignment]
+        return result
 
-    def _joined_up(self, parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Any, Any]:
-        """Steps and numbers of spikes, one after the other. On a processor as arrays of numpy: torch's threads go on
-        for a while after an operation, looking for more to do, where others could make use of the core."""
+    def _until(self, end: int) -> int:
+        """Steps that are made as one piece."""
+        if self._windows is not None and not self._sources:
+            return min(end - self.step_number, LONG)
+        return min(end - self.step_number, BLOCK - self.step_number % BLOCK)
+
+    def _joined_up(self, parts: Sequence[Tensor]) -> Tensor:
+        """Columns, one after the other. On a processor as arrays of numpy: torch's threads go on for a while after an
+        operation, looking for more to do, where others could make use of the core."""
+        if len(parts) == 1:
+            return parts[0]
         none = torch.empty(0, dtype=torch.int64, device=self.device)
+        if not parts:
+            return none
         if self._on_processor:
-            lists = ([some.numpy() for some in column] for column in zip((none, none), *parts, strict=True))
-            return tuple(np.concatenate(column) for column in lists)
-        return tuple(torch.cat(column) for column in zip((none, none), *parts, strict=True))  # type: ignore[return-value]
+            return torch.from_numpy(np.concatenate([part.numpy() for part in parts]))
+        return torch.cat([*parts])
 
-    def _piece(self, steps: int, of_sources: bool) -> list[tuple[Tensor, Tensor]]:
-        """Steps that lie in one `BLOCK`: of every group its spikes as (step [L], number [L]), none of sources unless
-        they are asked for."""
+    def _piece(self, steps: int, wanted: Collection[str]) -> Spikes:
+        """Steps that lie in one `BLOCK`, where there are sources."""
         if self._windows is not None and steps >= MANY:
-            return self._at_once(self._windows, steps, of_sources)
-        found: list[list[tuple[int, Tensor]]] = [[] for _ in self._groups]
+            return self._at_once(self._windows, steps, wanted)
+        groups = [group for group in self._groups if not group.first.keys().isdisjoint(wanted)]
+        found: list[list[tuple[int, Tensor]]] = [[] for _ in groups]
         for _ in range(steps):
             now = self.step_number
             self._advance()
-            for entries, group in zip(found, self._groups, strict=True):
-                if (of_sources or isinstance(group, Block)) and len(spikes := group.history[0]):
+            for entries, group in zip(found, groups, strict=True):
+                if len(spikes := group.history[0]):
                     entries.append((now, spikes))
-        result = []
+        result: Spikes = {}
         none = torch.empty(0, dtype=torch.int64, device=self.device)
-        for entries in found:
+        for entries, group in zip(found, groups, strict=True):
             counts = torch.tensor([len(some) for _, some in entries], dtype=torch.int64)
             step = torch.repeat_interleave(torch.tensor([now for now, _ in entries], dtype=torch.int64), counts)
-            result.append((step.to(self.device), torch.cat([none, *(some for _, some in entries)])))
+            numbers = torch.cat([none, *(some for _, some in entries)])
+            result |= self._parted(group, step.to(self.device), numbers, wanted)
         return result
 
-    def _at_once(self, windows: Windows, steps: int, of_sources: bool) -> list[tuple[Tensor, Tensor]]:
+    def _parted(self, group: Block | Sources, step: Tensor, number: Tensor, wanted: Collection[str]) -> Spikes:
+        """Spikes of a group, by population."""
+        result: Spikes = {}
+        columns: tuple[Any, Any] = (step.numpy(), number.numpy()) if self._on_processor else (step, number)
+        for name, first in group.first.items():
+            if name not in wanted:
+                continue
+            units, (when, place) = self.units[name], columns
+            if len(group.first) > 1:
+                here = (place >= first) & (place < first + self.replicas * units)
+                when, place = when[here], place[here]
+            place = place - first
+            replica = place // units
+            found = (when, replica, place - replica * units)
+            result[name] = tuple(map(torch.from_numpy, found)) if self._on_processor else found  # type: ignore[assignment]
+        return result
+
+    def _at_once(self, windows: Windows, steps: int, wanted: Collection[str]) -> Spikes:
         start = self.step_number
         sent = self._sources[0].sent(start, steps) if self._sources else None
-        found = windows.run(start, steps, [group.history for group in self._groups], sent)
-        result = []
-        for group, (step_L, number_L) in zip(self._blocks, found, strict=True):
-            last = min(steps, group.history.maxlen or 1)
-            begin = np.searchsorted(step_L, range(steps - last, steps + 1)).tolist()
-            number = torch.from_numpy(number_L)
-            late = [number[one:other] for one, other in pairwise(begin)]
-            group.history.extendleft(some.sort().values for some in late)
-            result.append((torch.from_numpy(step_L + np.int64(start)), number))
+        result, ends = windows.run(start, steps, [group.history for group in self._groups], sent, wanted)
         for source in self._sources:
             source.pass_over(start, steps)
-            given = source.spikes(start, steps) if of_sources else (np.empty(0, "int64"),) * 2
-            result.append((torch.from_numpy(given[0]), torch.from_numpy(given[1])))
+            if not source.first.keys().isdisjoint(wanted):
+                step_L, number_L = source.spikes(start, steps)
+                result |= self._parted(source, torch.from_numpy(step_L), torch.from_numpy(number_L), wanted)
+        for block, spikes in zip(self._blocks, ends, strict=True):
+            block.history.extendleft(reversed(spikes))
         self.step_number = start + steps
         return result
+
+    @property
+    def summing(self) -> Callable[..., Summing] | None:
+        """What sums up how populations fire, for `neurosal.record.firing.Firing`; None without a program."""
+        return None if self._program is None else partial(Summing, self._program)
 
     def _sums(self, block: Block) -> dict[int, Tensor]:
         """What a block hears all the time, from the state at the start of the step, by number of its input."""

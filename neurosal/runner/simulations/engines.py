@@ -6,13 +6,14 @@ Letters: R replicas, U units, S synapses, L events, T times.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 
 from neurosal.lower.spiking import Realised
+from neurosal.record.firing import ordered
 from neurosal.runner.simulations.planning import Plan, Snapshots, Watched
 
 Array = np.ndarray[Any, Any]
@@ -23,7 +24,7 @@ class Seen:
     """What was to be seen in some steps.
 
     Attributes:
-        spikes: population → steps, replicas and units [L], in order of steps.
+        spikes: population → steps, replicas and units [L], replica by replica, in order of steps and of units.
         states: for each `Watched`, steps [T] and variable → [R, T, U].
         snapshots: for each `Snapshots`, steps [T] and variable ("w" too) → each replica's [T, S].
         finite: which replicas' state is, [R].
@@ -42,11 +43,13 @@ class Engine(Protocol):
         seconds: of building, compiling and simulating so far.
         realised: circuits with their numbers, one a replica.
         piece: steps that are best made together: whole windows, or all.
+        summing: what sums up how populations fire faster than numpy; None for nothing.
     """
 
     seconds: dict[str, float]
     realised: Sequence[Realised]
     piece: int
+    summing: Callable[..., Any] | None
 
     def advance(self, steps: int) -> Seen:
         """Some steps more."""
@@ -70,6 +73,7 @@ class OnTorch:
         began = time.perf_counter()
         more = {"compiled": True} if compiled else {}
         self.clock = Clock(realised, dtype=getattr(torch, dtype), device=device, **more)
+        self.summing = self.clock.summing
         compiling = self.clock.compile_seconds
         self.seconds = {"build": time.perf_counter() - began - compiling, "compile": compiling, "simulate": 0.0}
         self._units = {watched: torch.tensor(watched.units, device=self.clock.device) for watched in plan.states}
@@ -89,13 +93,12 @@ class OnTorch:
             self._look(now, states, snapshots)
             intervals = [*(one.every for one in plan.states), *(one.every for one in plan.snapshots)]
             ahead = [(now // every + 1) * every for every in intervals]
-            for name, found in clock.run(min([end, *ahead]) - now, plan.spiking).items():
+            for name, found in clock.events(min([end, *ahead]) - now, plan.spiking).items():
                 spikes[name].append(found)
         for one in plan.snapshots if end == plan.steps else ():
             self._snapshot(end, one, snapshots)
         seen = Seen({
-            name: tuple(np.concatenate([part.cpu().numpy() for part in parts]) for parts in zip(*found, strict=True))
-            for name, found in spikes.items()
+            name: by_replica(*(_joined(parts) for parts in zip(*found, strict=True))) for name, found in spikes.items()
         })  # fmt: skip
         for watched, rows in states.items():
             values = torch.stack([torch.stack(values) for _, values in rows]).cpu().numpy() if rows else None
@@ -138,7 +141,7 @@ class OnTorch:
 
         values = [value for state in self.clock.state.values() for value in state.values()]
         if self.clock.device.type == "cpu":
-            known = [np.isfinite(value.numpy()).all(-1) for value in values]
+            known = [_finite_rows(value.numpy()) for value in values]
             return np.logical_and.reduce(known) if known else np.ones(self.clock.replicas, bool)
         every = [torch.isfinite(value).all(-1) for value in values]
         found: Array = torch.stack(every).all(0).cpu().numpy() if every else np.ones(self.clock.replicas, bool)
@@ -153,6 +156,33 @@ class OnTorch:
         import torch
 
         self.clock.load_state_dict({name: torch.as_tensor(np.array(value)) for name, value in state.items()})
+
+
+def _finite_rows(values: Array) -> Array:
+    """Whether all of a row are: a sum of them is not if one of them is not, and to add up is faster than to look."""
+    with np.errstate(all="ignore"):
+        found: Array = np.isfinite(values.sum(-1))
+    if not found.all():
+        found = np.asarray(np.isfinite(values).all(-1))
+    return found
+
+
+def by_replica(step_L: Array, replica_L: Array, unit_L: Array) -> tuple[Array, Array, Array]:
+    """Spikes replica by replica, of each as they were."""
+    if bool((replica_L[1:] >= replica_L[:-1]).all()):
+        return step_L, replica_L, unit_L
+    order = ordered(replica_L)
+    return step_L[order], replica_L[order], unit_L[order]
+
+
+def _joined(parts: Sequence[Any]) -> Array:
+    """On a device, parts are joined before they are brought from there."""
+    if len(parts) > 1 and parts[0].device.type != "cpu":
+        import torch
+
+        parts = [torch.cat([*parts])]
+    found: Array = parts[0].cpu().numpy() if len(parts) == 1 else np.concatenate([part.numpy() for part in parts])
+    return found
 
 
 def _laid(values: Any, place: int, watched: Watched, replicas: int) -> Array:

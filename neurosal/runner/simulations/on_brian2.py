@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ class OnBrian2:
 
     def __init__(self, realised: Sequence[Realised], plan: Plan, *, mode: str) -> None:
         self.realised, self._plan, self._mode = realised, plan, mode
+        self.summing: Callable[..., Any] | None = None
         self.step, alone = 0, mode == "standalone"
         self.piece = plan.steps if alone else WINDOWS * plan.window
         self.seconds = dict.fromkeys(("build", "compile", "simulate"), 0.0)
@@ -120,7 +121,7 @@ def _traces(plan: Plan) -> dict[str, Trace]:
 
 
 def _joined(parts: Sequence[Sequence[Ran]], population: str) -> tuple[Array, Array, Array]:
-    """Spikes of all replicas in order of steps."""
+    """Spikes of all replicas, replica by replica in order of steps and units."""
     steps, replicas, units = [], [], []
     for ran in parts:
         for replica, one in enumerate(ran):
@@ -129,7 +130,7 @@ def _joined(parts: Sequence[Sequence[Ran]], population: str) -> tuple[Array, Arr
             units.append(unit_L)
             replicas.append(np.full(len(step_L), replica))
     step_L, replica_L, unit_L = (np.concatenate(entry).astype("int64") for entry in (steps, replicas, units))
-    order = np.lexsort((unit_L, replica_L, step_L))
+    order = np.lexsort((unit_L, step_L, replica_L))
     return step_L[order], replica_L[order], unit_L[order]
 
 

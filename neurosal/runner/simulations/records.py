@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from neurosal.record import schema
-from neurosal.record.firing import Firing, ordered
+from neurosal.record.firing import Firing
 from neurosal.record.spiking import SpikeRecord
 from neurosal.runner.simulations.engines import Engine, Seen
 from neurosal.runner.simulations.planning import Plan, Snapshots, Watched
 from neurosal.settings import Simulation
 
 Array = np.ndarray[Any, Any]
+USUAL_HZ, FEW = 1.0, 8192  # spikes a second of a unit, and spikes below which a record is taken for short
 ABSENT = -1  # unit at the ends of synapses that a replica has not
 
 
@@ -36,10 +37,10 @@ class Records:
         realised = engine.realised
         count = len(realised)
         windows = -(-plan.steps // plan.window)
-        self._spikes = {name: SpikeRecord(recorder, name, plan.populations[name]) for name in plan.recorded}
+        self._spikes = {name: self._record_of(recorder, name, plan, count) for name in plan.recorded}
         self._firing = {
             name: Firing(count, plan.populations[name], dt_ms=simulation.dt_ms, bin_ms=simulation.bin_ms,
-                         settle_ms=simulation.settle_ms, window_ms=simulation.window_ms)
+                         settle_ms=simulation.settle_ms, window_ms=simulation.window_ms, summing=engine.summing)
             for name in plan.spiking
         }  # fmt: skip
         self._judged = [*plan.spiking, *(n for n in realised[0].state if n not in plan.spiking)]
@@ -59,6 +60,12 @@ class Records:
             recorder.declare(group, expected=plan.steps // one.every + 2)
             self._paths[one] = group.path
         self.seconds = time.perf_counter() - began
+
+    def _record_of(self, recorder: Any, name: str, plan: Plan, replicas: int) -> SpikeRecord:
+        """How many spikes there will be nobody knows; few files and many small ones differ by more than that guess."""
+        units = plan.populations[name]
+        expected = round(USUAL_HZ * plan.steps * self.dt_ms * 1e-3 * units * replicas)
+        return SpikeRecord(recorder, name, units, expected=expected if expected > FEW else None)
 
     @property
     def broken(self) -> Array:
@@ -89,15 +96,13 @@ class Records:
     def _window(self, start: int, stop: int, seen: Seen, *, whole: bool) -> None:
         for name, (step_L, replica_L, unit_L) in seen.spikes.items():
             if not whole:
-                part = slice(*np.searchsorted(step_L, (start, stop)))
+                part = np.flatnonzero((step_L >= start) & (step_L < stop))
                 step_L, replica_L, unit_L = step_L[part], replica_L[part], unit_L[part]
             self._firing[name].add(start, stop, step_L, replica_L, unit_L)
             if name in self._spikes:
-                # Times are whole steps: sorted by replica, a stable sort keeps them in order of time and unit.
-                order = ordered(replica_L) if len(self._not_finite) > 1 else slice(None)
                 self._spikes[name].put(
-                    start * self.dt_ms, stop * self.dt_ms, step=stop, time_ms=step_L[order] * self.dt_ms,
-                    unit=unit_L[order], replica=replica_L[order],
+                    start * self.dt_ms, stop * self.dt_ms, step=stop, time_ms=step_L * self.dt_ms, unit=unit_L,
+                    replica=replica_L, in_order=True,
                 )  # fmt: skip
 
     def sum_up(self, step: int) -> None:

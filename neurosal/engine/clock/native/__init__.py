@@ -8,7 +8,8 @@ torch between them; where nothing else happens the program makes many steps alon
 from neurosal.engine.clock.native.building import built
 from neurosal.engine.clock.native.emitting import Equations
 from neurosal.engine.clock.native.lookup import Adding, Lookup
+from neurosal.engine.clock.native.summing import Summing
 from neurosal.engine.clock.native.units import Units, Varying
 from neurosal.engine.clock.native.windows import Sent, Windows
 
-__all__ = ["Adding", "Equations", "Lookup", "Sent", "Units", "Varying", "Windows", "built"]
+__all__ = ["Adding", "Equations", "Lookup", "Sent", "Summing", "Units", "Varying", "Windows", "built"]

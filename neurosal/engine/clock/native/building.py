@@ -28,10 +28,13 @@ _FUNCTIONS = {
     "arrive_all": ([_ADDRESS] * 3, None),
     "reached": ([_ADDRESS] * 3, _NUMBER),
     "listed": ([_ADDRESS] * 5, None),
-    "run_some": ([_ADDRESS, _ADDRESS, *[_NUMBER] * 4], _ADDRESS),
+    "run_some": ([_ADDRESS, _ADDRESS, *[_NUMBER] * 5], _ADDRESS),
     "recorded": ([_ADDRESS, _NUMBER], _NUMBER),
-    "take": ([_ADDRESS, _NUMBER, _ADDRESS, _ADDRESS], None),
+    "take": ([_ADDRESS, _NUMBER, _NUMBER, *[_ADDRESS] * 3], None),
+    "later": ([_ADDRESS, _NUMBER], _NUMBER),
+    "take_late": ([_ADDRESS, _NUMBER, _ADDRESS], None),
     "done": ([_ADDRESS], None),
+    "sum_up": ([_ADDRESS, *[_NUMBER] * 4, *[_ADDRESS] * 3], None),
 }
 
 

@@ -61,6 +61,13 @@ class Known(ctypes.Structure):
     _fields_ = (*_fields("", "spikes counts"), ("ages", _NUMBER), *_fields("", "sent times begin"))
 
 
+class Firing(ctypes.Structure):
+    """Sums of how a population fires."""
+
+    _fields_ = _fields("units kept bin settle",
+                       "place of_units pending counts products population_squares")  # fmt: skip
+
+
 def address(tensor: Tensor | None) -> int | None:
     """Where a tensor begins, None for none."""
     return None if tensor is None else tensor.data_ptr()

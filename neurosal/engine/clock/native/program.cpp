@@ -37,16 +37,11 @@ __attribute__((simd("notinbranch"), const)) float logf(float) noexcept;
 
 using Spikes = std::vector<int64_t>;
 
-// Populations: unit u of population p in replica r has the number first[p] + r * units[p] + u.
+// Populations, in order: unit u of population p in replica r has the number first[p] + r * units[p] + u.
 struct Group {
     int64_t populations, replicas;
     const int64_t *first, *units;
 
-    int64_t replica_of(int64_t number) const {
-        int64_t p = populations - 1;
-        while (number < first[p]) --p;
-        return (number - first[p]) / units[p];
-    }
 };
 
 // A value of every unit (rows = 0), or values that change with time: row k from step k * every on, of one number for all
@@ -281,14 +276,19 @@ struct Known {
     const int64_t* begin;  // [replicas, steps + 1] in it
 };
 
-// What units did: steps from the first on, and numbers of units; replica by replica, in order of steps in each.
+// Spikes of a population, replica by replica, in order of steps in each; how many each replica has.
 struct Record {
-    std::vector<int16_t> step;
-    Spikes number;
+    std::vector<int32_t> step, unit;  // steps from the first on
+    Spikes counts;
 };
 
-static void run(const Plan& plan, const Known& known, int64_t replica, int64_t start, int64_t steps,
-                std::vector<Record>& records) {
+// The last spikes of a block, as steps that were asked for say: key = step * size of the block + number.
+struct Made {
+    std::vector<Record> records;  // population by population, block by block
+    std::vector<Spikes> late;     // block by block
+};
+
+static void run(const Plan& plan, const Known& known, int64_t replica, int64_t start, int64_t steps, bool keep, Made& made) {
     std::vector<Past> past(plan.groups);
     for (int64_t g = 0; g < plan.groups; ++g) {
         Past& mine = past[g];
@@ -297,32 +297,42 @@ static void run(const Plan& plan, const Known& known, int64_t replica, int64_t s
         mine.begin.reserve(ages + steps + 1);
         mine.begin.push_back(0);
         for (int64_t age = ages - 1; age >= 0; --age) {
-            const int64_t *spikes = known.spikes[g * known.ages + age], count = known.counts[g * known.ages + age];
-            for (int64_t i = 0; i < count; ++i)
-                if (plan.group[g].replica_of(spikes[i]) == replica) mine.spikes.push_back(spikes[i]);
+            // Populations and replicas follow each other; units need not.
+            const int64_t *spikes = known.spikes[g * known.ages + age], *end = spikes + known.counts[g * known.ages + age];
+            for (int64_t p = 0; p < plan.group[g].populations; ++p) {
+                const int64_t units = plan.group[g].units[p], first = plan.group[g].first[p] + replica * units;
+                spikes = std::partition_point(spikes, end, [=](int64_t number) { return number < first; });
+                for (; spikes < end && *spikes < first + units; ++spikes) mine.spikes.push_back(*spikes);
+            }
             mine.begin.push_back(mine.spikes.size());
         }
     }
+    for (Record& record : made.records) record.counts.push_back(-static_cast<int64_t>(record.step.size()));
     const int64_t* begin = known.begin + replica * (steps + 1);
     const auto sent = [&](int64_t k) {
         return Some{known.sent + begin[k], begin[k + 1] - begin[k], known.times ? known.times + begin[k] : nullptr};
     };
     for (int64_t step = start; step < start + steps; ++step) {
+        Record* record = made.records.data();
         for (int64_t g = 0; g < plan.blocks; ++g) {
             const Block& b = plan.block[g];
             if (b.refractory) {
                 const Some over = past[g].of(step - b.refractory);
                 gate(b, over.units, over.count, 1);
             }
-            for (int64_t p = 0; p < b.group.populations; ++p)
+            for (int64_t p = 0; p < b.group.populations; ++p, ++record) {
+                const int64_t before = past[g].spikes.size();
                 update(b, step, replica, p, [&](int64_t number) { past[g].spikes.push_back(number); });
+                if (!keep) continue;
+                const int64_t first = b.group.first[p] + replica * b.group.units[p];
+                for (int64_t i = before, n = past[g].spikes.size(); i < n; ++i) {
+                    record->step.push_back(static_cast<int32_t>(step - start));
+                    record->unit.push_back(static_cast<int32_t>(past[g].spikes[i] - first));
+                }
+            }
             past[g].begin.push_back(past[g].spikes.size());
             const Some spikes = past[g].of(step);
             gate(b, spikes.units, spikes.count, 0);
-            for (int64_t i = 0; i < spikes.count; ++i) {
-                records[g].step.push_back(static_cast<int16_t>(step - start));
-                records[g].number.push_back(spikes.units[i]);
-            }
         }
         for (int64_t k = 0; k < plan.wires; ++k) {
             const Wires& w = plan.wire[k];
@@ -336,23 +346,116 @@ static void run(const Plan& plan, const Known& known, int64_t replica, int64_t s
             reset(plan.block[g], step, spikes.units, spikes.count);
         }
     }
+    for (Record& record : made.records) record.counts.back() += record.step.size();
+    for (int64_t g = 0; g < plan.blocks; ++g)
+        for (int64_t step = std::max(start, start + steps - plan.longest[g]); step < start + steps; ++step) {
+            const Some spikes = past[g].of(step);
+            for (int64_t i = 0; i < spikes.count; ++i)
+                made.late[g].push_back((step - start) * plan.block[g].size + spikes.units[i]);
+        }
 }
 
-// Some steps (32,767 at most) of some replicas; what blocks did, to be asked for and then to be freed.
-SHARED void* run_some(const Plan* plan, const Known* known, int64_t first, int64_t last, int64_t start, int64_t steps) {
-    auto* records = new std::vector<Record>(plan->blocks);
-    for (int64_t replica = first; replica < last; ++replica) run(*plan, *known, replica, start, steps, *records);
-    return records;
+// Some steps of some replicas: what there is to be asked for, and then to be freed. Spikes of all steps are there where
+// they are to be kept; the last ones are in any case.
+SHARED void* run_some(const Plan* plan, const Known* known, int64_t first, int64_t last, int64_t start, int64_t steps,
+                      int64_t keep) {
+    int64_t populations = 0;
+    for (int64_t g = 0; g < plan->blocks; ++g) populations += plan->block[g].group.populations;
+    auto* made = new Made{std::vector<Record>(populations), std::vector<Spikes>(plan->blocks)};
+    for (int64_t replica = first; replica < last; ++replica) run(*plan, *known, replica, start, steps, keep, *made);
+    return made;
 }
 
-SHARED int64_t recorded(const void* records, int64_t block) {
-    return (*static_cast<const std::vector<Record>*>(records))[block].step.size();
+SHARED int64_t recorded(const void* made, int64_t population) {
+    return static_cast<const Made*>(made)->records[population].step.size();
 }
 
-SHARED void take(const void* records, int64_t block, int16_t* step, int64_t* number) {
-    const Record& mine = (*static_cast<const std::vector<Record>*>(records))[block];
-    std::copy(mine.step.begin(), mine.step.end(), step);
-    std::copy(mine.number.begin(), mine.number.end(), number);
+// Spikes of a population, and how many each replica has.
+SHARED void take(const void* made, int64_t population, int64_t start, int64_t* step, int32_t* unit, int64_t* counts) {
+    const Record& mine = static_cast<const Made*>(made)->records[population];
+    for (size_t i = 0; i < mine.step.size(); ++i) step[i] = start + mine.step[i];
+    std::copy(mine.unit.begin(), mine.unit.end(), unit);
+    std::copy(mine.counts.begin(), mine.counts.end(), counts);
 }
 
-SHARED void done(void* records) { delete static_cast<std::vector<Record>*>(records); }
+SHARED int64_t later(const void* made, int64_t block) { return static_cast<const Made*>(made)->late[block].size(); }
+
+SHARED void take_late(const void* made, int64_t block, int64_t* key) {
+    const Spikes& mine = static_cast<const Made*>(made)->late[block];
+    std::copy(mine.begin(), mine.end(), key);
+}
+
+SHARED void done(void* made) { delete static_cast<Made*>(made); }
+
+// How replicas fire ------------------------------------------------------------------------------------------------------
+
+// The sums of neurosal.record.firing, whose names these are; of one population, replica by replica. All are whole numbers.
+struct Firing {
+    struct Unit {
+        int64_t last, intervals;
+        double sum, squares;
+    };
+    int64_t units, kept, bin, settle;
+    const int64_t* place;  // in the sample, of a unit; or -1
+    Unit* of_units;
+    double *pending, *counts, *products, *population_squares;
+};
+
+constexpr int64_t SOME = 16;  // spikes between the one whose unit is fetched and the one that is counted
+
+// Spikes of some replicas since the settling time, begin[replica] up to begin[replica + 1], in order of steps; `first` is the first step of the bin
+// that was not full, `full` how many are so by now.
+SHARED void sum_up(const Firing* f, int64_t from, int64_t to, int64_t first, int64_t full, const int64_t* step,
+                   const int32_t* unit, const int64_t* begin) {
+    const int64_t kept = f->kept, wide = kept + 1;
+    std::vector<double> count(wide);
+    std::vector<int64_t> some;  // of the sample, with a count
+    for (int64_t r = from; r < to; ++r) {
+        Firing::Unit* units = f->of_units + r * f->units;
+        double *pending = f->pending + r * wide, *counts = f->counts + r * wide, *products = f->products + r * kept * kept;
+        std::copy(pending, pending + wide, count.begin());
+        some.clear();
+        for (int64_t k = 0; k < kept; ++k)
+            if (count[k] != 0) some.push_back(k);
+        int64_t bins = 0, end = first + f->bin;
+        const auto close = [&] {  // bins that hold nothing change nothing
+            for (const int64_t j : some) counts[j] += count[j];
+            counts[kept] += count[kept];
+            f->population_squares[r] += count[kept] * count[kept];
+            const bool many = static_cast<int64_t>(some.size()) * 4 > kept;
+            for (const int64_t j : some) {
+                double* __restrict row = products + j * kept;
+                const double mine = count[j];
+                if (many)
+                    for (int64_t k = 0; k < kept; ++k) row[k] += mine * count[k];
+                else
+                    for (const int64_t k : some) row[k] += mine * count[k];
+            }
+            for (const int64_t j : some) count[j] = 0;
+            count[kept] = 0;
+            some.clear();
+        };
+        for (int64_t i = begin[r]; i < begin[r + 1]; ++i) {
+            if (i + SOME < begin[r + 1]) SOON(units + unit[i + SOME]);
+            const int64_t now = step[i];
+            Firing::Unit& u = units[unit[i]];
+            if (u.last >= f->settle) {
+                const double interval = static_cast<double>(now - u.last);
+                ++u.intervals;
+                u.sum += interval;
+                u.squares += interval * interval;
+            }
+            u.last = now;
+            if (now >= end) {
+                close();
+                bins = (now - first) / f->bin;
+                end = first + (bins + 1) * f->bin;
+            }
+            ++count[kept];
+            const int64_t k = f->place[unit[i]];
+            if (k >= 0 && count[k]++ == 0) some.push_back(k);
+        }
+        if (bins < full) close();
+        std::copy(count.begin(), count.end(), pending);
+    }
+}

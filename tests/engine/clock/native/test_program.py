@@ -126,6 +126,22 @@ def test_many_steps_at_once_are_the_steps_of_torch(graph_seed: int | None, threa
             assert torch.allclose(compiled.state[name][variable], value, rtol=1e-11, atol=1e-11), (name, variable)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_events_of_a_replica_are_in_order_and_those_of_all_steps(compiled: bool) -> None:
+    realised = realise_all(network(), SEEDS, DT)
+    clock, other = Clock(realised), Clock(realised, compiled=compiled)
+    expected, found = clock.run(700), other.events(700, ["right", "few"])
+    assert set(found) == {"right", "few"}
+    for name, columns in found.items():
+        rows = sorted(zip(*(column.tolist() for column in columns), strict=True))
+        assert rows == [*zip(*(column.tolist() for column in expected[name]), strict=True)]
+        step, replica, unit = (column.numpy() for column in columns)
+        for number in range(len(SEEDS)):
+            mine = np.stack([step, unit])[:, replica == number].T.tolist()
+            assert mine == sorted(mine)
+            assert len(mine) > 30
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_any_division_into_steps_gives_the_same_bits(dtype: torch.dtype) -> None:
     realised = realise_all(network(), SEEDS, DT)
