@@ -306,7 +306,7 @@ def test_brian2_leaves_the_same_record_as_torch(tmp_path: Path) -> None:
         "spikes", ns.record_state("cells", "v_mv", every_ms=1.5, units=(7, 2)), "state:cells.v_mv@4",
         "weights:cells_to_cells.x@20",
     )  # fmt: skip
-    options: dict[str, Any] = {"seeds": (3,), "record": record, "window_ms": 15.0}
+    options: dict[str, Any] = {"seeds": (3, 5), "record": record, "window_ms": 15.0}
     one = ns.simulate(driven(), 40.0, DT, **options)
     other = ns.simulate(driven(), 40.0, DT, **options, backend="brian2", mode="numpy", store=tmp_path / "run")
     assert len(one.spikes["cells"].event) > 3
