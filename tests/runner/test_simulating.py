@@ -17,6 +17,7 @@ from neurosal.record import Recorder
 from neurosal.record.doctor import examine
 from neurosal.record.simulated import Simulated
 from neurosal.runner.simulating import NetworkWarning
+from neurosal.runner.simulations.engines import _finite_rows
 from neurosal.settings import Simulation
 from tests.runner.spiking import DT, alone, driven, exploding
 
@@ -289,6 +290,17 @@ def test_a_replica_whose_state_is_not_finite_is_named_and_the_others_go_on(tmp_p
     assert x.sizes["time_ms"] == 300
     assert np.isfinite(x.values[0]).all()
     assert not np.isfinite(x.values[1, -1]).any()
+
+
+def test_state_is_finite_where_each_of_its_numbers_is() -> None:
+    large = float(np.finfo("float32").max)
+    rows = np.array([
+        [1.0, 2.0, 3.0], [large, large, large], [-large, large, 0.0], [1.0, np.nan, 1.0], [0.0, 1.0, np.inf],
+        [np.inf, -np.inf, 0.0], [-np.inf, 0.0, 0.0],
+    ], "float32")  # fmt: skip
+    assert _finite_rows(rows).tolist() == [True, True, True, False, False, False, False]
+    assert _finite_rows(rows[:1]).tolist() == [True]
+    assert _finite_rows(rows[4:5]).tolist() == [False]
 
 
 def test_a_run_stops_where_no_replica_is_left() -> None:

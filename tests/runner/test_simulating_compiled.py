@@ -74,7 +74,10 @@ def must_be_equal(one: Path, other: Path) -> None:
 
 @pytest.mark.parametrize("sources", [True, False])
 @pytest.mark.parametrize("record", [("spikes",), ("spikes:right", "state:left.v_mv@0.7"), ()])
-def test_a_store_is_that_of_torch(record: tuple[str, ...], sources: bool, tmp_path: Path) -> None:
+def test_a_store_is_that_of_torch(
+    record: tuple[str, ...], sources: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)  # which share the replicas, wherever this runs
     for mode in ("eager", "compiled"):
         ns.simulate(network(sources), DURATION_MS, DT, mode=mode, record=record, store=tmp_path / mode, **OPTIONS)
     must_be_equal(tmp_path / "eager", tmp_path / "compiled")
