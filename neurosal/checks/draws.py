@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import exp, inf
 
 from neurosal.errors import Problem
 from neurosal.graph import (
@@ -13,11 +14,14 @@ from neurosal.graph import (
     KaimingNormal,
     KaimingUniform,
     LogNormal,
+    Normal,
     OneToOne,
     Orthogonal,
     Projection,
+    TruncatedNormal,
     Uniform,
 )
+from neurosal.graph.value import shown
 
 OF_MATRICES = (KaimingNormal, KaimingUniform, Orthogonal)  # distributions of layers, not of single synapses
 
@@ -56,6 +60,64 @@ def delays_problems(place: str, delay: Initialiser) -> Iterator[Problem]:
     }.get(type(delay), lambda: 0.0)()
     if least < 0:
         yield Problem(place=place, expected="delays of 0 ms or more", found=f"{least:g}")
+
+
+def first_weights(init: Initialiser) -> tuple[float, float, float]:
+    """Of weights that are drawn: the lowest, one in the middle, and the highest; infinite where there is no end. Where
+    the ends depend on how many synapses there are, none is said.
+
+    Example:
+        >>> from neurosal.graph import LogNormal
+        >>> first_weights(LogNormal(log_mean=0.0, log_std=0.5))
+        (0.0, 1.0, inf)
+    """
+    match init:
+        case Constant():
+            return init.value, init.value, init.value
+        case Given():
+            return min(init.values), sorted(init.values)[len(init.values) // 2], max(init.values)
+        case Uniform():
+            return init.low, (init.low + init.high) / 2, init.high
+        case TruncatedNormal():
+            low, high = (-inf if init.low is None else init.low), (inf if init.high is None else init.high)
+            return low, min(max(init.mean, low), high), high
+        case LogNormal():
+            return 0.0, exp(min(init.log_mean, 700.0)), inf
+        case Normal():
+            return -inf, init.mean, inf
+    return -inf, 0.0, inf
+
+
+def bounds_problems(place: str, edge: Projection, init: Initialiser, drawn_with: str | None) -> Iterator[Problem]:
+    """First weights lie between the bounds of what changes them, and a sign leaves room between these.
+
+    Numbers and distributions with ends must lie there wholly. Of those without ends a part may lie outside, which
+    starts at the bound, but not the most.
+
+    Args:
+        drawn_with: the sign that draws keep already.
+    """
+    low, high = edge.plasticity.bounds()
+    said = f"weights from {low:g} to {high:g}, as its plasticity ({edge.plasticity.kind}) keeps them"
+    if low >= high:
+        yield Problem(place=f"{place}.plasticity", expected="parts whose bounds leave room for a weight",
+                      found=f"bounds from {low:g} to {high:g}")  # fmt: skip
+        return
+    if (edge.sign == "excitatory" and high <= 0) or (edge.sign == "inhibitory" and low >= 0):
+        yield Problem(
+            place=f"{place}.sign", expected=said, found=f"{edge.sign}, so that all would be 0",
+            remedy="Give bounds of that side (w_min, w_max), or leave the sign out.",
+        )  # fmt: skip
+        return
+    lowest, middle, highest = first_weights(init)
+    if drawn_with is not None:
+        side = max if drawn_with == "excitatory" else min
+        lowest, middle, highest = (side(value, 0.0) for value in (lowest, middle, highest))
+    wholly = lowest >= low and highest <= high
+    partly = low < middle < high and (lowest >= low or lowest == -inf) and (highest <= high or highest == inf)
+    if not (wholly or partly):
+        remedy = "Draw them between the bounds, or give the plasticity other ones (w_min, w_max; None for none)."
+        yield Problem(place=f"{place}.weights.init", expected=said, found=shown(init), remedy=remedy)
 
 
 def signed_problems(place: str, edge: Projection, init: Initialiser) -> Iterator[Problem]:

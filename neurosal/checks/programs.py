@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
@@ -11,6 +12,9 @@ from neurosal.errors import Problem, near
 from neurosal.graph import Dynamics, Joined, Program
 from neurosal.graph.dynamics import FUNCTIONS, names_in
 from neurosal.graph.programs import ALWAYS, SLOTS, together
+
+_OF_NUMBERS = {"exp": math.exp, "log": math.log, "sqrt": math.sqrt, "tanh": math.tanh, "abs": abs, "minimum": min,
+               "maximum": max, "clip": lambda value, low, high: min(max(value, low), high)}  # fmt: skip
 
 
 def equation_problems(place: str, dynamics: Dynamics, joined: Mapping[str, Joined]) -> Iterator[Problem]:
@@ -21,13 +25,15 @@ def equation_problems(place: str, dynamics: Dynamics, joined: Mapping[str, Joine
     """
     of_synapses = chain.from_iterable((*each.equations, *each.constants) for each in joined.values())
     state, timed = set(dynamics.equations), set(dynamics.timed)
+    numbers = {name: value for each in joined.values() for name, value in each.constants.items()}
+    numbers |= {name: float(value) for name, value in dynamics.constants.items() if isinstance(value, (int, float))}
     known = {*state, *dynamics.constants, *timed, *dynamics.ports, *of_synapses}
     texts = {f"d({variable})/dt": text for variable, text in dynamics.equations.items()}
     texts |= {"threshold": dynamics.threshold} if dynamics.threshold else {}
     for label, text in texts.items():
-        yield from _text(place, label, text, known, statement=False)
+        yield from _text(place, label, text, known, numbers, statement=False)
     for text in dynamics.reset:
-        yield from _text(place, "reset", text, known, statement=True)
+        yield from _text(place, "reset", text, known, numbers, statement=True)
         yield from _changed(place, "reset", text, state)
     for field, names in (("held", dynamics.held), ("start", set(dynamics.start))):
         for name in sorted(names - state):
@@ -79,7 +85,8 @@ def unfit_for_exact(
                 seen, apart, whole = [], 0.0, np.inf
         if not np.isfinite(seen).all():
             vast.append(f"d{variable}/dt = {text}")
-        elif not abs(whole - apart) <= 1e-9 * max(abs(whole), abs(apart), 1.0):
+        # 1 / x has no value at 0, and infinity is close to infinity.
+        elif not (np.isfinite(whole) and abs(whole - apart) <= 1e-9 * max(abs(whole), abs(apart), 1.0)):
             unfit.append(f"d{variable}/dt = {text}")
     return unfit, vast
 
@@ -117,9 +124,10 @@ def _program(
     unknown_ends = tuple(f"{end}." for end, state in ends.items() if state is None)
     for slot in SLOTS:
         for text in getattr(program, slot):
-            yield from _text(place, slot, text, known, statement=True, open_to=unknown_ends)
+            yield from _text(place, slot, text, known, program.constants, statement=True, open_to=unknown_ends)
             yield from _changed(place, slot, text, own)
-    yield from _text(place, "transmits", program.transmits, known, statement=False, open_to=unknown_ends)
+    yield from _text(place, "transmits", program.transmits, known, program.constants, statement=False,
+                     open_to=unknown_ends)  # fmt: skip
     for name, decay in program.decays.items():
         wanted = [(name, set(program.variables)), (decay.tau, set(program.constants))]
         wanted += [(decay.rest, set(program.constants))] if isinstance(decay.rest, str) else []
@@ -130,8 +138,9 @@ def _program(
 
 
 def _text(
-    place: str, label: str, text: str, known: Iterable[str], *, statement: bool, open_to: tuple[str, ...] = ()
-) -> Iterator[Problem]:
+    place: str, label: str, text: str, known: Iterable[str], numbers: Mapping[str, float], *, statement: bool,
+    open_to: tuple[str, ...] = (),
+) -> Iterator[Problem]:  # fmt: skip
     place = f"{place} ({label})"
     try:
         tree = ast.parse(text.strip(), mode="exec" if statement else "eval")
@@ -149,11 +158,53 @@ def _text(
     for part in dict.fromkeys(ast.unparse(node) for node in ast.walk(tree) if not _in_grammar(node)):
         yield Problem(place=place, expected="numbers, names, + - * / **, comparisons of two, and, or, not",
                       found=f"{part!r} in {text!r}", remedy=f"And functions: {', '.join(FUNCTIONS)}.")  # fmt: skip
+    for part in dict.fromkeys(_without_value(tree, numbers)):
+        given = ", ".join(f"{name} = {numbers[name]:g}" for name in sorted(names_in(part) & set(numbers)))
+        yield Problem(place=place, expected="numbers that can be worked out, and divisors other than 0",
+                      found=f"{part!r}{given and f' ({given})'} in {text!r}")  # fmt: skip
     known = set(known)
     for name in sorted(names_in(text) - known):
         if not name.startswith(open_to or ("\0",)):
             yield Problem(place=place, expected="a name that exists there", found=f"{name!r} in {text!r}",
                           remedy=near(name, known))  # fmt: skip
+
+
+def _without_value(tree: ast.AST, numbers: Mapping[str, float]) -> list[str]:
+    """The smallest parts that are made of numbers and have no value, such as ``1 / 0`` or ``log(0)``, and those that
+    divide by such a 0: some engines raise there, others go on with infinity.
+
+    Args:
+        numbers: those that have names.
+    """
+    if found := [text for node in ast.iter_child_nodes(tree) for text in _without_value(node, numbers)]:
+        return found
+    try:
+        if isinstance(tree, (ast.BinOp, ast.Call)):
+            _value(tree, numbers)
+        if isinstance(tree, (ast.BinOp, ast.AugAssign)) and isinstance(tree.op, ast.Div):
+            divisor = tree.right if isinstance(tree, ast.BinOp) else tree.value
+            return [ast.unparse(tree)] if _value(divisor, numbers) == 0 else []
+    except (ArithmeticError, ValueError):
+        return [ast.unparse(tree)]
+    return []
+
+
+def _value(node: ast.expr, numbers: Mapping[str, float]) -> float | None:
+    """What a part made of numbers comes to; None for all others.
+
+    Raises:
+        ArithmeticError, ValueError: where it has no value.
+    """
+    text = ast.unparse(node)
+    if not names_in(text) <= set(numbers):
+        return None
+    try:
+        value = eval(text, {"__builtins__": {}}, {**_OF_NUMBERS, **numbers})
+    except (NameError, TypeError, AttributeError, SyntaxError):  # not in the grammar, which is said by itself
+        return None
+    if isinstance(value, complex):
+        raise ValueError("the root of a negative number")
+    return float(value) if isinstance(value, (int, float)) else None
 
 
 def _in_grammar(node: ast.AST) -> bool:

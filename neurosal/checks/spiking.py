@@ -7,7 +7,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from neurosal.checks.draws import as_many_problems, delays_problems, drawable_problems, signed_problems
+from neurosal.checks.draws import (
+    as_many_problems,
+    bounds_problems,
+    delays_problems,
+    drawable_problems,
+    signed_problems,
+)
 from neurosal.checks.programs import equation_problems, program_problems, unfit_for_exact
 from neurosal.checks.space import fitting
 from neurosal.checks.view import View
@@ -32,7 +38,8 @@ from neurosal.graph import (
 from neurosal.graph.dynamics import names_in
 from neurosal.graph.value import shown
 
-KINDS = ("dense", "edge_list", "fixed_in_degree", "fixed_out_degree", "fixed_total", "one_to_one", "sparse")
+KINDS = ("dense", "edge_list", "fixed_in_degree", "fixed_out_degree", "fixed_total", "one_to_one", "one_to_others",
+         "sparse")  # fmt: skip
 TRAIN = "Circuits of rates without time are compiled and trained: `ns.compile`, `ns.train`."
 SIMULATE = "Circuits in continuous time are simulated: `ns.simulate`."
 
@@ -334,10 +341,18 @@ def check_wiring(view: View, met: Mapping[str, Met]) -> Iterator[Problem]:
             yield from drawable_problems(f"{place}.weights.init", edge.weights.init)
             yield from as_many_problems(f"{place}.weights.init", edge, edge.weights.init)
             yield from signed_problems(place, edge, edge.weights.init)
+        yield from _bounds(view, place, edge)
         if isinstance(edge.delay_ms, Initialiser):
             yield from drawable_problems(f"{place}.delay_ms", edge.delay_ms)
             yield from delays_problems(f"{place}.delay_ms", edge.delay_ms)
             yield from as_many_problems(f"{place}.delay_ms", edge, edge.delay_ms)
+
+
+def _bounds(view: View, place: str, edge: Projection) -> Iterator[Problem]:
+    """First weights between the bounds of plasticity, also those that come from another projection."""
+    origin = edge if isinstance(edge.weights, Own) else view.projections.get(str(getattr(edge.weights, "of", "")))
+    if origin is not None and isinstance(origin.weights, Own):
+        yield from bounds_problems(place, edge, origin.weights.init, origin.sign)
 
 
 def _autapses(place: str, edge: Projection, units: int) -> Iterator[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Any, ClassVar, Literal, Protocol
 
 from pydantic import Field
@@ -70,6 +71,11 @@ class Plasticity(Kinded):
     def program(self) -> Program | None:
         """What happens at a synapse of spikes, or of rates in continuous time; None where this is not for those."""
         return None
+
+    def bounds(self) -> tuple[float, float]:
+        """Between which weights stay in continuous time, and first weights must lie: lowest and highest, infinite where
+        there is none."""
+        return -inf, inf
 
     @property
     def trains(self) -> bool:

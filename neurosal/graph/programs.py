@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
+from itertools import count
 from typing import Any
 
-from neurosal.graph.dynamics import Program, names_in, renamed
+from neurosal.graph.dynamics import Program, names_in, renamed, unit_of
 
 SLOTS = ("before", "on_pre", "on_post", "each_step", "at_intervals")
 ALWAYS = frozenset({"w", "dt_ms", "sum_in", "count_in"})  # names that every program has
@@ -102,7 +103,7 @@ def rename_all(program: Program, names: dict[str, str]) -> Program:
 
 def together(*programs: Program) -> Program:
     """Several programs at one synapse, each in its slot in the order given. Names of later ones that earlier ones have
-    for something else get a number.
+    for something else get a number, before their unit.
 
     Only one may say what is transmitted, and those with intervals share them.
 
@@ -122,7 +123,8 @@ def together(*programs: Program) -> Program:
             for name, value in program.constants.items()
             if name in whole.variables or whole.constants.get(name, value) != value
         }
-        program = rename_all(program, {name: f"{name}_{number}" for name in clashes})
+        own = {*program.variables, *program.constants}
+        program = rename_all(program, {name: _numbered(name, number, taken | own) for name in clashes})
         if "w" != program.transmits != whole.transmits != "w":
             raise ValueError("two programs that each say what a spike transmits")
         if program.at_intervals and whole.at_intervals and program.every_ms != whole.every_ms:
@@ -136,6 +138,13 @@ def together(*programs: Program) -> Program:
             **{slot: getattr(whole, slot) + getattr(program, slot) for slot in SLOTS},
         )
     return whole
+
+
+def _numbered(name: str, number: int, taken: Collection[str]) -> str:
+    """A name that nothing has yet, of the same unit, which is what a name ends in: ``tau_ms`` as ``tau_2_ms``."""
+    unit = unit_of(name)
+    first, last = (name.removesuffix(f"_{unit}"), f"_{unit}") if unit else (name, "")
+    return next(new for k in count(number) if (new := f"{first}_{k}{last}") not in taken)
 
 
 def unknown_names(program: Program) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import ClassVar
 
 from pydantic import model_validator
@@ -34,6 +35,11 @@ class Combined(Plasticity):
                 raise ValueError(f"plasticities for synapses in continuous time, not {part.kind}")
         together(*(program for program in programs if program is not None))
         return self
+
+    def bounds(self) -> tuple[float, float]:
+        """Those within all bounds of the parts."""
+        found = [part.bounds() for part in self.parts]
+        return max((low for low, _ in found), default=-inf), min((high for _, high in found), default=inf)
 
     def program(self) -> Program:
         whole = together(*(program for part in self.parts if (program := part.program()) is not None))

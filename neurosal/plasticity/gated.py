@@ -45,6 +45,9 @@ class Gated(Plasticity):
             raise ValueError("a name such as gate")
         return signal
 
+    def bounds(self) -> tuple[float, float]:
+        return self.of.bounds()
+
     def program(self) -> Program:
         program = self.of.program()
         assert program is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -14,7 +15,8 @@ class Normalised(Bounded):
     """Every ``every_ms`` the weights of a projection that end at the same unit are made to sum up to ``total``: all
     times the same factor, or all less the same amount.
 
-    It runs at the end of the first step too. For the first way all weights have the sign of ``total``.
+    It runs at the end of the first step too. For the first way all weights must have the sign of ``total``: sums near 0
+    would make factors without end.
 
     Args:
         total: the sum, in the weight's unit; not 0.
@@ -35,6 +37,11 @@ class Normalised(Bounded):
     total: float
     every_ms: float = Field(default=100.0, gt=0)
     by: Literal["factor", "amount"] = "factor"
+
+    def bounds(self) -> tuple[float, float]:
+        if self.by == "amount":
+            return super().bounds()
+        return (0.0, inf) if self.total > 0 else (-inf, 0.0)
 
     def program(self) -> Program:
         if self.by == "amount":

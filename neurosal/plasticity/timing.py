@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -13,7 +14,8 @@ Pairing = Literal["all", "nearest", "nearest_pre_centred", "nearest_immediate"]
 
 
 class Bounded(Plasticity):
-    """Bounds that a weight never leaves, in its own unit.
+    """Bounds that a weight never leaves, in its own unit. First weights lie between them: numbers and ranges that do
+    not are refused, and draws of distributions without ends that fall outside start at the bound.
 
     Args:
         w_min, w_max: hard bounds; None for none.
@@ -27,6 +29,9 @@ class Bounded(Plasticity):
         if self.w_min is not None and self.w_max is not None and self.w_min >= self.w_max:
             raise ValueError("w_min below w_max")
         return self
+
+    def bounds(self) -> tuple[float, float]:
+        return (-inf if self.w_min is None else self.w_min), (inf if self.w_max is None else self.w_max)
 
     def limits(self) -> dict[str, float]:
         """The bounds as constants of a program."""

@@ -235,7 +235,7 @@ class OnBrian2:
         if variable == "w" and joint.weight is not None:
             return np.full(stop - start, joint.weight)
         values = self._array(made, joint.names[variable])[start:stop]
-        late = program.each_step or program.at_intervals  # what these read is kept up to date in every step
+        late = (*program.each_step, *program.at_intervals)  # what these read is kept up to date in every step
         if variable not in program.decays or any(variable in names_in(text) for text in late):
             return values
         now_ms = self._steps * self._realised.dt_ms

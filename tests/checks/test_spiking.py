@@ -218,6 +218,15 @@ def test_exact_is_for_linear_equations() -> None:
     check(PAIR.with_projections(more=conductance))
 
 
+@pytest.mark.parametrize("field", ["tau_m_ms", "capacitance_pf"])
+def test_time_constants_of_single_units_are_not_for_exact(field: str) -> None:
+    drawn = LIF(bias_pa=100.0, **{field: Uniform(low=100.0, high=200.0)})
+    (said,) = problems(PAIR.with_populations(cells=Population(size=6, model=drawn)))
+    assert said.place == "populations.cells.model.method"
+    assert "dv_mv/dt" in said.found
+    check(PAIR.with_populations(cells=Population(size=6, model=drawn.replace(method="exponential_euler"))))
+
+
 def test_of_a_constant_with_which_nothing_can_be_computed_it_is_not_said_that_equations_are_not_linear() -> None:
     (said,) = problems(PAIR.with_populations(cells=Population(size=6, model=LIF(tau_m_ms=1e-308))))
     assert said.place == "populations.cells.model"
@@ -276,6 +285,34 @@ def test_equations_are_of_what_all_engines_know(part: str) -> None:
     (problem,) = problems(Circuit(populations={"cells": Population(size=2, model=Cells(text=part))}))
     assert problem.found.startswith(repr(part))
     assert "+ - * / **" in problem.expected
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [("u + 1 / 0", "'1 / 0'"), ("u / (2 - 2.0)", "'u / (2 - 2.0)'"), ("u / nothing", "'u / nothing' (nothing = 0)"),
+     ("exp(log(nothing))", "'log(nothing)' (nothing = 0)"), ("u * exp(1000)", "'exp(1000)'"),
+     ("(-2) ** 0.5", "'(-2) ** 0.5'"), ("sqrt(0 - 1.5)", "'sqrt(0 - 1.5)'"), ("0.0 ** -1", "'0.0 ** (-1)'")],
+)  # fmt: skip
+def test_numbers_in_equations_can_be_worked_out(part: str, said: str) -> None:
+    class Numbers(Dynamical):
+        kind: ClassVar[str] = "numbers_in_tests"
+        text: str
+
+        def dynamics(self) -> Dynamics:
+            equations = {"u": f"-u + ({self.text})"}
+            return Dynamics(equations=equations, constants={"nothing": 0.0, "some": 2.0}, method="euler")
+
+    check(Circuit(populations={"cells": Population(size=2, model=Numbers(text="0 / some + exp(u / some) * sqrt(0)"))}))
+    (problem,) = problems(Circuit(populations={"cells": Population(size=2, model=Numbers(text=part))}))
+    assert problem.found.startswith(said)
+    assert problem.expected == "numbers that can be worked out, and divisors other than 0"
+
+
+def test_numbers_in_programs_can_be_worked_out() -> None:
+    program = Program(constants={"none": 0.0}, on_pre=("w /= none", "w += 1 / 3"), transmits="w * log(none)")
+    said = list(program_problems("here", program, None, None, None))
+    assert [problem.place for problem in said] == ["here.plasticity (on_pre)", "here.plasticity (transmits)"]
+    assert [problem.found.split(" (none")[0] for problem in said] == ["'w /= none'", "'log(none)'"]
 
 
 def test_programs_read_only_names_that_exist() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from neurosal.graph import Decay, Program, TsodyksMarkram
@@ -56,6 +58,17 @@ def test_names_of_two_programs_stay_apart_and_equal_constants_are_shared() -> No
     assert both.on_post == ("w -= x_2",)
     assert together(trace, trace).constants == {"tau": 5.0}
     assert not unknown_names(both)
+
+
+def test_names_that_are_numbered_keep_their_unit_and_are_new() -> None:
+    fading = Program(variables={"x": 0.0}, decays={"x": Decay("tau_ms")}, constants={"tau_ms": 5.0}, on_pre=("w += x",))
+    slower = replace(fading, constants={"tau_ms": 50.0})
+    thrice = together(together(fading, slower), replace(fading, constants={"tau_ms": 9.0}))
+    assert thrice.constants == {"tau_ms": 5.0, "tau_2_ms": 50.0, "tau_3_ms": 9.0}
+    assert {name: decay.tau for name, decay in thrice.decays.items()} == {
+        "x": "tau_ms", "x_2": "tau_2_ms", "x_3": "tau_3_ms",
+    }  # fmt: skip
+    assert thrice.on_pre == ("w += x", "w += x_2", "w += x_3")
 
 
 def test_short_term_plasticity_beside_learning_with_the_same_names() -> None:

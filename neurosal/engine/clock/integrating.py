@@ -11,12 +11,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 import sympy
 
 from neurosal.errors import CircuitError, Problem
 from neurosal.graph import Dynamics
 from neurosal.graph.dynamics import names_in
+from neurosal.lower.spiking.exact import exact_step
 
 _SYMBOLIC = {"exp": sympy.exp, "log": sympy.log, "sqrt": sympy.sqrt, "tanh": sympy.tanh, "abs": sympy.Abs,
              "minimum": sympy.Min, "maximum": sympy.Max,
@@ -62,13 +62,7 @@ def _exact(dynamics: Dynamics, held: frozenset[str], inputs: list[str], numbers:
                 )  # fmt: skip
             matrix[row, column] = float(slope)
         matrix[row, -1] = float(expression.subs({sympy.Symbol(name, real=True): 0 for name in names}))
-    step = scipy.linalg.expm(matrix * dt_ms) if np.isfinite(matrix * dt_ms).all() else np.full_like(matrix, np.nan)
-    if not np.isfinite(step).all():
-        raise CircuitError(
-            Problem(place=f"{place}.model", expected="constants with which a step can be computed",
-                    found=f"an exact step of {dt_ms:g} ms that is not finite",
-                    remedy="A time constant is far too short for this step, or a number far too large.")
-        )  # fmt: skip
+    step = exact_step(matrix, dt_ms, place)
     statements = []
     for row, variable in enumerate(state):
         terms = [f"{float(factor)!r} * {name}" if factor != 1 else name

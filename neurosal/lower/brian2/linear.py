@@ -17,6 +17,7 @@ from neurosal.errors import CircuitError, Problem
 from neurosal.graph import Dynamics, Initialiser
 from neurosal.graph.dynamics import names_in
 from neurosal.lower.brian2.naming import PLAIN, unit
+from neurosal.lower.spiking.exact import exact_step
 
 CLOSE = 1e-3  # of rates, relative
 
@@ -32,16 +33,16 @@ def steps_of(
         place: of the population, for messages.
 
     Raises:
-        CircuitError: for equations that are not linear.
+        CircuitError: for equations that are not linear, and steps that are not finite.
     """
     state = list(dynamics.equations)
     matrix = _matrix(dynamics, state, inputs, place)
     if matrix is None or _easy(matrix[: len(state), : len(state)]):
         return None
-    free = _exponential(matrix * dt_ms)
+    free = exact_step(matrix, dt_ms, place)
     resting = matrix.copy()
     resting[[row for row, name in enumerate(state) if name in dynamics.held]] = 0.0
-    rest = _exponential(resting * dt_ms)
+    rest = exact_step(resting, dt_ms, place)
     statements = []
     for row, name in enumerate(state):
         text = _sum(free[row], name, [*state, *inputs], names)
@@ -98,12 +99,6 @@ def _easy(matrix: Any) -> bool:
     driven, driver = np.nonzero(drives)
     apart = np.abs(rates[driven] - rates[driver]) / np.maximum(np.abs(rates[driven]), np.abs(rates[driver]))
     return bool((apart > CLOSE).all())
-
-
-def _exponential(matrix: Any) -> Any:
-    import scipy.linalg
-
-    return scipy.linalg.expm(matrix)
 
 
 def _sum(factors: Any, variable: str, known: Sequence[str], names: Mapping[str, str]) -> str:

@@ -98,7 +98,14 @@ def edges_of(circuit: Circuit, name: str, seed: int, dt_ms: float, like: Edges |
     weight = drawn(listed(edge.weights.init, edge.wiring), len(pre), random_of(seed, name, "weight"), fan_in, fan_out)
     if edge.sign is not None:
         weight = np.maximum(weight, 0) if edge.sign == "excitatory" else np.minimum(weight, 0)
+    weight = within(weight, edge)
     return Edges(pre, post, weight, _delays(edge, name, len(pre), seed, dt_ms, like if given_ends else None))
+
+
+def within(weight: Array, edge: Projection) -> Array:
+    """Draws beyond the bounds of what changes weights start at the bound."""
+    low, high = edge.plasticity.bounds()
+    return weight if low == -np.inf and high == np.inf else np.clip(weight, low, high)
 
 
 def _given(circuit: Circuit, name: str) -> tuple[bool, bool]:
@@ -122,7 +129,7 @@ def _turned(circuit: Circuit, name: str, seed: int, dt_ms: float, like: Edges | 
         pre, post = like.pre, like.post
     else:
         pre, post, like = origin.post[order], origin.pre[order], None
-    return Edges(pre, post, origin.weight[order], _delays(edge, name, len(order), seed, dt_ms, like))
+    return Edges(pre, post, within(origin.weight[order], edge), _delays(edge, name, len(order), seed, dt_ms, like))
 
 
 def _delays(edge: Projection, name: str, count: int, seed: int, dt_ms: float, like: Edges | None) -> Array | int:

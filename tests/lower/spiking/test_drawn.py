@@ -17,6 +17,7 @@ from neurosal.graph import (
     FixedTotal,
     Given,
     Jump,
+    Normal,
     Own,
     Population,
     Projection,
@@ -24,6 +25,7 @@ from neurosal.graph import (
 )
 from neurosal.lower.spiking import realise
 from neurosal.lower.spiking.edges import drawn, edges_of
+from neurosal.plasticity import STDP
 
 
 def joined(pre: int, post: int, **fields: object) -> Circuit:
@@ -114,3 +116,14 @@ def test_a_total_of_synapses_is_sound_and_counted() -> None:
     circuit = check(joined(20, 50, wiring=FixedTotal(synapses=123), delay_ms=TruncatedNormal(mean=1.0, std=0.1)))
     assert synapse_count(circuit, "a_to_b") == 123
     assert longest_delay_ms(circuit.projections["a_to_b"].delay_ms) == pytest.approx(1.5)
+
+
+def test_draws_beyond_the_bounds_of_plasticity_start_at_the_bound() -> None:
+    free = edges_of(joined(40, 50, weights=Own(init=Normal(mean=1.0, std=1.0))), "a_to_b", seed=3, dt_ms=0.1).weight
+    rule = STDP(w_min=-0.5, w_max=2.0)
+    circuit = joined(40, 50, weights=Own(init=Normal(mean=1.0, std=1.0)), plasticity=rule)
+    bounded = edges_of(circuit, "a_to_b", seed=3, dt_ms=0.1).weight
+    assert (free.min() < -0.5) & (free.max() > 2)
+    np.testing.assert_array_equal(bounded, np.clip(free, -0.5, 2.0))
+    signed = joined(40, 50, weights=Own(init=Normal(mean=1.0, std=1.0)), plasticity=rule, sign="excitatory")
+    np.testing.assert_array_equal(edges_of(signed, "a_to_b", seed=3, dt_ms=0.1).weight, np.clip(free, 0.0, 2.0))
