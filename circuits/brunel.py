@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from neurosal.circuits.building import refuse, whole
 from neurosal.graph import LIF, Circuit, Constant, FixedInDegree, Jump, OneToOne, Own, Population, Projection
 from neurosal.graph.emitters import PoissonSource
@@ -80,24 +82,17 @@ def brunel(
         for target in sizes
     }
     background = {f"background_{target}": target for target in sizes}
+    once: dict[str, Any] = {"wiring": OneToOne(), "weights": Own(init=Constant(value=weight_mv)), "synapse": Jump()}
     projections |= {
-        f"{source}_to_{target}": Projection(
-            source=source,
-            target=target,
-            wiring=OneToOne(),
-            weights=Own(init=Constant(value=weight_mv)),
-            synapse=Jump(),
-        )
+        f"{source}_to_{target}": Projection(source=source, target=target, **once)
         for source, target in background.items()
     }
+    trains = PoissonSource(rate_hz=rate_hz, merged=inputs)
     return Circuit(
         name=name,
         populations={
             **{population: Population(size=size, model=model) for population, size in sizes.items()},
-            **{
-                source: Population(size=sizes[target], model=PoissonSource(rate_hz=rate_hz, merged=inputs))
-                for source, target in background.items()
-            },
+            **{source: Population(size=sizes[target], model=trains) for source, target in background.items()},
         },
         projections=projections,
     )

@@ -87,21 +87,7 @@ def diehl_cook(
         name=name,
         populations={
             "input": Population(size=inputs, model=shown),
-            "excitatory": Population(
-                size=neurons,
-                model=AdaptiveLIF(
-                    tau_m_ms=100.0, capacitance_pf=100.0, e_leak_mv=-65.0, v_threshold_mv=-72.0, v_reset_mv=-65.0,
-                    refractory_ms=5.0, start_mv=-105.0, threshold_step_mv=0.05,
-                    tau_threshold_ms=1e7, start_adaptation_mv=20.0, method="exponential_euler",
-                ),
-            ),
-            "inhibitory": Population(
-                size=neurons,
-                model=LIF(
-                    tau_m_ms=10.0, capacitance_pf=10.0, e_leak_mv=-60.0, v_threshold_mv=-40.0, v_reset_mv=-45.0,
-                    refractory_ms=2.0, start_mv=-100.0, method="exponential_euler",
-                ),
-            ),
+            **_neurons(neurons),
         },
         projections={
             "input_to_excitatory": Projection(
@@ -119,3 +105,24 @@ def diehl_cook(
             ),
         },
     )  # fmt: skip
+
+
+def _neurons(count: int) -> dict[str, Population]:
+    """As many excitatory as inhibitory ones. Capacitances are such that conductances are in units of the leak's."""
+    return {
+        "excitatory": Population(
+            size=count,
+            model=AdaptiveLIF(
+                tau_m_ms=100.0, capacitance_pf=100.0, e_leak_mv=-65.0, v_threshold_mv=-72.0, v_reset_mv=-65.0,
+                refractory_ms=5.0, start_mv=-105.0, threshold_step_mv=0.05,
+                tau_threshold_ms=1e7, start_adaptation_mv=20.0, method="exponential_euler",
+            ),
+        ),
+        "inhibitory": Population(
+            size=count,
+            model=LIF(
+                tau_m_ms=10.0, capacitance_pf=10.0, e_leak_mv=-60.0, v_threshold_mv=-40.0, v_reset_mv=-45.0,
+                refractory_ms=2.0, start_mv=-100.0, method="exponential_euler",
+            ),
+        ),
+    }  # fmt: skip

@@ -9,8 +9,6 @@ reads the stores and writes ``learning_in_time.md``, ``.json`` and ``.png``. A s
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from neurosal.circuits.rate_dynamics import directions
+from neurosal.experiments.stores import report
 
 Array = np.ndarray[Any, Any]
 
@@ -170,16 +169,8 @@ def figure(found: Sequence[dict[str, Any]]) -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write table, numbers and figure of the stores that are there."""
-    parser = argparse.ArgumentParser(prog="python -m neurosal.experiments.learning_in_time", description=__doc__)
-    parser.add_argument("stores", nargs="*", default=[f"runs/{name}" for name in COMMANDS])
-    parser.add_argument("--out", default="experiments/results")
-    given = parser.parse_args(arguments)
-    found = [measured(store) for store in given.stores if Path(store).is_dir()]
-    folder = Path(given.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "learning_in_time.md").write_text(table(found), encoding="utf-8")
-    (folder / "learning_in_time.json").write_text(json.dumps(found) + "\n", encoding="utf-8")
-    figure(found).savefig(folder / "learning_in_time.png", dpi=120)
+    stores = [f"runs/{name}" for name in COMMANDS]
+    report("learning_in_time", __doc__, stores, measured, table, figure, arguments)
 
 
 if __name__ == "__main__":

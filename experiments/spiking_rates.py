@@ -9,8 +9,6 @@ reads the stores and writes ``spiking_rates.md``, ``.json`` and ``.png``. A stor
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from neurosal.circuits.microcircuit import POPULATIONS, RATES_HZ
+from neurosal.experiments.stores import report
 from neurosal.graph import Emitter
 from neurosal.stats import diffusion_rates
 
@@ -170,16 +169,8 @@ def figure(found: Sequence[dict[str, Any]]) -> Any:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write table, numbers and figure of the stores that are there."""
-    parser = argparse.ArgumentParser(prog="python -m neurosal.experiments.spiking_rates", description=__doc__)
-    parser.add_argument("stores", nargs="*", default=[f"runs/{name}" for name in COMMANDS])
-    parser.add_argument("--out", default="experiments/results")
-    given = parser.parse_args(arguments)
-    found = [measured(store) for store in given.stores if Path(store).is_dir()]
-    folder = Path(given.out)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "spiking_rates.md").write_text(table(found), encoding="utf-8")
-    (folder / "spiking_rates.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    figure(found).savefig(folder / "spiking_rates.png", dpi=120)
+    stores = [f"runs/{name}" for name in COMMANDS]
+    report("spiking_rates", __doc__, stores, measured, table, figure, arguments, indent=1)
 
 
 if __name__ == "__main__":

@@ -74,19 +74,17 @@ def gradients(
         return model.get("gain", 1.0) * FUNCTIONS[model["activation"]](a)
 
     rows = torch.stack([torch.stack([activity(output, r, n) for n in range(y.shape[1])]) for r in range(y.shape[0])])
-    if loss == "cross_entropy":
-        losses = torch.stack(
-            [torch.nn.functional.cross_entropy(row, labels) for row, labels in zip(rows, y, strict=True)]
-        )
-    elif loss == "mse":
-        losses = torch.stack([torch.nn.functional.mse_loss(row, target) for row, target in zip(rows, y, strict=True)])
-    else:
-        losses = torch.stack(
-            [
-                torch.nn.functional.binary_cross_entropy_with_logits(row, target)
-                for row, target in zip(rows, y, strict=True)
-            ]
-        )
+    losses = torch.stack([_mean(row, target, loss) for row, target in zip(rows, y, strict=True)])
     named = {**leaves, **{f"{name}.bias": value for name, value in offsets.items()}}
     found = torch.autograd.grad(losses.sum(), list(named.values()), allow_unused=True)
     return losses.detach(), {name: value for name, value in zip(named, found, strict=True) if value is not None}
+
+
+def _mean(row: Tensor, target: Tensor, loss: str) -> Tensor:
+    """The loss of one replica, a mean over its samples."""
+    functional = torch.nn.functional
+    if loss == "cross_entropy":
+        return functional.cross_entropy(row, target)
+    if loss == "mse":
+        return functional.mse_loss(row, target)
+    return functional.binary_cross_entropy_with_logits(row, target)

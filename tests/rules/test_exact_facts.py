@@ -102,13 +102,13 @@ def test_pfa_o_with_its_second_hop_at_the_transpose_is_bp() -> None:
     assert gap(bp, pfa) < 1e-12
 
 
-def test_a_graph_written_by_hand_is_the_rule() -> None:
-    from neurosal.graph import Dense, Own, Population, Projection, Relay, Router, SameRoute, XavierUniform
-    from neurosal.plasticity import Delta, Fixed, KolenPollack, OnlineBalanced
+def by_hand(small: Circuit) -> dict[str, Circuit]:
+    """Rules as graphs that are written by hand."""
+    from neurosal.graph import Dense, Own, Population, Projection, Relay, XavierUniform
+    from neurosal.plasticity import Fixed, KolenPollack
 
-    small = chain_of(4, 6, 3)
     back: dict[str, Any] = {"source": "output", "target": "hidden1", "pathway": "feedback", "wiring": Dense()}
-    by_hand = {
+    return {
         "fa": small.with_projections(output_to_hidden1=Projection(**back, plasticity=Fixed())),
         "kp": small.with_projections(output_to_hidden1=Projection(**back, plasticity=KolenPollack())),
         "bp": small.with_projections(
@@ -129,15 +129,15 @@ def test_a_graph_written_by_hand_is_the_rule() -> None:
             ),
         ),
     }
-    for name, circuit in by_hand.items():
-        rule = network_of(getattr(rules, name)(small))
-        hand = network_of(circuit)
-        for batch in batches_for(small, 5):
-            for network in (rule, hand):
-                network.step(batch.x, batch.y, optimizer=PLAIN)
-        assert gap(rule, hand, list(rule.weights)) == 0
+
+
+def sal_by_hand(small: Circuit) -> Circuit:
+    """Areas and the router that chooses them, written by hand."""
+    from neurosal.graph import Own, Projection, Router, SameRoute
+    from neurosal.plasticity import Delta, Fixed, KolenPollack, OnlineBalanced
+
     same = Own(across_areas="same")
-    routed = Circuit(
+    return Circuit(
         name="mine",
         populations={
             name: entry if name == "input" else entry.replace(areas=5) for name, entry in small.populations.items()
@@ -161,14 +161,26 @@ def test_a_graph_written_by_hand_is_the_rule() -> None:
                 wiring=SameRoute(of="route_hidden1"),
                 plasticity=Fixed(),
             ),
-            "output_to_hidden1": Projection(**back, weights=same, plasticity=KolenPollack(reduction="area")),
+            "output_to_hidden1": Projection(
+                source="output",
+                target="hidden1",
+                pathway="feedback",
+                weights=same,
+                plasticity=KolenPollack(reduction="area"),
+            ),
         },
     )
-    rule, hand = network_of(rules.sal(small, areas=5, rank=3, reduction="area")), network_of(routed)
-    for batch in batches_for(small, 5):
-        for network in (rule, hand):
-            network.step(batch.x, batch.y, optimizer=PLAIN)
-    assert gap(rule, hand, list(rule.weights)) == 0
+
+
+def test_a_graph_written_by_hand_is_the_rule() -> None:
+    small = chain_of(4, 6, 3)
+    pairs = [(getattr(rules, name)(small), circuit) for name, circuit in by_hand(small).items()]
+    pairs.append((rules.sal(small, areas=5, rank=3, reduction="area"), sal_by_hand(small)))
+    for rule, hand in (map(network_of, pair) for pair in pairs):
+        for batch in batches_for(small, 5):
+            for network in (rule, hand):
+                network.step(batch.x, batch.y, optimizer=PLAIN)
+        assert gap(rule, hand, list(rule.weights)) == 0
 
 
 # Differences that only decay

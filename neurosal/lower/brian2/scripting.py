@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from neurosal.checks.draws import first_weights
 from neurosal.errors import CircuitError, Problem
 from neurosal.graph import (
     Circuit,
@@ -19,6 +20,7 @@ from neurosal.graph import (
     FixedTotal,
     InhomogeneousPoisson,
     Initialiser,
+    Normal,
     OneToOne,
     OneToOthers,
     PoissonSource,
@@ -66,7 +68,8 @@ def numbers(circuit: Circuit, duration_ms: float = 1000.0, dt_ms: float = 0.1, s
 
     Returns:
         ``P.V`` for first values and constants of single units of a population (in the unit of their name), ``E.i``,
-        ``E.j``, ``E.w`` and ``E.delay`` (ms) for synapses of a projection, ``S.steps`` and ``S.units`` for spikes.
+        ``E.j``, ``E.w`` and ``E.delay`` (ms) for synapses of a projection, ``S.steps`` and ``S.units`` for spikes, or
+        ``S.counts`` [step, unit] where units of a source stand for many trains.
     """
     realised = realise(circuit, seed, dt_ms)
     description = describe(circuit, dt_ms=dt_ms)
@@ -86,8 +89,15 @@ def numbers(circuit: Circuit, duration_ms: float = 1000.0, dt_ms: float = 0.1, s
             found[f"{joint.name}.delay"] = edges.delay * dt_ms
         found |= {f"{joint.name}.{joint.names[v]}": realised.variables[name][v] for v in joint.drawn}
     for population in description.sources:
-        if sending(circuit, description, population) in ("group", "timed", "given"):
-            step_L, unit_L = realised.all_spikes(population, round(duration_ms / dt_ms))
+        how, steps = sending(circuit, description, population), round(duration_ms / dt_ms)
+        if how == "lanes":
+            continue
+        step_L, unit_L = realised.all_spikes(population, steps)
+        if how == "inputs":
+            units = realised.units(population)
+            counts = np.bincount(step_L * units + unit_L, minlength=steps * units).reshape(steps, units)
+            found[f"{identifier(population)}.counts"] = counts.astype(np.min_scalar_type(counts.max(initial=0)))
+        else:
             found |= {f"{identifier(population)}.steps": step_L, f"{identifier(population)}.units": unit_L}
     return found
 
@@ -130,7 +140,7 @@ class _Script:
     def _head(self) -> str:
         name = self.circuit.name
         title = f"The circuit {name} in Brian2" if name else "A circuit in Brian2"
-        many = [source for source, how in self.inputs.items() if how in ("inputs", "lanes")]
+        many = [source for source, how in self.inputs.items() if how == "lanes"]
         save = f", save for {', '.join(many)}, which Brian2 draws: rates are alike then, not spikes" if many else ""
         said = textwrap.fill(
             "What is left to chance (connections, first values, Poisson spikes) is drawn here, from the seed below. "
@@ -230,8 +240,9 @@ class _Script:
         how = self.inputs[population] = sending(self.circuit, self.description, population)
         self._say("", f"# {population}: {short(repr(model))}")
         if how == "inputs":
+            assert isinstance(model, PoissonSource)
             self._say(
-                f"# Its {units} units stand for many Poisson trains each, and have no group: see PoissonInput below."
+                f"# Its {units} units stand for {model.merged} Poisson trains each, and have no group: see below."
             )
             return
         given = f'SpikeGeneratorGroup({units}, numbers["{name}.units"], numbers["{name}.steps"]*defaultclock.dt)'
@@ -294,14 +305,7 @@ class _Script:
         self._say("", f"# {name}: {edge.source} to {edge.target}, {edge.wiring!r}{delay}"
                       + ("" if edge.plasticity.kind == "fixed" else f", {short(repr(edge.plasticity))}"))  # fmt: skip
         if self.inputs.get(edge.source) == "inputs":
-            model = self.circuit.populations[edge.source].model
-            assert isinstance(model, PoissonSource)
-            variable = joint.on_pre[0].split("_post")[0]
-            if joint.delay != 0:
-                self._say("# A PoissonInput has no delay: its spikes, whose rate is constant, begin that much earlier.")
-            weight = f"{joint.weight!r}" + ("" if joint.weight_unit == "1" else f"*{joint.weight_unit}")
-            self._say(f'{joint.name} = PoissonInput({joint.ends[1]}, "{variable}", N={model.merged}, '
-                      f"rate={model.rate_hz!r}*Hz, weight={weight})")  # fmt: skip
+            self._counted(joint, edge)
             return
         constants = dict(joint.constants)
         if joint.weight is not None:
@@ -318,6 +322,34 @@ class _Script:
         self._connect(joint, name, edge)
         self._first(joint, name, edge)
         self._steps(joint)
+
+    def _counted(self, joint: Joint, edge: Projection) -> None:
+        """Trains of a source without units: how many spikes arrive at each unit in a step, or a `PoissonInput`."""
+        model = self.circuit.populations[edge.source].model
+        assert isinstance(model, PoissonSource)
+        source, target = identifier(edge.source), joint.ends[1]
+        variable = joint.on_pre[0].split("_post")[0]
+        weight = f"{joint.weight!r}" + ("" if joint.weight_unit == "1" else f"*{joint.weight_unit}")
+        held = variable in {self.description.groups[target].names[v] for v in self._dynamics(edge.target).held}
+        late = f" - {joint.delay}" if joint.delay else ""
+        lost = f"*{target}.not_refractory" if held else ""
+        order = joint.number - len(self.circuit.projections)
+        self._say(
+            f'if "{source}.counts" in numbers:',
+            f'    {joint.name}_counts = numbers["{source}.counts"]  # spikes of all trains of a unit: [step, unit]',
+            "",
+            f'    @network_operation(when="synapses", order={order})',
+            f"    def {joint.name}():",
+            f"        step = defaultclock.timestep[:]{late}",
+            *(["        if step < 0:", "            return"] if late else []),
+            f"        {target}.{variable} += {joint.name}_counts[step]{lost}*{weight}",
+            "",
+            "else:",
+        )
+        if late:
+            self._say("    # A PoissonInput has no delay: its spikes, whose rate is constant, begin that much earlier.")
+        self._say(f'    {joint.name} = PoissonInput({target}, "{variable}", N={model.merged}, '
+                  f"rate={model.rate_hz!r}*Hz, weight={weight})")  # fmt: skip
 
     def _connect(self, joint: Joint, name: str, edge: Projection) -> None:
         own, wiring = joint.name, edge.wiring
@@ -379,6 +411,7 @@ class _Script:
                 draw = self._draw(init, f"len({own})", *fans)
             if edge.sign is not None:
                 draw = f"np.{'maximum' if edge.sign == 'excitatory' else 'minimum'}({draw}, 0)"
+            draw = _within(draw, edge)
             lanes = self.inputs.get(edge.source) == "lanes"
             self._say(f"{own}.w = {draw}" if lanes else f'{own}.w = drawn("{own}.w", lambda: {draw})')
         if joint.delay is None and joint.on_pre:
@@ -439,6 +472,16 @@ class _Script:
 
     def _make(self, name: str, kind: str, fields: Iterable[str]) -> None:
         self._say(f"{name} = {kind}(", *(f"    {field}," for field in fields), ")")
+
+
+def _within(draw: str, edge: Projection) -> str:
+    """Draws that may fall beyond the bounds of plasticity start at the bound."""
+    low, high = edge.plasticity.bounds()
+    lowest, _, highest = first_weights(getattr(edge.weights, "init", Normal()))
+    if lowest >= low and highest <= high:
+        return draw
+    ends = ("None" if abs(end) == np.inf else repr(end) for end in (low, high))
+    return f"np.clip({draw}, {', '.join(ends)})"
 
 
 def _loop(names: Sequence[str]) -> list[str]:

@@ -19,11 +19,15 @@ from neurosal.graph import (
     Constant,
     Continuous,
     Decay,
+    Dense,
     EdgeList,
     ExponentialDrive,
     FixedInDegree,
     Given,
+    Initialiser,
+    Jump,
     LeakyRate,
+    Normal,
     OneToOne,
     OneToOthers,
     Own,
@@ -41,6 +45,7 @@ from neurosal.graph import (
 )
 from neurosal.lower.brian2 import numbers, script
 from neurosal.lower.spiking import realise
+from neurosal.plasticity import STDP
 from neurosal.runner.brian2_running import run_brian2
 
 pytest.importorskip("brian2")
@@ -161,10 +166,11 @@ def _loaded(file: Path) -> dict[str, np.ndarray]:
 def test_scripts_make_the_spikes_of_the_circuit(tmp_path: Path) -> None:
     """With the numbers beside it where something is drawn, and by itself where nothing is."""
     (tmp_path / "brian_preferences").write_text("codegen.target = 'numpy'\n")
-    circuits = {"chance": chance(), "certain": certain(), "listed": listed(), "listed_beside": listed()}
+    circuits = {"chance": chance(), "certain": certain(), "listed": listed(), "listed_beside": listed(),
+                "merged": merged()}  # fmt: skip
     for name, circuit in circuits.items():
         (tmp_path / f"{name}.py").write_text(script(circuit, DURATION, DT, seed=5))
-    for name in ("chance", "listed_beside"):
+    for name in ("chance", "listed_beside", "merged"):
         np.savez(tmp_path / f"{name}.npz", **numbers(circuits[name], DURATION, DT, seed=5))
     (tmp_path / "alone.py").write_text(script(circuits["chance"], DURATION, DT, seed=5))
     files = [*(f"{name}.py" for name in circuits), "alone.py"]
@@ -174,7 +180,8 @@ def test_scripts_make_the_spikes_of_the_circuit(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-3000:]
     assert "WARNING" not in done.stderr
     names = {"chance": {"random": "random_group", "e": "e", "i-cells": "i_cells"}, "certain": {"cells": "cells"},
-             **{key: {"cells": "cells", "others": "others"} for key in ("listed", "listed_beside")}}  # fmt: skip
+             **{key: {"cells": "cells", "others": "others"} for key in ("listed", "listed_beside")},
+             "merged": {"cells": "cells"}}  # fmt: skip
     for name, circuit in circuits.items():
         expected = run_brian2(realise(circuit, seed=5, dt_ms=DT), round(DURATION / DT))
         found = _loaded(tmp_path / f"{name}.py.out.npz")
@@ -218,6 +225,14 @@ def many(**fields: object) -> Circuit:
     return Circuit(name="many", populations=populations, projections={"p": edge})
 
 
+def merged() -> Circuit:
+    """The same onto cells that spike: jumps that are lost in refractory time, and currents that are not, delayed."""
+    cells = Population(size=4, model=LIF(v_threshold_mv=-68.0, v_reset_mv=-70.0, refractory_ms=3.0))
+    jump = many().projections["p"].replace(synapse=Jump(), weights=Own(init=Constant(value=0.4)))
+    slow = many().projections["p"].replace(delay_ms=1.5)
+    return many().with_populations(cells=cells).with_projections(p=jump, slow=slow)
+
+
 def test_synapses_that_learn_from_many_trains_at_once_are_refused_by_all_of_brian2_and_done_by_torch() -> None:
     circuit = many(plasticity=ns.plasticity.STDP(a_plus=0.0, a_minus=0.001, w_max=10.0))
     for use in (
@@ -248,12 +263,25 @@ def test_a_script_whose_source_spikes_twice_in_a_step_is_refused_with_the_way_ou
 
 
 def test_a_script_says_whose_spikes_brian2_draws_whatever_lies_beside_it() -> None:
-    said = " ".join(script(many(), DURATION, DT).split())
+    dense = many().projections["p"].replace(wiring=Dense())
+    said = " ".join(script(many().with_projections(p=dense), DURATION, DT).split())
     assert "same seed, save for input, which Brian2 draws: rates are alike then, not spikes." in said
-    assert "same seed." in script(chance(), DURATION, DT)
+    for circuit in (many(), chance()):
+        assert "same seed." in " ".join(script(circuit, DURATION, DT).split())
 
 
 def test_a_script_says_that_a_poisson_input_has_no_delay() -> None:
     said = "# A PoissonInput has no delay"
     assert said in script(many(delay_ms=1.5), DURATION, DT)
     assert said not in script(many(), DURATION, DT)
+
+
+def test_a_script_keeps_draws_within_the_bounds_of_plasticity() -> None:
+    def said(init: Initialiser) -> str:
+        cells = Population(size=4, model=LIF())
+        learns = Projection(source="a", target="b", synapse=Jump(), weights=Own(init=init),
+                            plasticity=STDP(w_max=2.0))  # fmt: skip
+        return script(Circuit(populations={"a": cells, "b": cells}, projections={"learns": learns}))
+
+    assert "np.clip(random.normal(1.0, 0.8, len(learns)), 0.0, 2.0)" in said(Normal(mean=1.0, std=0.8))
+    assert "np.clip(" not in said(Uniform(low=0.0, high=2.0))
