@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import exp, inf
 
 from neurosal.errors import Problem
@@ -17,6 +17,7 @@ from neurosal.graph import (
     Normal,
     OneToOne,
     Orthogonal,
+    Own,
     Projection,
     TruncatedNormal,
     Uniform,
@@ -88,15 +89,19 @@ def first_weights(init: Initialiser) -> tuple[float, float, float]:
     return -inf, 0.0, inf
 
 
-def bounds_problems(place: str, edge: Projection, init: Initialiser, drawn_with: str | None) -> Iterator[Problem]:
+def bounds_problems(place: str, edge: Projection, known: Mapping[str, Projection]) -> Iterator[Problem]:
     """First weights lie between the bounds of what changes them, and a sign leaves room between these.
 
     Numbers and distributions with ends must lie there wholly. Of those without ends a part may lie outside, which
     starts at the bound, but not the most.
 
     Args:
-        drawn_with: the sign that draws keep already.
+        known: projections by name: weights may come from another one.
     """
+    origin = edge if isinstance(edge.weights, Own) else known.get(str(getattr(edge.weights, "of", "")))
+    if origin is None or not isinstance(origin.weights, Own):
+        return
+    init, drawn_with = origin.weights.init, origin.sign
     low, high = edge.plasticity.bounds()
     said = f"weights from {low:g} to {high:g}, as its plasticity ({edge.plasticity.kind}) keeps them"
     if low >= high:

@@ -341,18 +341,11 @@ def check_wiring(view: View, met: Mapping[str, Met]) -> Iterator[Problem]:
             yield from drawable_problems(f"{place}.weights.init", edge.weights.init)
             yield from as_many_problems(f"{place}.weights.init", edge, edge.weights.init)
             yield from signed_problems(place, edge, edge.weights.init)
-        yield from _bounds(view, place, edge)
+        yield from bounds_problems(place, edge, view.projections)
         if isinstance(edge.delay_ms, Initialiser):
             yield from drawable_problems(f"{place}.delay_ms", edge.delay_ms)
             yield from delays_problems(f"{place}.delay_ms", edge.delay_ms)
             yield from as_many_problems(f"{place}.delay_ms", edge, edge.delay_ms)
-
-
-def _bounds(view: View, place: str, edge: Projection) -> Iterator[Problem]:
-    """First weights between the bounds of plasticity, also those that come from another projection."""
-    origin = edge if isinstance(edge.weights, Own) else view.projections.get(str(getattr(edge.weights, "of", "")))
-    if origin is not None and isinstance(origin.weights, Own):
-        yield from bounds_problems(place, edge, origin.weights.init, origin.sign)
 
 
 def _autapses(place: str, edge: Projection, units: int) -> Iterator[Problem]:

@@ -114,8 +114,8 @@ def populations(draw: st.DrawFn) -> Population:
     shape = draw(st.sampled_from([4, 4, 6, 3, (2, 2), (1, 2, 3)]))
     units = int(np.prod(shape))
     model: Any
-    match draw(st.sampled_from(["lif", "lif", "lif", "adaptive", "adex", "izhikevich", "homeostatic", "silent", "rate",
-                                "rate"])):  # fmt: skip
+    kinds = ["lif", "lif", "lif", "adaptive", "adaptive", "adex", "izhikevich", "homeostatic", "silent", "silent"]
+    match draw(st.sampled_from([*kinds, "rate", "rate"])):
         case "lif":
             model = LIF(**_spiking(draw, units))
         case "adaptive":
@@ -145,10 +145,9 @@ def populations(draw: st.DrawFn) -> Population:
 def recorded() -> str:
     """A file of spikes of four units, one each in a step at most."""
     folder = Path(tempfile.mkdtemp(prefix="neurosal_spikes_"))
-    random = np.random.default_rng(0)
-    times_ms, units = np.sort(random.uniform(0, 30, 200)), random.integers(0, 4, 200)
-    _, once = np.unique(np.stack([np.rint(times_ms / 0.5), units]), axis=1, return_index=True)
-    np.savez(folder / "spikes.npz", times_ms=times_ms[once], units=units[once])
+    grid = np.arange(0.0, 100.0, 1.5)
+    times_ms = grid + np.random.default_rng(0).uniform(0.0, 0.7, (4, len(grid)))
+    np.savez(folder / "spikes.npz", times_ms=times_ms.ravel(), units=np.repeat(np.arange(4), len(grid)))
     return str(folder / "spikes.npz")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import product
+from math import log
 from typing import Any
 
 import networkx
@@ -144,7 +145,7 @@ def weights(draw: st.DrawFn, size: float, wiring: Any, post: int, sign: str | No
         case "xavier_uniform":
             made = XavierUniform(gain=size / 2)
         case "log_normal" if sign != "inhibitory":
-            return LogNormal(log_mean=-1.0 if size < 1 else 0.0, log_std=0.5), 0.0, inf
+            return LogNormal(log_mean=log(size / 2), log_std=0.5), 0.0, inf
         case _:
             return Uniform(low=low, high=high), low, high
     return made, 0.0 if sign == "excitatory" else -inf, 0.0 if sign == "inhibitory" else inf
@@ -163,7 +164,7 @@ def synapses(draw: st.DrawFn, growing: Growing, source: str, target: str) -> Syn
     """What a projection does at its target; None where nothing suits both."""
     ports = growing.model(target).dynamics().ports
     number = len(growing.projections)
-    receptor = {"receptor": f"own_{number}"} if draw(st.integers(0, 3)) == 0 else {}
+    receptor = {"receptor": f"own_{number}"} if draw(st.booleans()) else {}
     tau = {"tau_ms": draw(between(1, 12))}
     membrane = "drive_mv" in ports
     kinds: list[Any] = []
