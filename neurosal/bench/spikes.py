@@ -99,7 +99,7 @@ def slowed(replicas: int, turns: int, *, quick: bool = False, compiled: bool = F
     try:
         runs = {name: _Run(folder / name, circuit, simulation, replace(plan, recorded=recorded), engine())
                 for name, recorded in ((SUMMED, ()), (RECORDED, plan.recorded))}  # fmt: skip
-        contenders = {NOTHING: partial(_steps, engine().clock, windows, plan.window)}
+        contenders: dict[str, Callable[[], None]] = {NOTHING: partial(_steps, engine().clock, windows, plan.window)}
         contenders |= {name: partial(run.go, windows) for name, run in runs.items()}
         with passed_over():
             taken = _interleaved(contenders, turns)
