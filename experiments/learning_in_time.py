@@ -27,8 +27,8 @@ COMMANDS = {
     "oja_lateral": f"neurosal simulate rate_dynamics --set rule=oja {RATES}/oja_lateral",
     "oja_gated": f"neurosal simulate rate_dynamics --set lateral=none --set gate_ms=[3000,6000] {RATES}/oja_gated",
     "bcm": f"neurosal simulate rate_dynamics --set rule=bcm --set lateral=none {RATES}/bcm",
-    "spike_alignment": "neurosal simulate spike_alignment --seeds 0-9 --dt-ms 0.5 --duration-ms 60000 "
-    "--record spikes:lower --record spikes:upper --record weights:lower_to_upper@2000 "
+    "spike_alignment": "neurosal simulate spike_alignment --seeds 0-9 --dt-ms 0.5 --duration-ms 100000 "
+    "--mode compiled --record spikes:lower --record spikes:upper --record weights:lower_to_upper@2000 "
     "--record weights:upper_to_lower@2000 --store runs/spike_alignment",
 }
 # Measure → what it is, and what it is to come to.
@@ -41,10 +41,11 @@ MEASURES = {
     "strong": ("answer to the better pattern", "2"),
     "weak": ("answer to the other pattern", "0"),
     "angle": ("angle of feedback to the transpose of forward weights (°)", "90 ± 7 by chance, 0 aligned"),
+    "strength": ("length of feedback over that of forward weights", "1"),
 }
 SHOWN = {
     "hebbian": ("first",), "oja": ("first", "length", "apart"), "oja_lateral": ("within", "length", "apart"),
-    "oja_gated": ("first", "opened"), "bcm": ("strong", "weak"), "spike_alignment": ("angle",),
+    "oja_gated": ("first", "opened"), "bcm": ("strong", "weak"), "spike_alignment": ("angle", "strength"),
 }  # fmt: skip
 CLOSING_MS = 500.0  # ten time constants of the gate's signal
 
@@ -62,6 +63,7 @@ def measured(store: str | Path) -> dict[str, Any]:
     if "upper_to_lower" in run.weights:
         forward, back = matrices(run.weights["lower_to_upper"]), matrices(run.weights["upper_to_lower"])
         courses["angle"] = angles(forward, back)
+        courses["strength"] = np.linalg.norm(back, axis=(-1, -2)) / np.linalg.norm(forward, axis=(-1, -2))
         time_ms = run.weights["upper_to_lower"]["time_ms"].values
     else:
         weights = matrices(run.weights["input_to_output"])
@@ -155,7 +157,8 @@ def figure(found: Sequence[dict[str, Any]]) -> Any:
         axes.set_title(run["run"])
         if run["run"] == "oja_gated":
             axes.axvspan(*(time / 1e3 for time in _gate(run["run"])), color="#DDDDDD")
-        for colour, (key, course) in zip(colours, run["courses"].items(), strict=False):
+        drawable = {key: course for key, course in run["courses"].items() if key != "strength"}  # angles are in degrees
+        for colour, (key, course) in zip(colours, drawable.items(), strict=False):
             for number, seed in enumerate(course):
                 axes.plot(np.array(run["time_ms"]) / 1e3, seed, color=colour, linewidth=0.8,
                           label=None if number else key)  # fmt: skip

@@ -91,3 +91,6 @@ def test_committed_feedback_came_to_the_transpose_from_chance_by_spike_timing(ke
     assert (angle[:, 0] - angle[:, -1]).min() > 30
     assert angle[:, -1].mean() < 35
     assert angle.mean(0).min() < angle[:, -1].mean() - 2  # it is closest on the way, as the log says
+    strength = kept["spike_alignment"]["strength"]
+    assert abs(strength[:, -1] - strength[:, -11]).max() < 0.1  # it stands still over the last 20 s
+    assert strength[:, -1].mean() == pytest.approx(1, abs=0.1)

@@ -330,6 +330,15 @@ def test_alignment_is_hebbian_for_the_way_back_and_cancels_what_is_the_same_both
     assert found.sum() == pytest.approx(-far, abs=1e-12)
 
 
+@ENGINE
+def test_decay_of_alignment_takes_a_share_of_the_weight_at_each_arrival(engine: str) -> None:
+    rule = SpikeAlignment(a=0.1, tau_ms=7.0, decay=0.05, rate=2.0)
+    arrivals = [[50], [50, 70, 90], [100]]
+    found = change(engine, Protocol(rule, arrivals=arrivals, fired=[[], [], [86]], steps=200, weight=0.5))
+    expected = [0.5 * 0.9, 0.5 * 0.9**3, 0.5 * 0.9 + 0.2 * exp(-14 / 7)]  # a times rate is 0.2
+    np.testing.assert_allclose(found + 0.5, expected, rtol=1e-13)
+
+
 def test_members_round_trip_and_are_found_by_kind() -> None:
     for kind in ("stdp", "triplet_stdp", "inhibitory_stdp", "reward_stdp", "voltage_stdp", "spike_alignment",
                  "synaptic_scaling"):  # fmt: skip

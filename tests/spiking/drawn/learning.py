@@ -99,7 +99,8 @@ def _inhibitory(draw: st.DrawFn, place: Place) -> Plasticity:
 
 
 def _alignment(draw: st.DrawFn, place: Place) -> Plasticity:
-    return SpikeAlignment(**_amplitudes(draw, place, "a"), **_bounds(draw, place), **some(draw, tau_ms=TAU, rate=RATE))
+    more = some(draw, tau_ms=TAU, rate=RATE, decay=between(0, 0.2))
+    return SpikeAlignment(**_amplitudes(draw, place, "a"), **_bounds(draw, place), **more)
 
 
 def _voltage(draw: st.DrawFn, place: Place) -> Plasticity:
