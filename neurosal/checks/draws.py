@@ -119,7 +119,9 @@ def bounds_problems(place: str, edge: Projection, known: Mapping[str, Projection
         side = max if drawn_with == "excitatory" else min
         lowest, middle, highest = (side(value, 0.0) for value in (lowest, middle, highest))
     wholly = lowest >= low and highest <= high
-    partly = low < middle < high and (lowest >= low or lowest == -inf) and (highest <= high or highest == inf)
+    # Those of the other sign are 0 already, and may be the most.
+    most = low < middle < high or (drawn_with is not None and middle == 0.0 and low <= 0.0 <= high)
+    partly = most and (lowest >= low or lowest == -inf) and (highest <= high or highest == inf)
     if not (wholly or partly):
         remedy = "Draw them between the bounds, or give the plasticity other ones (w_min, w_max; None for none)."
         yield Problem(place=f"{place}.weights.init", expected=said, found=shown(init), remedy=remedy)

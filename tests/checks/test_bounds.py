@@ -109,6 +109,8 @@ def test_a_sign_and_bounds_that_leave_nothing_are_refused() -> None:
 def test_draws_that_the_sign_makes_0_are_within_bounds_that_begin_there() -> None:
     assert said(UP_TO_2, Uniform(low=-1.0, high=1.0), sign="excitatory") == []
     assert len(said(UP_TO_2, Uniform(low=-1.0, high=3.0), sign="excitatory")) == 1
+    assert said(UP_TO_2, XavierUniform(), sign="excitatory") == []
+    assert len(said(UP_TO_2, Normal(mean=2.5, std=0.1), sign="excitatory")) == 1
 
 
 def test_parts_whose_bounds_leave_nothing_are_refused() -> None:

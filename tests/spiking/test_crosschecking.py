@@ -16,6 +16,7 @@ from neurosal.errors import CircuitError, ExperimentError
 from neurosal.graph import (
     LIF,
     Circuit,
+    Continuous,
     ExponentialDrive,
     LeakyRate,
     Own,
@@ -194,6 +195,25 @@ def test_traces_that_are_read_at_intervals_are_compared_as_they_are_beside_state
     found = crosscheck(circuit.with_projections(noise_to_cells=both), duration_ms=20)
     assert not found.faults, str(found)
     assert max(gap.relative for gap in found.gaps) < ROUNDING
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_plasticity_of_what_is_heard_all_the_time_sees_spikes_of_its_target(replicas: int) -> None:
+    circuit = learning()
+    heard = Projection(
+        source="cells",
+        target="cells",
+        wiring=Sparse(density=0.2),
+        weights=Own(init=Uniform(low=0.1, high=1)),
+        synapse=Continuous(variable="v_mv", port="current_pa"),
+        plasticity=SynapticScaling(every_ms=1.0),
+    )
+    found = crosscheck(circuit.with_projections(heard=heard), duration_ms=20, replicas=replicas, graph_seed=3)
+    for one in (found, *found.others):
+        assert not one.faults, str(one)
+        assert one.changed["heard"][0] > 0.3
+        activity = next(gap for gap in one.gaps if gap.place == "heard.activity")
+        assert activity.relative < ROUNDING
 
 
 class Nudged(Changed):

@@ -226,6 +226,9 @@ class Clock:
             [entry.variables[name] for entry in self.realised], ends, (self.units[ends[0]], self.units[ends[1]]),
             self.dt_ms, self.dtype, self.device, weights, self._program,
         )  # fmt: skip
+        if made.program.on_post:
+            there = self._home[edge.target]
+            made.connect_back(self._numbers[id(there)], there.first[edge.target], there.size)
         self._carriers.append(made)
         return made
 
@@ -260,10 +263,8 @@ class Clock:
         """What a projection whose synapses change does with what arrives."""
         source, target = projecting.ends
         name = next(name for name, entry in self.projections.items() if entry is projecting)
-        here, there = self._home[source], self._home[target]
-        numbers = self._numbers[id(here)], self._numbers[id(there)]
-        first, sizes = (here.first[source], there.first[target]), (here.size, there.size)
-        here.remember(projecting.connect(*numbers, first, sizes))
+        here = self._home[source]
+        here.remember(projecting.connect(self._numbers[id(here)], here.first[source], here.size))
         assembled = self._assembled[target]
         variable = assembled.lands[name]
         lands = self.state[target][variable].view(-1)

@@ -115,31 +115,39 @@ class Projecting:
         joined = np.concatenate([part + np.int32(replica * units) for replica, part in enumerate(parts)])
         return torch.from_numpy(joined.astype("int32", copy=False)).to(self._device)
 
-    def connect(self, source: Numbers, target: Numbers, first: tuple[int, int], sizes: tuple[int, int]) -> int:
-        """Make what finds the synapses of units that spike.
+    def connect(self, source: Numbers, first: int, size: int) -> int:
+        """Make what finds the synapses of units of the source that spike.
 
         Args:
-            source, target: how units of the block of either end are numbered, where replicas share a graph.
-            first: the first unit of either end in its block.
-            sizes: how many units these blocks have.
+            source: how units of its block are numbered, where replicas share a graph.
+            first: its first unit in this block.
+            size: how many units the block has.
 
         Returns:
             the longest delay, in steps.
         """
         if self.shared:
-            first, sizes = (source.first[self.ends[0]], target.first[self.ends[1]]), (source.size, target.size)
-        part = part_of(first[0], self.units[0], self._edges, 0, apart=1)
+            first, size = source.first[self.ends[0]], source.size
+        part = part_of(first, self.units[0], self._edges, 0, apart=1)
         count = sum(len(entry) for entry in self._edges)
-        numbers = (source, target) if self.shared else (None, None)
-        self._outlets = Outlets(sizes[0], [part], count, self._device, numbers[0], self._clocked)
-        if self.program.on_post:
-            post = self.post.cpu().numpy()
-            order = np.argsort(post, kind="stable")
-            counts = np.bincount(post, minlength=len(self._edges) * self.units[1])
-            part = Part(first[1], np.concatenate([[0], np.cumsum(counts)]), 0, apart=1)
-            self._by_post = torch.from_numpy(order.astype("int32")).to(self._device)
-            self._inlets = Outlets(sizes[1], [part], count, self._device, numbers[1], self._clocked)
+        self._outlets = Outlets(size, [part], count, self._device, source if self.shared else None, self._clocked)
         return self._outlets.longest
+
+    def connect_back(self, target: Numbers, first: int, size: int) -> None:
+        """Make what finds the synapses of units of the target that spike.
+
+        Args:
+            target, first, size: as of `connect`.
+        """
+        if self.shared:
+            first, size = target.first[self.ends[1]], target.size
+        post = self.post.cpu().numpy()
+        order = np.argsort(post, kind="stable")
+        counts = np.bincount(post, minlength=len(self._edges) * self.units[1])
+        part = Part(first, np.concatenate([[0], np.cumsum(counts)]), 0, apart=1)
+        self._by_post = torch.from_numpy(order.astype("int32")).to(self._device)
+        numbers = target if self.shared else None
+        self._inlets = Outlets(size, [part], len(post), self._device, numbers, self._clocked)
 
     def _compiled(self, statements: Sequence[str], also: list[str]) -> Run:
         """The statements as a function, names that it takes and names that it changes."""
@@ -183,8 +191,9 @@ class Projecting:
         Args:
             spikes: of the target's block.
         """
-        if self._inlets is not None and (found := self._inlets.edges((spikes,))) is not None:
-            assert self._by_post is not None
+        assert self._inlets is not None
+        assert self._by_post is not None
+        if (found := self._inlets.edges((spikes,))) is not None:
             edges, replica = found
             self._run(*self._fired, self._reached(self._by_post.index_select(0, edges), replica), step, state)
 

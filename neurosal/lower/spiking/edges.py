@@ -164,6 +164,8 @@ def drawn(init: Initialiser | float, count: int, random: np.random.Generator, fa
     Args:
         fan_in, fan_out: synapses that arrive at a unit and leave one, for distributions that depend on them.
     """
+    if not count and not isinstance(init, Given):
+        return np.empty(0)  # without synapses there are no fans
     match init:
         case float() | int():
             return np.full(count, float(init))

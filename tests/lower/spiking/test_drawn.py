@@ -16,12 +16,17 @@ from neurosal.graph import (
     ExponentialConductance,
     FixedTotal,
     Given,
+    Initialiser,
     Jump,
     Normal,
     Own,
     Population,
     Projection,
+    Sparse,
     TruncatedNormal,
+    Uniform,
+    XavierNormal,
+    XavierUniform,
 )
 from neurosal.lower.spiking import realise
 from neurosal.lower.spiking.edges import drawn, edges_of
@@ -127,3 +132,10 @@ def test_draws_beyond_the_bounds_of_plasticity_start_at_the_bound() -> None:
     np.testing.assert_array_equal(bounded, np.clip(free, -0.5, 2.0))
     signed = joined(40, 50, weights=Own(init=Normal(mean=1.0, std=1.0)), plasticity=rule, sign="excitatory")
     np.testing.assert_array_equal(edges_of(signed, "a_to_b", seed=3, dt_ms=0.1).weight, np.clip(free, 0.0, 2.0))
+
+
+@pytest.mark.parametrize("init", [XavierNormal(), XavierUniform(), Normal(), Constant()])
+def test_a_projection_of_which_no_synapse_was_drawn_has_no_weights(init: Initialiser) -> None:
+    circuit = joined(2, 2, wiring=Sparse(density=1e-9), weights=Own(init=init), delay_ms=Uniform(low=0.0, high=1.0))
+    edges = edges_of(circuit, "a_to_b", seed=0, dt_ms=0.1)
+    assert len(edges) == len(edges.weight) == np.size(edges.delay) == 0
