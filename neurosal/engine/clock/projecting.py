@@ -96,6 +96,7 @@ class Projecting:
         self._passed = self._compiled(program.each_step, [])
         self._renewed = self._compiled(program.at_intervals, [])
         self._apart = program.steps_apart(dt_ms)
+        self._as_drawn = {name: self.values[name]._version for name in self.values.keys() - changed_by(program)}
 
     @staticmethod
     def _joined(parts: Sequence[Any], dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -310,14 +311,18 @@ class Projecting:
         )
 
     def state_dict(self) -> dict[str, Tensor]:
-        """All that changes: variables of synapses, and when they were last looked at."""
-        found = {f"values.{name}": value for name, value in self.values.items()}
+        """All that changes: variables of synapses, and when they were last looked at. What no spike changes follows
+        from the seed, unless somebody has put other numbers in its place."""
+        found = {
+            f"values.{name}": value for name, value in self.values.items() if self._as_drawn.get(name) != value._version
+        }
         return found if self._last is None else found | {"last": self._last}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         """What `state_dict` gave."""
         for name, value in self.values.items():
-            value.copy_(state[f"values.{name}"])
+            if f"values.{name}" in state:
+                value.copy_(state[f"values.{name}"])
         if self._last is not None:
             self._last.copy_(state["last"])
 

@@ -62,6 +62,24 @@ def test_a_simulation_goes_on_from_what_it_kept_to_the_same_bits(at: int) -> Non
         assert torch.equal(mine[name], tensor), name
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_weights_that_nothing_changed_are_drawn_again_and_those_that_somebody_changed_are_kept(compiled: bool) -> None:
+    realised = [realise(made(), seed=0, dt_ms=0.1)]
+    one, other = Clock(realised, compiled=compiled), Clock(realised, compiled=compiled)
+    one.run(50)
+    static, depressing = "projections.input_to_cells.values.w", "projections.cells_to_cells.values"
+    state = one.state_dict()
+    assert static not in state
+    assert {f"{depressing}.x", f"{depressing}.u"} <= state.keys()
+    assert f"{depressing}.w" not in state
+    one.projections["input_to_cells"].values["w"].mul_(2.0)
+    assert static in one.state_dict()
+    other.load_state_dict({name: tensor.clone() for name, tensor in one.state_dict().items()})
+    mine, theirs = one.run(300), other.run(300)
+    assert all(torch.equal(a, b) for name, parts in mine.items() for a, b in zip(parts, theirs[name], strict=True))
+    assert static in other.state_dict()
+
+
 def test_a_trace_of_a_synapse_has_the_value_of_the_moment() -> None:
     clock = Clock([realise(made(), seed=seed, dt_ms=0.1) for seed in (0, 1)])
     projecting = clock.projections["cells_to_cells"]
