@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from neurosal.checks import check
+from neurosal.checks.synapses import refuse_oversized_in_time
 from neurosal.errors import ExperimentError, Problem
 from neurosal.graph import Circuit
 from neurosal.graph.value import shown
@@ -197,6 +198,8 @@ class Simulator:
     def _engine(self) -> Engine:
         began = time.perf_counter()
         simulation = self.simulation
+        refuse_oversized_in_time(self.circuit, len(simulation.seeds), simulation.dt_ms, simulation.dtype,
+                                 simulation.graph_seed is not None)  # fmt: skip
         realised = realise_all(self.circuit, simulation.seeds, simulation.dt_ms, simulation.graph_seed)
         self.seconds["build"] = time.perf_counter() - began
         if simulation.backend == "torch":

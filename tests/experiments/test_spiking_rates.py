@@ -60,8 +60,10 @@ def test_a_brunel_network_fires_as_its_theory_says() -> None:
 
 def test_every_command_of_the_study_names_a_circuit_of_the_library() -> None:
     for name, command in spiking_rates.COMMANDS.items():
-        assert command.startswith(f"neurosal simulate {name} --seeds 0-9 ")
-        circuit = library.load_circuit(name)
+        full = name == "microcircuit_full"
+        start = f"microcircuit --set scale=1 --set name={name} --seeds 0-3" if full else f"{name} --seeds 0-9"
+        assert command.startswith(f"neurosal simulate {start} ")
+        circuit = library.load_circuit("microcircuit" if full else name)
         for population in spiking_rates.REFERENCES.get(name, {}):
             assert population in circuit.populations
 
@@ -88,6 +90,9 @@ def test_order_of_layers_is_a_rank_correlation_with_the_published_rates() -> Non
     assert spiking_rates.ordered(as_published) == pytest.approx(1)
     turned = {name: {"rate_hz": [-row["rate_hz"][0]]} for name, row in as_published.items()}
     assert spiking_rates.ordered(turned) == pytest.approx(-1)
+    assert spiking_rates.furthest(as_published) == pytest.approx(0)
+    as_published["l5i"]["rate_hz"] = [0.9 * spiking_rates.RATES_HZ[5]]
+    assert spiking_rates.furthest(as_published) == pytest.approx(10)
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +107,7 @@ def mean_of(run: dict[str, Any], population: str, name: str = "rate_hz") -> floa
 
 
 def test_committed_rates_of_ten_networks_are_those_of_the_references(kept: dict[str, Any]) -> None:
-    assert all(len(run["seeds"]) == 10 and not run["remarks"] for run in kept.values())
+    assert all(len(run["seeds"]) in (4, 10) and not run["remarks"] for run in kept.values())
     for population in ("excitatory", "inhibitory"):
         assert mean_of(kept["cuba"], population) == pytest.approx(5.5, abs=0.2)
         assert 0.51 <= round(mean_of(kept["cuba"], population, "interval_cv"), 2) <= 0.53
@@ -115,6 +120,11 @@ def test_the_committed_microcircuit_keeps_the_order_of_layers(kept: dict[str, An
     assert spiking_rates.ordered(populations) == pytest.approx(1)
     for population, rate in spiking_rates.REFERENCES["microcircuit"].items():
         assert 0.5 * rate[0] < mean_of(kept["microcircuit"], population) < 1.1 * rate[0]
+
+
+def test_the_committed_microcircuit_of_full_size_fires_as_published(kept: dict[str, Any]) -> None:
+    """Trials of one network: its own edges and weights move a rate by a per cent or two."""
+    assert spiking_rates.furthest(kept["microcircuit_full"]["populations"]) < 3
 
 
 def test_songs_committed_weights_have_the_mean_and_two_modes(kept: dict[str, Any]) -> None:
