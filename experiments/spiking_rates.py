@@ -1,7 +1,7 @@
 """Reference rates of spiking circuits: 10 networks each beside what is published, as one table and figure.
 
 Each circuit is simulated by the command line, 10 seeds as one batch (`COMMANDS` has every line; the microcircuit at its
-full size is four trials of one network, which takes 13 GB), then
+full size is two trials of one network, which takes 14 GB), then
 
     python -m neurosal.experiments.spiking_rates runs/cuba runs/coba ... --out experiments/results
 
@@ -28,8 +28,8 @@ COMMANDS = {
     "coba": f"neurosal simulate coba --seeds 0-9 --duration-ms 1200 --settle-ms 300 {BOTH}",
     "brunel_small": f"neurosal simulate brunel_small --seeds 0-9 --duration-ms 700 --settle-ms 200 {BOTH}",
     "microcircuit": f"neurosal simulate microcircuit --seeds 0-9 --duration-ms 1500 --settle-ms 500 {LAYERS}",
-    "microcircuit_full": "neurosal simulate microcircuit --set scale=1 --set name=microcircuit_full --seeds 0-3 "
-    "--graph-seed 0 --duration-ms 1500 --settle-ms 500 --mode compiled",
+    "microcircuit_full": "neurosal simulate microcircuit --set scale=1 --set name=microcircuit_full --seeds 0-1 "
+    "--graph-seed 0 --duration-ms 1200 --settle-ms 200 --mode compiled",
     "song_stdp": "neurosal simulate song_stdp --seeds 0-9 --duration-ms 100000 --record spikes:neuron "
     "--record weights:input_to_neuron@10000 --option window_ms=1000",
 }

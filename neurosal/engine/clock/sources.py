@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from neurosal.lower.spiking import Realised
 from neurosal.lower.spiking.realising import BLOCK
 
 Array = np.ndarray[Any, Any]
+WORTH_TWO = 1000  # units, each a few microseconds a block: what it takes to hand work to a thread
 
 
 class Drawn(NamedTuple):
@@ -62,6 +64,7 @@ class Sources:
         self._block, self._drawn = -1, Drawn(*(np.zeros(0, "int64") for _ in range(3)))
         self._listed, self._spikes = -1, [self._none]
         self.history: deque[Tensor] = deque(maxlen=1)
+        self._threads: ThreadPoolExecutor | None = None
 
     def update(self, now: int) -> None:
         """The spikes of this step."""
@@ -107,14 +110,13 @@ class Sources:
         """Steps from the first of a block on, sorted by step, population, replica and unit."""
         if block == self._block:
             return self._drawn
+        which = [(name, replica) for name in self.first for replica in range(len(self._realised))]
         parts, once = [], True
-        for name, first in self.first.items():
-            for replica, realised in enumerate(self._realised):
-                step_K, unit_K, times_K = realised.counted(name, block)
-                number_K = np.asarray(unit_K, "int64") + (first + replica * realised.units(name))
-                of_K = np.full(len(step_K), replica, "int16")
-                parts.append(((step_K - block * BLOCK).astype("int16"), number_K, of_K, times_K))
-                once &= times_K is None
+        for (name, replica), (step_K, unit_K, times_K) in zip(which, self._counted(which, block), strict=True):
+            number_K = np.asarray(unit_K, "int64") + (self.first[name] + replica * self._realised[replica].units(name))
+            of_K = np.full(len(step_K), replica, "int16")
+            parts.append(((step_K - block * BLOCK).astype("int16"), number_K, of_K, times_K))
+            once &= times_K is None
         step_K, number_K, replica_K = (np.concatenate(column) for column in list(zip(*parts, strict=True))[:3])
         times_K = None if once else np.concatenate(
             [np.ones(len(step), "int32") if times is None else times for step, _, _, times in parts]
@@ -124,6 +126,19 @@ class Sources:
             self._drawn = self._drawn.take(np.argsort(step_K, kind="stable"))  # numpy sorts 16 bits digit by digit
         self.repeats |= not once
         return self._drawn
+
+    def _counted(self, which: Sequence[tuple[str, int]], block: int) -> list[tuple[Array, Array, Array | None]]:
+        """What populations of some replicas send. Each has random numbers of its own, so threads can share them."""
+
+        def of(one: tuple[str, int]) -> tuple[Array, Array, Array | None]:
+            return self._realised[one[1]].counted(one[0], block)
+
+        units = sum(realised.units(name) for name in self.first for realised in self._realised)
+        threads = min(torch.get_num_threads(), len(which))
+        if threads < 2 or units < WORTH_TWO:
+            return list(map(of, which))
+        self._threads = self._threads or ThreadPoolExecutor(threads, "neurosal")
+        return list(self._threads.map(of, which))
 
     def remember(self, steps: int) -> None:
         """Keep spikes for so many steps at least."""

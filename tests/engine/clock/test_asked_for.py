@@ -70,3 +70,20 @@ def test_edges_are_counted_by_delay_and_unit(units: int, monkeypatch: pytest.Mon
     for row, value in enumerate(delays):
         for unit in range(units):
             assert counts[row, unit] == (delay[begins[unit] : begins[unit + 1]] == value).sum()
+
+
+@pytest.mark.parametrize("worth_two", [0, 100])
+def test_threads_that_share_the_drawing_draw_the_same(worth_two: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("neurosal.engine.clock.sources.WORTH_TWO", worth_two)
+    realised, before = realise_all(network(), (3, 4), DT), torch.get_num_threads()
+    found = []
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        clock = Clock(realised)
+        try:
+            found.append(clock.run(600, ("noise", "few")))
+        finally:
+            torch.set_num_threads(before)
+        assert (clock._sources[0]._threads is not None) == (threads > 1 and worth_two == 0)
+    for name, parts in found[0].items():
+        assert all(torch.equal(mine, theirs) for mine, theirs in zip(parts, found[1][name], strict=True)), name
