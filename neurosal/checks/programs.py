@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Iterable, Iterator, Mapping
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
@@ -13,8 +14,16 @@ from neurosal.graph import Dynamics, Joined, Program
 from neurosal.graph.dynamics import FUNCTIONS, names_in
 from neurosal.graph.programs import ALWAYS, SLOTS, together
 
-_OF_NUMBERS = {"exp": math.exp, "log": math.log, "sqrt": math.sqrt, "tanh": math.tanh, "abs": abs, "minimum": min,
-               "maximum": max, "clip": lambda value, low, high: min(max(value, low), high)}  # fmt: skip
+# Arithmetic of numbers, as equations have it.
+_OF_NUMBERS: dict[str, Callable[..., Any]] = {
+    "exp": math.exp, "log": math.log, "sqrt": math.sqrt, "tanh": math.tanh, "abs": abs, "minimum": min,
+    "maximum": max, "clip": lambda value, low, high: min(max(value, low), high),
+}  # fmt: skip
+_OPERATORS: dict[type[ast.operator], Callable[..., Any]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+}  # fmt: skip
+_SIGNS: dict[type[ast.unaryop], Callable[..., Any]] = {ast.USub: operator.neg, ast.UAdd: operator.pos}
 
 
 def equation_problems(place: str, dynamics: Dynamics, joined: Mapping[str, Joined]) -> Iterator[Problem]:
@@ -189,22 +198,36 @@ def _without_value(tree: ast.AST, numbers: Mapping[str, float]) -> list[str]:
     return []
 
 
-def _value(node: ast.expr, numbers: Mapping[str, float]) -> float | None:
-    """What a part made of numbers comes to; None for all others.
+def _value(node: ast.AST, numbers: Mapping[str, float]) -> float | None:
+    """What a part made of numbers comes to; None for all others. Nothing is run but arithmetic: a text may come from a
+    file of anybody.
 
     Raises:
         ArithmeticError, ValueError: where it has no value.
     """
-    text = ast.unparse(node)
-    if not names_in(text) <= set(numbers):
+    match node:
+        case ast.Constant(value=int() | float() as value):
+            return float(value)
+        case ast.Name():
+            return numbers.get(node.id)
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd()):
+            worked, values = _SIGNS[type(node.op)], [node.operand]
+        case ast.BinOp() if type(node.op) in _OPERATORS:
+            worked, values = _OPERATORS[type(node.op)], [node.left, node.right]
+        case ast.Call(func=ast.Name(id=name)) if name in _OF_NUMBERS and not node.keywords:
+            worked, values = _OF_NUMBERS[name], node.args
+        case _:
+            return None
+    known = [found for value in values if (found := _value(value, numbers)) is not None]
+    if len(known) < len(values):
         return None
     try:
-        value = eval(text, {"__builtins__": {}}, {**_OF_NUMBERS, **numbers})
-    except (NameError, TypeError, AttributeError, SyntaxError):  # not in the grammar, which is said by itself
+        result = worked(*known)
+    except TypeError:  # too many or too few numbers, which is said by itself
         return None
-    if isinstance(value, complex):
+    if isinstance(result, complex):
         raise ValueError("the root of a negative number")
-    return float(value) if isinstance(value, (int, float)) else None
+    return float(result)
 
 
 def _in_grammar(node: ast.AST) -> bool:
