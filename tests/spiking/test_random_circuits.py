@@ -4,7 +4,10 @@ weights, to rounding; and nothing that a circuit in time may have is never drawn
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import numpy as np
@@ -27,16 +30,30 @@ from tests.spiking.members import MODELS, PROGRAMS, SHORT_TERM, SOURCES, SYNAPSE
 
 pytestmark = pytest.mark.filterwarnings("ignore:.* deprecated(,| -) use:DeprecationWarning")  # how Brian2 parses
 EXAMPLES = int(os.environ.get("NEUROSAL_EXAMPLES", "3"))  # many are tried by hand
+ALONE = bool({"NEUROSAL_EXAMPLES", "NEUROSAL_EXAMPLES_ALONE"} & set(os.environ))
 STEPS, REPLICAS = 160, 2
 ROUNDING = 1e-7  # of what is compared, relative to its largest value
 
 
+@pytest.mark.skipif("NEUROSAL_EXAMPLES" in os.environ, reason="many are tried in this process")
+def test_random_circuits_do_the_same_on_all_engines() -> None:
+    """In a process of its own: Hypothesis draws numbers that it finds in modules, so that what a few examples are would
+    depend on which tests came before."""
+    test = f"{Path(__file__)}::test_engines_do_the_same"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:xdist", "-p", "no:cacheprovider", "--tb=short", test]
+    alone = os.environ | {"NEUROSAL_EXAMPLES_ALONE": "1"}
+    told = subprocess.run(command, cwd=Path(__file__).parents[2], env=alone, capture_output=True, text=True)
+    assert told.returncode == 0, told.stdout[-20_000:] + told.stderr[-2000:]
+    assert "1 passed" in told.stdout
+
+
+@pytest.mark.skipif(not ALONE, reason="run by the test above, or by hand")
 @settings(
     max_examples=EXAMPLES, deadline=None, derandomize="NEUROSAL_EXAMPLES" not in os.environ, database=None,
     suppress_health_check=list(HealthCheck), phases=[Phase.generate],  # to make one smaller takes many minutes
 )  # fmt: skip
 @given(runs())
-def test_random_circuits_do_the_same_on_all_engines(drawn: Drawn) -> None:
+def test_engines_do_the_same(drawn: Drawn) -> None:
     said = f"{drawn}\n{drawn.circuit.to_yaml()}"
     if not eager_and_compiled(drawn, said):
         return  # numbers grew beyond all bounds, everywhere: nothing is left to compare
