@@ -41,7 +41,6 @@ REFERENCES = {
     "microcircuit": {population: (rate, rate) for population, rate in zip(POPULATIONS, RATES_HZ, strict=True)},
 }
 REFERENCES["microcircuit_full"] = REFERENCES["microcircuit"]
-CVS = {"cuba": (0.51, 0.53)}
 MEAN_WEIGHT = 0.47  # of Song's synapses after 100 s, over the largest
 
 
